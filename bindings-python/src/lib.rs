@@ -1,0 +1,1 @@
+//! millstream's engine for python.

@@ -1,0 +1,1 @@
+//! Tracker tiers (BEP 12) and the exchanges with HTTP and UDP trackers.

@@ -1,0 +1,23 @@
+//! Time, chance, arenas, queues, timers, buffers, bitfields, maps, rates: what every room stands on. No protocol.
+
+mod arena;
+mod bits;
+mod chunk;
+mod geometry;
+mod map;
+mod rate;
+mod ready;
+mod rng;
+mod time;
+mod timers;
+
+pub use arena::Arena;
+pub use bits::{Bits, BitsError};
+pub use chunk::{Chunk, ChunkMut, Pool};
+pub use geometry::{BLOCK, BlockRef, Geometry, GeometryError, PieceIndex};
+pub use map::{Key, Map};
+pub use rate::{Bucket, Meter};
+pub use ready::Ready;
+pub use rng::Rng;
+pub use time::Instant;
+pub use timers::Timers;

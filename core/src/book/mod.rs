@@ -1,0 +1,1 @@
+//! Addresses of one swarm: source, back-off, ban, priority (BEP 40).

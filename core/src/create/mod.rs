@@ -1,0 +1,1 @@
+//! A plan of hash jobs that ends in metainfo.

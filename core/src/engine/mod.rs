@@ -1,0 +1,1 @@
+//! The doors: Engine, Command, Input, Effect, Event, Config.

@@ -1,0 +1,1 @@
+//! Stacks carrier, handshake and session; owns links that have no torrent yet.

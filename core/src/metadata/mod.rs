@@ -1,0 +1,1 @@
+//! The info dictionary from peers and to peers (BEP 9).

@@ -1,0 +1,1 @@
+//! Splits the datagrams of a process among the machines that speak UDP.

@@ -1,0 +1,1 @@
+//! Resume data: a checksummed codec of what is verified.

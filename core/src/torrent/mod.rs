@@ -1,0 +1,1 @@
+//! One swarm: wires its rooms, its peers in join order, its states.

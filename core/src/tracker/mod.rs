@@ -1,0 +1,1 @@
+//! A tracker's swarms and statistics.

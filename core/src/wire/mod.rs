@@ -1,0 +1,6 @@
+//! Pure codecs: bytes to values and back, one file a format. No state, no time, no chance.
+#![warn(clippy::indexing_slicing)]
+
+mod ids;
+
+pub use ids::{InfoHash, InfoHashV2, PeerId};

@@ -1,0 +1,1 @@
+//! What the tests share: the in-memory pair, the simulated world, fuzz bodies, guards.
