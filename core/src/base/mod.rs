@@ -3,6 +3,7 @@
 mod arena;
 mod bits;
 mod chunk;
+mod digest;
 mod extent;
 mod geometry;
 mod ids;
@@ -16,6 +17,7 @@ mod timers;
 pub use arena::Arena;
 pub use bits::{Bits, BitsError};
 pub use chunk::{Chunk, ChunkMut, Pool};
+pub use digest::{Digests, Want};
 pub use extent::{Extent, Segment};
 pub use geometry::{BLOCK, BlockRef, Geometry, GeometryError, PieceIndex};
 pub use ids::{ConnId, JobId, LocalId, PeerRef, TorrentId};

@@ -2,5 +2,6 @@
 #![warn(clippy::indexing_slicing)]
 
 mod ids;
+pub mod merkle;
 
 pub use ids::{InfoHash, InfoHashV2, PeerId};
