@@ -1,7 +1,14 @@
 //! Pure codecs: bytes to values and back, one file a format. No state, no time, no chance.
 #![warn(clippy::indexing_slicing)]
 
+pub mod allowed_fast;
+mod dictionary;
+pub mod extension;
+pub mod handshake;
 mod ids;
 pub mod merkle;
+pub mod message;
+pub mod metadata_message;
+pub mod peer_id;
 
 pub use ids::{InfoHash, InfoHashV2, PeerId};
