@@ -2,8 +2,15 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod bencode;
+pub mod allowed_fast;
+mod dictionary;
+pub mod extension;
+pub mod handshake;
 mod ids;
 pub mod merkle;
+pub mod message;
+pub mod metadata_message;
+pub mod peer_id;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};
