@@ -3,5 +3,7 @@
 
 mod ids;
 pub mod merkle;
+pub mod tracker;
+pub mod tracker_udp;
 
 pub use ids::{InfoHash, InfoHashV2, PeerId};
