@@ -4,6 +4,8 @@
 mod ids;
 pub mod merkle;
 pub mod tracker;
+pub mod tracker_http_server;
 pub mod tracker_udp;
+pub mod tracker_url;
 
 pub use ids::{InfoHash, InfoHashV2, PeerId};
