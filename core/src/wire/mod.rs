@@ -11,6 +11,10 @@ pub mod merkle;
 pub mod message;
 pub mod metadata_message;
 pub mod peer_id;
+pub mod tracker;
+pub mod tracker_http_server;
+pub mod tracker_udp;
+pub mod tracker_url;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};
