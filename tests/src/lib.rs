@@ -1,1 +1,3 @@
 //! What the tests share: the in-memory pair, the simulated world, fuzz bodies, guards.
+
+pub mod tidy;
