@@ -1,8 +1,8 @@
 //! Pure codecs: bytes to values and back, one file a format. No state, no time, no chance.
 #![warn(clippy::indexing_slicing)]
 
-pub mod bencode;
 pub mod allowed_fast;
+pub mod bencode;
 mod dictionary;
 pub mod extension;
 pub mod handshake;
