@@ -10,6 +10,7 @@ mod ids;
 pub mod merkle;
 pub mod message;
 pub mod metadata_message;
+pub mod path;
 pub mod peer_id;
 pub mod tracker;
 pub mod tracker_http_server;
