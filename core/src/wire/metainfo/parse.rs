@@ -10,6 +10,7 @@ use crate::wire::merkle::{self, Hash};
 use crate::wire::{InfoHash, InfoHashV2, path};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -91,13 +92,13 @@ impl Info {
                 return Err(fault(FileFault::LayerSize));
             }
             // files with the same bytes share root and layer
-            if !known.contains_key(&root) {
+            if let Entry::Vacant(new) = known.entry(root) {
                 if merkle::root_of_piece_layer(hashes, piece_length) != root {
                     return Err(fault(FileFault::LayerRoot));
                 }
                 let start = self.layers.len() as u32;
                 self.layers.extend_from_slice(hashes);
-                known.insert(root, start..self.layers.len() as u32);
+                new.insert(start..self.layers.len() as u32);
             }
             file.layer = known.get(&root).cloned();
         }
