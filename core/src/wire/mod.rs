@@ -12,6 +12,7 @@ pub mod message;
 pub mod metadata_message;
 pub mod peer_id;
 pub mod tracker;
+pub mod tracker_http;
 pub mod tracker_http_server;
 pub mod tracker_udp;
 pub mod tracker_url;
