@@ -15,6 +15,7 @@ pub mod path;
 pub mod peer_id;
 pub mod percent;
 pub mod tracker;
+pub mod tracker_http;
 pub mod tracker_http_server;
 pub mod tracker_udp;
 pub mod tracker_url;
