@@ -208,3 +208,7 @@ fn proven(trees: &Trees, valid: &Valid, pieces: &Range<u32>, leaves: &[Hash]) ->
         trees.expected(spot).is_none_or(|hash| merkle::root_of_height(part, height, [0; 32]) == hash)
     })
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
