@@ -7,6 +7,7 @@ mod dictionary;
 pub mod extension;
 pub mod handshake;
 mod ids;
+pub mod magnet;
 pub mod merkle;
 pub mod message;
 pub mod metadata_message;
@@ -22,4 +23,5 @@ pub mod tracker_url;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};
+pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{Info, Metainfo, MetainfoError, MetainfoLimits};
