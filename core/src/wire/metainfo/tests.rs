@@ -38,7 +38,7 @@ fn entry(path: &str, content: &[u8], piece_length: u32) -> FileEntry {
     let layer: Vec<Hash> =
         leaves.chunks(1 << height).map(|p| merkle::root_of_height(p, height, [0; 32])).collect();
     FileEntry {
-        path: crate::wire::path::split(path),
+        path: path.split('/').map(Into::into).collect(),
         length: content.len() as u64,
         pieces_root: (!content.is_empty()).then(|| merkle::root(&leaves, [0; 32])),
         layer: if content.len() > piece_length as usize { layer } else { Vec::new() },
@@ -69,10 +69,8 @@ fn sample() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn file_fault(error: MetainfoError) -> (String, FileFault) {
-    match error {
-        MetainfoError::File { file, fault } => (file, fault),
-        other => panic!("not a file's fault: {other}"),
-    }
+    let MetainfoError::File { file, fault } = error else { panic!("not a file's fault: {error}") };
+    (file, fault)
 }
 
 #[test]
@@ -250,10 +248,22 @@ fn pitfall_19_counts_are_bounded() {
     assert_eq!(Info::parse_within(&raw, &limits).unwrap_err(), MetainfoError::TooManyFiles(2));
     let limits = MetainfoLimits { torrent_bytes_max: 10, ..MetainfoLimits::default() };
     assert!(matches!(Info::parse_within(&raw, &limits), Err(MetainfoError::TooLarge { max: 10, .. })));
-    let limits = MetainfoLimits { paths_bytes_max: 60, ..MetainfoLimits::default() };
-    assert_eq!(Info::parse_within(&raw, &limits).unwrap_err(), MetainfoError::PathsTooLong(60));
+    let limits = MetainfoLimits { paths_bytes_max: 120, ..MetainfoLimits::default() };
+    assert_eq!(Info::parse_within(&raw, &limits).unwrap_err(), MetainfoError::PathsTooLong(120));
     let deep = [&b"d4:info"[..], &b"l".repeat(100_000)].concat();
     assert!(Metainfo::parse(&deep).unwrap_err().to_string().contains("nested too deep"));
+}
+
+#[test]
+fn pitfall_19_a_small_tree_cannot_spell_enormous_paths() {
+    let folder = [&b"d250:"[..], &[b'x'; 250]].concat();
+    let files: Vec<u8> =
+        (0..1_000).flat_map(|n| alloc::format!("4:{n:04}d0:d6:lengthi0eee").into_bytes()).collect();
+    let tree = [folder.repeat(40).as_slice(), b"d", &files, b"e", &b"e".repeat(40)].concat();
+    let raw = [b"d9:file tree", &tree[..], b"12:meta versioni2e4:name1:n12:piece lengthi16384ee"].concat();
+    let limits = MetainfoLimits { paths_bytes_max: 1 << 20, ..MetainfoLimits::default() };
+    assert_eq!(Info::parse_within(&raw, &limits).unwrap_err(), MetainfoError::PathsTooLong(1 << 20));
+    assert_eq!(Info::parse(&raw).unwrap().files()[999].path.len(), 41);
 }
 
 #[test]
