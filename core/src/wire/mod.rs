@@ -3,7 +3,6 @@
 
 pub mod allowed_fast;
 pub mod bencode;
-mod dictionary;
 pub mod extension;
 pub mod handshake;
 mod ids;
