@@ -420,12 +420,9 @@ mod tests {
         w.resolve();
         w.connected(A);
         let packet = write_failed(w.exchange.transaction(), "not\nhere");
-        match w.step(UdpInput::Packet { from: addr(A), bytes: &packet }) {
-            UdpOutput::Done(Err(error)) => {
-                assert_eq!(std::format!("{error}"), "the tracker refuses: not here")
-            }
-            other => panic!("{other:?}"),
-        }
+        let output = w.step(UdpInput::Packet { from: addr(A), bytes: &packet });
+        let UdpOutput::Done(Err(error)) = output else { panic!("not refused") };
+        assert_eq!(std::format!("{error}"), "the tracker refuses: not here");
     }
 
     #[test]
