@@ -9,7 +9,6 @@ use crate::wire::tracker_udp::{
     ConnectionId, Family, Reply, TransactionId, read_reply, write_announce, write_connect,
 };
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -227,10 +226,8 @@ impl UdpExchange {
                 self.speak(now, context)
             }
             (Reply::Failed(message), _) => {
-                let text = String::from_utf8_lossy(message);
-                let clean = text.chars().take(self.ask.limits.text_bytes_max);
-                let reason: String = clean.map(|c| if c.is_control() { ' ' } else { c }).collect();
-                self.done(Err(HttpAnswerError::Failed { reason: reason.into(), retry: None }.into()))
+                let reason = self.ask.limits.text(message);
+                self.done(Err(HttpAnswerError::Failed { reason, retry: None }.into()))
             }
             (Reply::Connected(_) | Reply::Announced(_) | Reply::Scraped(_), _) => UdpOutput::Wait,
         }
