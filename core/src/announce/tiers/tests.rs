@@ -1,7 +1,7 @@
 //! Stories of tiers, events and pauses.
 
-use super::super::TrackerState;
 use super::*;
+use crate::announce::TrackerState;
 use crate::wire::PeerId;
 use crate::wire::tracker_http::{HttpAnswerError, RetryIn};
 use std::string::{String, ToString as _};
