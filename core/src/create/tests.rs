@@ -202,3 +202,32 @@ fn trackers_web_seeds_and_flags_are_in_the_torrent() {
     assert_eq!((metainfo.trackers.len(), metainfo.web_seeds.len()), (2, 1));
     assert_eq!(metainfo.comment.as_deref(), Some("hello"));
 }
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn bep_0052_info_hashes_are_those_of_the_beps_own_creator() {
+    let alone = |name: &str, length, piece_length| CreateOptions {
+        multi_file: false,
+        piece_length: Some(piece_length),
+        ..CreateOptions::new(name, vec![file("x", length)])
+    };
+    let hashes = |options| {
+        let info = Metainfo::parse(&make(options, 7)).unwrap().info;
+        (info.info_hash().map(|hash| hex(&hash.0)), info.info_hash_v2().map(|hash| hex(&hash.0)).unwrap())
+    };
+    let folder = "3ee2ff4026807931ea402e461d9e3902039ec2700830ad4a34e9670a3159752a";
+    assert_eq!(hashes(options(Version::V2)), (None, folder.into()));
+    let small = (
+        Some("a217c83029d625fc244e94829654109d86c7056d".into()),
+        "64c4bb3ae6e10b9300dc0a991f16a59e721c12f1ab63a2ba148f3e971f617bd8".into(),
+    );
+    assert_eq!(hashes(alone("name.bin", 50_000, 16_384)), small);
+    let big = (
+        Some("6be02bafd115b2793342d716c0fd830d39c0eac6".into()),
+        "c7d61cd09dccff5f5aee170f098d8356aaa5ef44850b5f7b4860d6336e901676".into(),
+    );
+    assert_eq!(hashes(alone("big.bin", 1_200_000, 65_536)), big);
+}

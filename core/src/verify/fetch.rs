@@ -123,7 +123,8 @@ impl Fetch {
         }
         let step = trees.blocks_per_piece().min(self.length_max());
         let firsts = (0..blocks).step_by(step as usize).filter(|&first| !trees.has_leaves(piece, first));
-        firsts.fold(false, |any, first| self.want(Goal::Leaves { piece, first }) || any)
+        let news = firsts.filter(|&first| self.want(Goal::Leaves { piece, first }));
+        news.count() > 0
     }
 
     /// The next request for a peer that speaks v2, best one that announced pieces of the file.

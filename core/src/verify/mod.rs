@@ -9,11 +9,10 @@ mod trees;
 pub use blame::{Blame, BlameConfig};
 pub use fetch::{Fetch, FetchConfig, HashFault, Learned};
 pub use serve::{HASHES_MAX, Serve, Server, uncles};
-
-pub use crate::wire::message::HashRange;
 pub use trees::{TreeFile, Trees, TreesError};
 
 use crate::base::{Digests, Geometry, PieceIndex, Want};
+pub use crate::wire::message::HashRange;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use thiserror::Error;
