@@ -273,6 +273,40 @@ mod tests {
     }
 
     #[test]
+    fn newcomers_full_trust_condemns_nobody_and_late_joiners_owe_nothing() {
+        let config = fixed(8, SeedPolicy::Spreading);
+        let views = peers(6, |i, v| {
+            v.seeding = true;
+            (v.entrusted, v.spread) = if i < 3 { (32 << 20, 4 << 20) } else { (0, 0) };
+            v.up_total = 200 << 20;
+        });
+        assert_eq!(
+            choose(at(5), &views, &config, &mut ChokeState::default(), &mut Rng::new([3; 32])).len(),
+            6
+        );
+    }
+
+    #[test]
+    fn a_debtor_is_held_back_for_its_own_torrents_peers_alone_and_while_they_want_something() {
+        let config = fixed(8, SeedPolicy::default());
+        let chosen = |views: &[PeerView], seconds| {
+            let mut state = ChokeState { redraw_at: at(1_000), ..ChokeState::default() };
+            numbers(&choose(at(seconds), views, &config, &mut state, &mut Rng::new([3; 32])))
+        };
+        let mut views = peers(3, |i, v| v.up_total = if i == 0 { 10 << 20 } else { 0 });
+        assert_eq!(chosen(&views, 20), [1, 2], "and no optimistic slot between two draws");
+        for view in &mut views[1..] {
+            (view.interested, view.interested_at) = (false, Some(at(15)));
+        }
+        assert_eq!(chosen(&views, 20), [], "they wanted something just now");
+        assert_eq!(chosen(&views, 26), [0]);
+        for view in &mut views[1..] {
+            (view.interested, view.id.torrent) = (true, TorrentId(2));
+        }
+        assert_eq!(chosen(&views, 20).len(), 3);
+    }
+
+    #[test]
     fn round_robin_serves_a_quota_and_then_whoever_waits_longest() {
         let config = fixed(2, SeedPolicy::RoundRobin);
         let mut views = peers(4, |i, v| {
