@@ -377,5 +377,4 @@ fn answered(answer: AnnounceAnswer, [port_v4, port_v6]: [u16; 2]) -> Answered {
 }
 
 #[cfg(test)]
-#[path = "tiers_tests.rs"]
 mod tests;
