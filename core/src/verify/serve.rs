@@ -185,5 +185,4 @@ fn proven(trees: &Trees, valid: &Valid, pieces: &Range<u32>, leaves: &[Hash]) ->
 }
 
 #[cfg(test)]
-#[path = "serve_tests.rs"]
 mod tests;
