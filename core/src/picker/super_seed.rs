@@ -154,6 +154,15 @@ mod tests {
     }
 
     #[test]
+    fn bep_0016_a_source_that_comes_with_the_piece_proves_it_too() {
+        let (mut seed, _, mut rng) = seed(4);
+        seed.on_source(SourceId(1), &Bits::new(4));
+        assert!(seed.next_reveal(&mut rng, SourceId(1)).is_some());
+        seed.on_source(SourceId(2), &Bits::full(4));
+        assert!(seed.next_reveal(&mut rng, SourceId(1)).is_some());
+    }
+
+    #[test]
     fn a_piece_that_leaves_with_its_source_is_rare_again() {
         let (mut seed, geometry, mut rng) = seed(2);
         let mut has = Bits::new(2);

@@ -447,3 +447,116 @@ fn in_the_end_game_a_released_block_passes_to_its_other_asker() {
     assert!(w.picker.is_end_game());
     assert_eq!(w.come(2, w.block(0, 0)), accepted(true, &[]));
 }
+
+#[test]
+fn a_source_with_few_pieces_is_asked_for_its_rarest_by_chance_among_equals() {
+    let mut first = BTreeSet::new();
+    for seed in 0..20 {
+        let mut w = World::new(100, 1);
+        w.rng = Rng::new([seed; 32]);
+        let few = w.bits(&[10, 40, 70, 90]);
+        w.picker.on_pieces(PeerPieces::Some(&few));
+        w.picker.on_pieces(PeerPieces::Some(&w.bits(&[10, 90])));
+        let wish = Pick { pieces: PeerPieces::Some(&few), ..w.wish(1, 4) };
+        let order = pieces(&names(&w.pick(&wish)));
+        assert!(order[..2].iter().all(|piece| [40, 70].contains(piece)), "{order:?}");
+        first.insert(order[0]);
+    }
+    assert_eq!(first.len(), 2);
+}
+
+#[test]
+fn two_torrents_begin_at_different_pieces_of_a_seed() {
+    let begin = |seed| {
+        let mut w = World::new(1_000, 1);
+        w.rng = Rng::new([seed; 32]);
+        w.picker.on_pieces(PeerPieces::All);
+        w.ask(1, 1)[0].0
+    };
+    assert!(begin(1) != begin(2) || begin(2) != begin(3));
+}
+
+#[test]
+fn among_pieces_left_half_done_the_most_done_goes_first() {
+    let mut w = World::new(20, 8);
+    w.picker.on_pieces(PeerPieces::All);
+    let mut left = Vec::new();
+    for (source, count) in [(1, 3), (2, 5), (3, 2)] {
+        let asked = w.ask(source, count);
+        asked.iter().for_each(|&(piece, n)| drop(w.come(source, w.block(piece, n))));
+        left.push(asked[0].0);
+    }
+    (1..=3).for_each(|source| w.picker.on_source_gone(SourceId(source)));
+    assert_eq!(pieces(&w.ask(9, 14)), [left[1], left[0], left[2]]);
+}
+
+#[test]
+fn a_slow_source_stays_with_its_piece() {
+    let mut w = World::new(20, 8);
+    w.picker.on_pieces(PeerPieces::All);
+    let slow = Pick { fast: false, ..w.wish(1, 1) };
+    let more_done = w.ask(2, 4)[0].0;
+    let own = w.pick(&slow)[0].piece;
+    let _ = w.come(2, w.block(more_done, 0));
+    w.picker.on_source_gone(SourceId(2));
+    assert_ne!(own.get(), more_done);
+    assert_eq!(w.pick(&slow)[0].piece, own);
+}
+
+#[test]
+fn where_too_many_pieces_are_open_even_a_fast_source_shares() {
+    let mut w = World::new(20, 8);
+    w.picker.on_pieces(PeerPieces::All);
+    for (i, s) in [(3, 90), (4, 80), (5, 70)] {
+        w.picker.set_deadline(w.piece(i), Some(Instant::ZERO + Duration::from_secs(s)));
+        assert_eq!(w.ask(1, 1), [(i, 0)]);
+        w.picker.set_deadline(w.piece(i), None);
+    }
+    assert!([3, 4, 5].contains(&w.ask(2, 1)[0].0));
+}
+
+#[test]
+fn an_open_piece_that_nobody_has_any_more_does_not_hold_up_the_end_game() {
+    let mut w = World::new(2, 2);
+    let (one, other) = (w.bits(&[0]), w.bits(&[1]));
+    w.picker.on_pieces(PeerPieces::Some(&one));
+    (0..2).for_each(|_| w.picker.on_pieces(PeerPieces::Some(&other)));
+    let wish = Pick { pieces: PeerPieces::Some(&one), ..w.wish(1, 1) };
+    assert_eq!(names(&w.pick(&wish)), [(0, 0)]);
+    let _ = w.come(1, w.block(0, 0));
+    w.picker.on_source_gone(SourceId(1));
+    w.picker.on_pieces_gone(PeerPieces::Some(&one));
+    for source in [2, 3] {
+        let wish = Pick { pieces: PeerPieces::Some(&other), ..w.wish(source, 9) };
+        assert_eq!(names(&w.pick(&wish)), [(1, 0), (1, 1)]);
+    }
+}
+
+#[test]
+fn a_snubbed_source_gets_no_piece_for_itself_until_it_recovers() {
+    let mut w = World::new(20, 4);
+    w.picker.on_pieces(PeerPieces::All);
+    w.picker.on_source_snubbed(SourceId(1));
+    let begun = w.ask(1, 1)[0].0;
+    assert_eq!(w.ask(2, 3), [(begun, 1), (begun, 2), (begun, 3)]);
+    w.picker.on_source_recovered(SourceId(1));
+    let own = w.ask(1, 1)[0].0;
+    assert_ne!(w.ask(2, 1)[0].0, own);
+}
+
+#[test]
+fn nobody_counts_on_what_a_snubbed_source_owes() {
+    let mut w = World::new(1, 1);
+    w.picker.on_pieces(PeerPieces::All);
+    let block = w.block(0, 0);
+    assert_eq!(w.ask(1, 1).len(), 1);
+    w.picker.on_source_snubbed(SourceId(1));
+    assert_eq!(w.ask(2, 1).len(), 1);
+    w.picker.on_released(SourceId(2), block);
+    assert!(!w.picker.is_end_game(), "the block is free");
+    assert_eq!((w.ask(3, 1).len(), w.ask(4, 1).len()), (1, 1));
+    w.picker.on_source_snubbed(SourceId(4));
+    w.picker.on_released(SourceId(3), block);
+    assert!(!w.picker.is_end_game(), "the block is free");
+    w.picker.check();
+}
