@@ -2,10 +2,15 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod session;
+
+pub use session::peer_session;
+
 use millstream_core::base::Bits;
 use millstream_core::wire::bencode::{Document, Kind, Value};
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{HANDSHAKE_BYTES, Handshake};
+use millstream_core::wire::magnet::{MAGNET_VALUES_MAX, Magnet};
 use millstream_core::wire::message::{Header, Message};
 use millstream_core::wire::metadata_message::MetadataMessage;
 use millstream_core::wire::metainfo::{Info, Metainfo, Stretch};
@@ -22,7 +27,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 15] = [
+pub const BODIES: [(&str, Body); 17] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -38,6 +43,8 @@ pub const BODIES: [(&str, Body); 15] = [
     ("info", info),
     ("path", path),
     ("percent", percent),
+    ("magnet", magnet),
+    ("peer_session", peer_session),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.
@@ -261,4 +268,14 @@ pub fn percent(data: &[u8]) {
     if let Ok(text) = core::str::from_utf8(data) {
         assert!(escapes::decode(text).len() <= text.len(), "escapes never grow when read");
     }
+}
+
+/// A magnet link: what is understood is written and understood again.
+pub fn magnet(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let Ok(magnet) = Magnet::parse(text) else { return };
+    assert!(magnet.hashes().next().is_some(), "a link names its torrent");
+    assert!(magnet.trackers.len() <= MAGNET_VALUES_MAX && magnet.web_seeds.len() <= MAGNET_VALUES_MAX);
+    let written = magnet.to_string();
+    assert_eq!(Magnet::parse(&written).as_ref(), Ok(&magnet), "{written}");
 }
