@@ -11,6 +11,10 @@ mod remote;
 mod session;
 mod timing;
 mod upload;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::SessionConfig;
 pub use fact::{Fact, Fault, Malformed, Misbehaved};
