@@ -64,7 +64,8 @@ fn bep_0006_an_allowed_fast_piece_can_be_asked_for_while_choked_until_it_is_reje
 
 #[test]
 fn pitfall_6_a_cancelled_block_may_come_or_be_rejected_or_neither() {
-    let mut story = Story::new(FAST);
+    let config = SessionConfig { unrequested_bytes_max: 0, ..Default::default() };
+    let mut story = Story::with(FAST, config);
     let blocks = [story.block(0, 0), story.block(0, 1), story.block(0, 2)];
     story.peer_serves(&blocks);
     story.we_say();
@@ -79,6 +80,8 @@ fn pitfall_6_a_cancelled_block_may_come_or_be_rejected_or_neither() {
     story.later(300_000);
     let facts = story.peer_says(&[Message::Reject(raw(blocks[2]))]);
     assert_eq!(fault(&facts), None, "an answer that comes too late does no harm");
+    let again = story.peer_says(&[Message::Reject(raw(blocks[2]))]);
+    assert!(fault(&again).is_some(), "but there is only one");
 }
 
 #[test]
