@@ -2,6 +2,8 @@
 #![warn(clippy::indexing_slicing)]
 
 mod ids;
+pub mod magnet;
 pub mod merkle;
+pub mod metainfo;
 
 pub use ids::{InfoHash, InfoHashV2, PeerId};

@@ -1,0 +1,175 @@
+//! What an application wants of the engine. Every command is a value, so that it can be recorded and replayed.
+
+use crate::base::{Instant, TorrentId};
+use crate::torrent::{Allocation, Source};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use thiserror::Error;
+
+/// Something an application wants.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take on a torrent. Answered by `Reply::Added`.
+    Add(Box<AddTorrent>),
+    /// Leave a torrent: announce `stopped`, close its links, keep its files. `Event::Removed` says when all is done.
+    Remove(TorrentId),
+    /// Stop the transfer, keep the torrent.
+    Pause(TorrentId),
+    /// Go on after a pause or a failure.
+    Resume(TorrentId),
+    /// Check all files again.
+    Recheck(TorrentId),
+    /// Which files are wanted, counted as the metainfo lists the real ones (pad files don't count).
+    Select(TorrentId, Selection),
+    /// Pieces in order rather than rarest first.
+    Sequential(TorrentId, bool),
+    /// Have these bytes of the torrent's span by then, before all others.
+    Deadline {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// First byte of the span.
+        start: u64,
+        /// How many bytes.
+        length: u64,
+        /// By when.
+        by: Instant,
+    },
+    /// Give a torrent the addresses of peers.
+    Peers(TorrentId, Vec<SocketAddr>),
+    /// Announce now, as far as the trackers' minimum intervals allow.
+    Announce(TorrentId),
+    /// Limit a torrent's rates; `None` is no limit. Bytes a second.
+    TorrentRates(TorrentId, Rates),
+    /// Limit the engine's rates; `None` is no limit. Bytes a second.
+    Rates(Rates),
+    /// Save the torrent's resume data now.
+    Save(TorrentId),
+    /// End all: announce `stopped`, save resume data, close links. `Event::Stopped` comes when all is done, or at `by`.
+    Stop {
+        /// The last moment.
+        by: Instant,
+    },
+}
+
+/// Rate limits in bytes a second; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Payload from peers.
+    pub download: Option<u64>,
+    /// Payload to peers.
+    pub upload: Option<u64>,
+}
+
+/// Which files are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with these numbers among the real files (BEP 53).
+    Files(Vec<u32>),
+}
+
+/// A torrent to take on.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub source: Source,
+    /// The folder to download into; passed to the driver as it is.
+    pub folder: Arc<str>,
+    /// Resume data that was saved for it. What is damaged is set aside with a warning.
+    pub resume: Option<Vec<u8>>,
+    /// Which files are wanted. `None` is what a magnet or the resume data says, else all.
+    pub selection: Option<Selection>,
+    /// Pieces in order rather than rarest first.
+    pub sequential: bool,
+    /// Don't start yet.
+    pub paused: bool,
+    /// Peers to begin with.
+    pub peers: Vec<SocketAddr>,
+    /// Contact nobody but `peers` and who comes in: no tracker, no discovery.
+    pub only_peers: bool,
+    /// How space is set aside.
+    pub allocation: Allocation,
+    /// Its own rate limits.
+    pub rates: Rates,
+    /// Reveal pieces one by one while seeding (BEP 16).
+    pub super_seed: bool,
+}
+
+impl AddTorrent {
+    /// A torrent into a folder, all else by default.
+    pub fn new(source: Source, folder: impl Into<Arc<str>>) -> Self {
+        Self {
+            source,
+            folder: folder.into(),
+            resume: None,
+            selection: None,
+            sequential: false,
+            paused: false,
+            peers: Vec::new(),
+            only_peers: false,
+            allocation: Allocation::default(),
+            rates: Rates::default(),
+            super_seed: false,
+        }
+    }
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The torrent's id.
+    Added(TorrentId),
+    /// Understood.
+    Done,
+}
+
+/// Why a command can't be carried out: the application is to blame.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// No torrent of this id.
+    #[error("there is no torrent {0:?}")]
+    NoTorrent(TorrentId),
+    /// A torrent with the same info-hash is there already.
+    #[error("the torrent is there already, as {0:?}")]
+    Duplicate(TorrentId),
+    /// As many torrents as `Config::torrents_max` allows.
+    #[error("there are {0} torrents, as many as allowed")]
+    TooMany(usize),
+    /// A file number that the torrent doesn't have.
+    #[error("there is no file {0}")]
+    NoFile(u32),
+    /// The torrent's metadata isn't known yet.
+    #[error("the metadata isn't known yet")]
+    NoMetadata,
+    /// A range outside the torrent.
+    #[error("the range leaves the torrent")]
+    Range,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+    /// The torrent itself is unusable.
+    #[error("{0}")]
+    Torrent(String),
+}
+
+/// Why an incoming link isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// As many links as `Config::links_max` allows.
+    #[error("too many links")]
+    TooManyLinks,
+    /// As many unfinished handshakes as `Config::handshakes_max` allows.
+    #[error("too many handshakes under way")]
+    TooManyHandshakes,
+    /// Every torrent that could want it has banned this address.
+    #[error("the address is banned")]
+    Banned,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
