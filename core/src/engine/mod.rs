@@ -1,7 +1,6 @@
 //! The doors: Engine, Command, Input, Effect, Event, Config.
 
 mod command;
-mod config;
 mod effect;
 mod event;
 mod input;
@@ -10,8 +9,7 @@ pub use crate::torrent::{
     Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PeerStatus, Source, State,
     Status, TorrentEvent, TrackerStatus, Work,
 };
-pub use command::{AddTorrent, Command, CommandError, Rates, Refusal, Reply, Selection};
-pub use config::{Config, SeedPolicy};
+pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, How, Transmit};
 pub use event::Event;
 pub use input::{Incoming, Input, LinkEnd, SocketKind};

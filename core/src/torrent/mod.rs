@@ -1,22 +1,13 @@
 //! One swarm: wires its rooms, its peers in join order, its states.
 
+mod add;
+mod config;
 mod event;
 mod status;
 mod work;
 
-use crate::wire::magnet::Magnet;
-use crate::wire::metainfo::Metainfo;
-use alloc::sync::Arc;
-
+pub use add::{AddTorrent, Selection, Source};
+pub use config::{Config, Rates, SeedPolicy};
 pub use event::TorrentEvent;
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
-
-/// What a torrent is added from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A torrent file.
-    Metainfo(Arc<Metainfo>),
-    /// A magnet link.
-    Magnet(Arc<Magnet>),
-}

@@ -1,9 +1,17 @@
-//! The engine's settings: plain data, a default for each, its consequence beside it.
+//! The settings of an engine and of its torrents: plain data, a default for each, its consequence beside it.
 
-use super::command::Rates;
 use crate::wire::PeerId;
 use alloc::string::String;
 use core::time::Duration;
+
+/// Rate limits in bytes a second; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Payload from peers.
+    pub download: Option<u64>,
+    /// Payload to peers.
+    pub upload: Option<u64>,
+}
 
 /// Settings of an engine.
 #[derive(Clone, Debug)]
