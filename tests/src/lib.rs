@@ -1,1 +1,5 @@
 //! What the tests share: the in-memory pair, the simulated world, fuzz bodies, guards.
+
+pub mod corpus;
+pub mod fuzz;
+pub mod tidy;
