@@ -6,8 +6,8 @@ mod event;
 mod input;
 
 pub use crate::torrent::{
-    Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PeerStatus, Source, State,
-    Status, TorrentEvent, TrackerStatus, Work,
+    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome,
+    PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus, Work,
 };
 pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, How, Transmit};

@@ -1,5 +1,6 @@
 //! The settings of an engine and of its torrents: plain data, a default for each, its consequence beside it.
 
+use crate::choke::SeedPolicy;
 use crate::wire::PeerId;
 use alloc::string::String;
 use core::time::Duration;
@@ -63,20 +64,6 @@ pub struct Config {
     pub tracker_bytes_max: usize,
     /// Metadata larger than this isn't fetched (BEP 9). Bytes.
     pub metadata_bytes_max: usize,
-}
-
-/// Who is unchoked while we seed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SeedPolicy {
-    /// Each in turn.
-    RoundRobin,
-    /// Whoever takes fastest.
-    FastestUpload,
-    /// Those near the start and the end of their download first: leeches in the middle have others to ask.
-    AntiLeech,
-    /// Those who pass on to others what we gave them.
-    #[default]
-    Spread,
 }
 
 impl Default for Config {

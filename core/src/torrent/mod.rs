@@ -6,8 +6,9 @@ mod event;
 mod status;
 mod work;
 
+pub use crate::choke::SeedPolicy;
 pub use add::{AddTorrent, Selection, Source};
-pub use config::{Config, Rates, SeedPolicy};
+pub use config::{Config, Rates};
 pub use event::TorrentEvent;
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};

@@ -1,6 +1,6 @@
 //! What a torrent asks of its host, and what the host answers. Values only: the driver decides how.
 
-use crate::base::{Chunk, Digests, Extent, TorrentId, Want};
+use crate::base::{Chunk, Digests, Extent, Part, TorrentId, Want};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,13 +18,13 @@ pub enum Work {
         /// What about them.
         op: FilesOp,
     },
-    /// Read these extents, in order, as one run of bytes. Answered by `Outcome::Bytes`, or by `Outcome::Stored` if
+    /// Read these parts, in order, as one run of bytes. Answered by `Outcome::Bytes`, or by `Outcome::Stored` if
     /// `plain` and the driver holds the bytes warm in an open file and will send them from there.
     Read {
         /// Whose files.
         torrent: TorrentId,
         /// What to read.
-        extents: Vec<Extent>,
+        parts: Vec<Part>,
         /// Whether the bytes go out on a link as they are.
         plain: bool,
     },
@@ -51,7 +51,7 @@ pub enum Work {
         /// Whose files.
         torrent: TorrentId,
         /// One run of bytes.
-        extents: Vec<Extent>,
+        parts: Vec<Part>,
         /// Zeros that follow the bytes in the SHA-1.
         pad: u32,
         /// Which digests.
