@@ -67,8 +67,6 @@ pub struct Link {
     pub deadline: Option<Instant>,
     /// The engine's timer entry.
     pub armed: Option<Instant>,
-    /// Waits for a rate limit before it may send.
-    pub throttled: bool,
     /// Our handshake, until it is handed out.
     hello: Option<Chunk>,
     received: u64,
@@ -94,7 +92,6 @@ impl Link {
             incoming,
             deadline: Some(deadline),
             armed: None,
-            throttled: false,
             hello: None,
             received: 0,
             read_until: 0,
