@@ -1,5 +1,0 @@
-//! Stand-in until the codec lands.
-
-/// A magnet link.
-#[derive(Clone, Debug)]
-pub struct Magnet;
