@@ -12,11 +12,15 @@ pub mod merkle;
 pub mod message;
 pub mod metadata_message;
 pub mod metainfo;
+pub mod path;
 pub mod peer_id;
+pub mod percent;
 pub mod tracker;
+pub mod tracker_http;
 pub mod tracker_http_server;
 pub mod tracker_udp;
 pub mod tracker_url;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};
+pub use metainfo::{Info, Metainfo, MetainfoError, MetainfoLimits};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use layers::{LAYERS, crossings, link_ids};
 pub use shape::{bare_ignores, long_files, long_functions, purpose_lines, unnamed_rooms};
+pub use tokens::tests_in;
 pub use words::{floats, forbidden_words, hash_maps, std_paths, unwraps};
 
 /// A file of the project: its path from the root, with `/`, and its text.

@@ -257,3 +257,25 @@ pub(super) fn closing(tokens: &[Token], open: usize) -> usize {
     }
     tokens.len().saturating_sub(1)
 }
+
+/// The names of the functions under `#[test]` or a runtime's own (`#[tokio::test]`).
+pub fn tests_in(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    let mut awaited = false; // a test's attribute was seen, its `fn` not yet
+    let mut at = 0;
+    while at < tokens.len() {
+        if let Some(end) = attribute_end(&tokens, at) {
+            let words: Vec<&str> = tokens[at..end].iter().filter_map(Token::word).collect();
+            awaited |= words.first() == Some(&"test") || words.starts_with(&["tokio", "test"]);
+            at = end;
+            continue;
+        }
+        if awaited && tokens[at].is("fn") {
+            found.extend(tokens.get(at + 1).and_then(Token::word).map(str::to_owned));
+            awaited = false;
+        }
+        at += 1;
+    }
+    found
+}
