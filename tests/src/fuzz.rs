@@ -8,17 +8,21 @@ use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{HANDSHAKE_BYTES, Handshake};
 use millstream_core::wire::message::{Header, Message};
 use millstream_core::wire::metadata_message::MetadataMessage;
-use millstream_core::wire::peer_id;
+use millstream_core::wire::metainfo::{Info, Metainfo, Stretch};
+use millstream_core::wire::path::{COMPONENT_BYTES_MAX, PathRules, component};
 use millstream_core::wire::tracker::AnswerLimits;
+use millstream_core::wire::tracker_http;
 use millstream_core::wire::tracker_http_server::{read_announce, read_scrape};
 use millstream_core::wire::tracker_udp::{Family, Reply, Request, read_reply, read_request, scrape_counts};
 use millstream_core::wire::tracker_url::{TrackerUrl, scrape_url};
+use millstream_core::wire::{InfoHash, peer_id, percent as escapes};
+use std::collections::BTreeSet;
 
 /// A fuzz body.
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 10] = [
+pub const BODIES: [(&str, Body); 15] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -29,6 +33,11 @@ pub const BODIES: [(&str, Body); 10] = [
     ("tracker_udp_request", tracker_udp_request),
     ("tracker_http_query", tracker_http_query),
     ("tracker_url", tracker_url),
+    ("tracker_http_answer", tracker_http_answer),
+    ("metainfo", metainfo),
+    ("info", info),
+    ("path", path),
+    ("percent", percent),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.
@@ -161,8 +170,95 @@ pub fn tracker_http_query(data: &[u8]) {
 
 /// A tracker's URL out of a torrent or a magnet link.
 pub fn tracker_url(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = core::str::from_utf8(data) else { return };
     let Ok(url) = TrackerUrl::parse(text) else { return };
     assert!(text.contains(url.host) && !url.host.is_empty(), "the host stands in the text");
     let _ = (url.host_address(), url.is_loopback(), scrape_url(&url, &[]));
+}
+
+/// What an HTTP tracker answered (BEP 3, 7, 23, 24, 31, 48).
+pub fn tracker_http_answer(data: &[u8]) {
+    let limits = AnswerLimits::default();
+    if let Ok(answer) = tracker_http::read_announce(data, &limits) {
+        assert!(answer.peers.len() <= limits.peers_max, "no more peers than the limit");
+        let bounds = limits.interval_min_s..=limits.interval_max_s;
+        assert!(bounds.contains(&answer.interval_s), "an interval within bounds");
+        assert!(answer.warning.is_none_or(|text| !text.contains(char::is_control)), "no control characters");
+    }
+    let asked = [InfoHash([b'a'; 20]), InfoHash([0; 20])];
+    if let Ok(counts) = tracker_http::read_scrape(data, &asked, &limits) {
+        assert_eq!(counts.len(), asked.len(), "an entry for each that was asked for");
+    }
+}
+
+/// A torrent file from a stranger.
+pub fn metainfo(data: &[u8]) {
+    let Ok(metainfo) = Metainfo::parse(data) else { return };
+    sound(&metainfo.info);
+    assert!(metainfo.trackers.iter().all(|tier| !tier.is_empty()), "no tier without a tracker");
+}
+
+/// An info dictionary as peers bring it (BEP 9): the info-hash vouches for the bytes, not for their sense.
+pub fn info(data: &[u8]) {
+    let Ok(info) = Info::parse(data) else { return };
+    assert_eq!(&info.raw()[..], data, "what BEP 9 serves is what came");
+    sound(&info);
+}
+
+/// What must hold of every torrent that is accepted.
+fn sound(info: &Info) {
+    let again = Info::parse(info.raw()).expect("its own bytes are read again");
+    assert!(again.hashes().eq(info.hashes()), "the same bytes have the same names");
+    let mut seen = BTreeSet::new();
+    for (_, file) in info.real_files() {
+        let stored: Vec<&str> = info.storage_path(file).collect();
+        assert!(!stored.is_empty(), "a file has a name");
+        for part in &stored {
+            let leaves = part.is_empty() || *part == "." || *part == ".." || part.contains(['/', '\0']);
+            assert!(!leaves && part.len() <= COMPONENT_BYTES_MAX, "{part:?} stays in its folder");
+        }
+        assert!(seen.insert(stored), "no two files share a path");
+        assert!(file.offset.checked_add(file.length).is_some_and(|end| end <= info.geometry().span()));
+    }
+    let geometry = info.geometry();
+    for piece in [0, 1, 2, geometry.pieces().saturating_sub(1)] {
+        let Some(piece) = geometry.piece(piece) else { continue };
+        let _ = info.v2_piece(piece);
+        let length = geometry.padded_length(piece);
+        let parts = info.extents(geometry.start(piece), length);
+        let bytes: u64 = parts.map(|part| u64::from(covered(info, &part))).sum();
+        assert_eq!(bytes, u64::from(length), "a piece is covered by files and pad");
+    }
+}
+
+fn covered(info: &Info, part: &Stretch) -> u32 {
+    match part {
+        Stretch::Pad(length) => *length,
+        Stretch::File(extent) => {
+            let file = &info.files()[extent.file as usize];
+            assert!(!file.attributes.pad, "pad is not stored");
+            assert!(extent.offset + u64::from(extent.length) <= file.length, "an extent lies in its file");
+            extent.length
+        }
+    }
+}
+
+/// A file's name out of a torrent: whatever it is, it becomes one that stays in its folder, and stays the same then.
+pub fn path(data: &[u8]) {
+    for rules in [PathRules::PORTABLE, PathRules::UNIX] {
+        let name = component(data, rules);
+        assert!(!name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']), "{name:?}");
+        assert!(name.len() <= COMPONENT_BYTES_MAX, "a name that file systems take");
+        assert_eq!(component(name.as_bytes(), rules), name, "a safe name is left alone");
+    }
+}
+
+/// Escapes: any text is read, any bytes are written so that they are read again.
+pub fn percent(data: &[u8]) {
+    let mut written = String::new();
+    escapes::encode_into(&mut written, data);
+    assert_eq!(escapes::decode(&written), data, "bytes survive being escaped");
+    if let Ok(text) = core::str::from_utf8(data) {
+        assert!(escapes::decode(text).len() <= text.len(), "escapes never grow when read");
+    }
 }

@@ -1,5 +1,6 @@
 //! Every committed fuzz input goes through its body, and nothing of fuzzing is missing. Runs no fuzzer.
 
+use millstream_core::wire::metainfo::{Info, Metainfo};
 use millstream_tests::corpus::{Corpora, corpora, folder, gaps, targets};
 use millstream_tests::fuzz::BODIES;
 use std::collections::BTreeMap;
@@ -26,6 +27,17 @@ fn targets_bodies_and_corpora_belong_together() {
     let manifest = std::fs::read_to_string(folder().join("Cargo.toml")).expect("fuzzing has a manifest");
     let found = gaps(&bodies, &targets(), &manifest, &corpora());
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_honest_torrents_of_the_corpora_are_accepted() {
+    for name in ["v1-single", "v1-many-files", "v2", "v2-one-small-file", "hybrid"] {
+        let input =
+            |target: &str| std::fs::read(folder().join("corpus").join(target).join(name)).expect("an input");
+        let torrent = Metainfo::parse(&input("metainfo")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let alone = Info::parse(&input("info")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(alone.hashes().eq(torrent.info.hashes()), "{name}");
+    }
 }
 
 const MANIFEST: &str = "name = \"a\"\n";

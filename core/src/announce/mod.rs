@@ -12,8 +12,8 @@ pub use standing::{TrackerState, TrackerView};
 pub use tiers::Announce;
 pub use udp_exchange::{UdpContext, UdpExchange, UdpInput, UdpOutput};
 
-use crate::wire::tracker::{AnnounceQuery, AnswerLimits};
-use crate::wire::tracker_http::{HttpAnswerError, RetryIn};
+use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits};
+use crate::wire::tracker_http::{HttpAnswerError, RetryIn, read_announce};
 use crate::wire::tracker_udp::Family;
 use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
@@ -173,6 +173,15 @@ impl AskError {
     }
 }
 
+/// Reads what an HTTP tracker answered to an ask. A refusal in the body says more than the status that came with it.
+pub fn read_http(status: u16, body: &[u8], limits: &AnswerLimits) -> Result<AnnounceAnswer, AskError> {
+    match (status, read_announce(body, limits)) {
+        (200..=299, read) => Ok(read?),
+        (_, Err(refusal @ HttpAnswerError::Failed { .. })) => Err(refusal.into()),
+        (_, Ok(_) | Err(HttpAnswerError::Malformed(_))) => Err(AskError::Status(status)),
+    }
+}
+
 /// What an answer brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
@@ -182,4 +191,19 @@ pub struct Answered {
     pub external_ip: Option<IpAddr>,
     /// For the user.
     pub warning: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_no_success_is_an_error_unless_the_body_says_more() {
+        let limits = AnswerLimits::default();
+        assert_eq!(read_http(200, b"d8:intervali900ee", &limits).map(|answer| answer.interval_s), Ok(900));
+        assert_eq!(read_http(404, b"<html>", &limits), Err(AskError::Status(404)));
+        assert_eq!(read_http(500, b"d8:intervali900ee", &limits), Err(AskError::Status(500)));
+        let refused = read_http(403, b"d14:failure reason2:noe", &limits).unwrap_err();
+        assert_eq!(alloc::format!("{refused}"), "the tracker refuses: no");
+    }
 }

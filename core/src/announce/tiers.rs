@@ -104,10 +104,15 @@ impl Announce {
         if let Phase::Stopping { .. } = self.phase {
             return;
         }
+        let (asked, lanes) = match self.phase {
+            Phase::Asking(attempt) => (usize::from(attempt.tracker), attempt.asked),
+            Phase::Idle | Phase::Stopping { .. } => (0, 0),
+        };
         let mut any = 0;
-        for tracker in &mut self.trackers {
-            tracker.owed = tracker.heard;
-            any |= tracker.heard;
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            // Who is hearing `started` just now hears of an unfinished download.
+            tracker.owed = tracker.heard | if index == asked { lanes } else { 0 };
+            any |= tracker.owed;
         }
         if any != 0 {
             self.due = self.due.min(now);
@@ -171,9 +176,10 @@ impl Announce {
                 attempt.asked |= lane;
                 let tracker = self.trackers.get_mut(usize::from(attempt.tracker))?;
                 let event = tracker.event(lane);
+                // `started` tells how much is left, so that it settles what was owed.
+                tracker.owed &= !lane;
                 if event == TrackerEvent::Completed {
                     attempt.told_completed |= lane;
-                    tracker.owed &= !lane;
                 }
                 let index = attempt.tracker;
                 self.ask(index, lane, event, facts)
@@ -377,5 +383,4 @@ fn answered(answer: AnnounceAnswer, [port_v4, port_v6]: [u16; 2]) -> Answered {
 }
 
 #[cfg(test)]
-#[path = "tiers_tests.rs"]
 mod tests;

@@ -9,7 +9,6 @@ use crate::wire::tracker_udp::{
     ConnectionId, Family, Reply, TransactionId, read_reply, write_announce, write_connect,
 };
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -227,10 +226,8 @@ impl UdpExchange {
                 self.speak(now, context)
             }
             (Reply::Failed(message), _) => {
-                let text = String::from_utf8_lossy(message);
-                let clean = text.chars().take(self.ask.limits.text_bytes_max);
-                let reason: String = clean.map(|c| if c.is_control() { ' ' } else { c }).collect();
-                self.done(Err(HttpAnswerError::Failed { reason: reason.into(), retry: None }.into()))
+                let reason = self.ask.limits.text(message);
+                self.done(Err(HttpAnswerError::Failed { reason, retry: None }.into()))
             }
             (Reply::Connected(_) | Reply::Announced(_) | Reply::Scraped(_), _) => UdpOutput::Wait,
         }
@@ -420,12 +417,9 @@ mod tests {
         w.resolve();
         w.connected(A);
         let packet = write_failed(w.exchange.transaction(), "not\nhere");
-        match w.step(UdpInput::Packet { from: addr(A), bytes: &packet }) {
-            UdpOutput::Done(Err(error)) => {
-                assert_eq!(std::format!("{error}"), "the tracker refuses: not here")
-            }
-            other => panic!("{other:?}"),
-        }
+        let output = w.step(UdpInput::Packet { from: addr(A), bytes: &packet });
+        let UdpOutput::Done(Err(error)) = output else { panic!("not refused") };
+        assert_eq!(std::format!("{error}"), "the tracker refuses: not here");
     }
 
     #[test]

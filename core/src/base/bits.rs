@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn what_two_sets_share_comes_upwards() {
         let (mut a, mut b) = (Bits::new(300), Bits::new(290));
-        [0, 5, 63, 64, 200, 299].map(|i| a.set(i));
-        [1, 5, 63, 200, 289].map(|i| b.set(i));
+        assert!([0, 5, 63, 64, 200, 299].iter().all(|&i| a.set(i)));
+        assert!([1, 5, 63, 200, 289].iter().all(|&i| b.set(i)));
         assert_eq!(a.iter_both(&b).collect::<Vec<_>>(), [5, 63, 200]);
         assert!(a.meets(&b) && !a.meets(&Bits::new(300)));
     }

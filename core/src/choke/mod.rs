@@ -3,9 +3,10 @@
 //! the layer above fills the views, and chokes and unchokes by the answer.
 //!
 //! A leeching torrent goes by tit-for-tat (BEP 3). A seeding one goes by a [`SeedPolicy`]; the default, `Spreading`,
-//! serves those who pass on what they get: a piece that a seed gave to one peer alone and that later shows up at a
-//! peer the seed never gave it to was passed on. Who takes and takes, and gives nothing, is *in debt*, and gets an
-//! optimistic slot at best while anybody else is interested.
+//! serves those who pass on what they get. A piece that we sent to a peer when no other leech had it is *entrusted*
+//! to it; if it then shows up at a peer that we did not send it to, it was *spread*. Who takes and takes, and gives
+//! nothing, is *in debt*: while any other peer of its torrent is interested, or was in the last round, it gets an optimistic slot at best, and no
+//! more than a credit in it.
 
 mod round;
 mod score;
@@ -24,6 +25,8 @@ pub struct PeerView {
     pub id: PeerRef,
     /// It wants something of us.
     pub interested: bool,
+    /// When it last wanted something, if not now. Interest comes and goes with every piece.
+    pub interested_at: Option<Instant>,
     /// We have unchoked it.
     pub unchoked: bool,
     /// It has let us wait for a block for a minute (BEP 3).
@@ -42,7 +45,9 @@ pub struct PeerView {
     pub up_total: u64,
     /// Payload we gave it since it was last unchoked, bytes.
     pub up_since_unchoked: u64,
-    /// Bytes of pieces that we gave to it alone and that a peer we didn't give them to has announced since.
+    /// Bytes of pieces that we sent it when no other leech had them: theirs to pass on. For a seed.
+    pub entrusted: u64,
+    /// Of these, bytes of pieces that next showed up (HAVE) at a peer we had not sent them to.
     pub spread: u64,
     /// Thousandths of the torrent that it has.
     pub have_permille: u32,
@@ -58,6 +63,7 @@ impl PeerView {
         Self {
             id,
             interested: true,
+            interested_at: None,
             unchoked: false,
             snubbed: false,
             upload_only: false,
@@ -67,6 +73,7 @@ impl PeerView {
             down_total: 0,
             up_total: 0,
             up_since_unchoked: 0,
+            entrusted: 0,
             spread: 0,
             have_permille: 0,
             joined,
@@ -113,7 +120,8 @@ pub struct ChokeConfig {
     pub seed_policy: SeedPolicy,
     /// Between two rounds, milliseconds (BEP 3: 10 s). Shorter reacts sooner and lets TCP ramp up less.
     pub round_ms: u64,
-    /// The least time between two rounds when something happens in between, milliseconds.
+    /// The least time between two rounds when something happens in between, milliseconds. Long
+    /// lets a peer in debt take a fast link's worth more.
     pub round_min_ms: u64,
     /// How long an optimistic unchoke lasts, milliseconds (BEP 3: 30 s).
     pub optimistic_ms: u64,
@@ -125,7 +133,8 @@ pub struct ChokeConfig {
     pub hysteresis_percent: u64,
     /// A round-robin turn, bytes.
     pub quota_bytes: u64,
-    /// What a peer may take before it must have given: bytes. Small starves slow starters, large feeds free riders.
+    /// What a peer may take before it must have given, bytes; at least a piece, or a newcomer gets nothing to trade.
+    /// Small starves slow starters, large feeds free riders.
     pub credit_bytes: u64,
 }
 
@@ -135,7 +144,7 @@ impl Default for ChokeConfig {
             slots: SlotCount::Fixed(8),
             seed_policy: SeedPolicy::default(),
             round_ms: 10_000,
-            round_min_ms: 1_000,
+            round_min_ms: 100,
             optimistic_ms: 30_000,
             optimistic_one_in: 5,
             new_ms: 60_000,

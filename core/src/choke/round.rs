@@ -1,7 +1,8 @@
 //! A round of choking: how many slots, who gets the regular ones, who the optimistic ones, and when the next round is.
 
 use super::{ChokeConfig, PeerView, Score, SlotCount, in_debt, score};
-use crate::base::{Instant, PeerRef, Rng};
+use crate::base::{Instant, PeerRef, Rng, TorrentId};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -57,16 +58,30 @@ pub fn choose(
     state.last_round = Some(now);
     state.due = (!asking.is_empty()).then(|| now + Duration::from_millis(config.round_ms));
     let slots = slot_count(views, config.slots);
-    let (worthy, debtors) = sort(now, &asking, config);
+    let (worthy, debtors) = sort(now, views, &asking, config);
     let crowded = worthy.len() > slots || !debtors.is_empty();
     let optimistic = if crowded { (slots / config.optimistic_one_in.max(1)).max(1).min(slots) } else { 0 };
     let mut chosen = regular(&worthy, slots - optimistic);
-    let rest = |from: &[&PeerView], taken: &[PeerRef]| -> Vec<PeerView> {
-        from.iter().filter(|v| !taken.contains(&v.id)).map(|v| (*v).clone()).collect()
+    let rest: Vec<&PeerView> = worthy.iter().filter(|v| !chosen.contains(&v.id)).copied().collect();
+    let new_period = now >= state.redraw_at;
+    if new_period {
+        state.optimistic.clear();
+        state.redraw_at = now + Duration::from_millis(config.optimistic_ms);
+    }
+    // Whoever earned a regular slot, lost interest or went makes room; so does a debtor that got another credit, or
+    // whose slot someone else could use.
+    let stays = |id: &PeerRef| {
+        rest.iter().any(|v| v.id == *id)
+            || (rest.is_empty()
+                && debtors.iter().any(|v| v.id == *id && v.up_since_unchoked <= config.credit_bytes))
     };
-    let pools = [rest(&worthy, &chosen), rest(&debtors, &chosen)];
-    let drawn = draw(now, &pools, optimistic, config, (state, rng));
-    chosen.extend(drawn);
+    state.optimistic.retain(stays);
+    state.optimistic.truncate(optimistic);
+    draw(now, rest, optimistic, config, (state, rng));
+    if new_period {
+        draw(now, debtors, optimistic, config, (state, rng));
+    }
+    chosen.extend(&state.optimistic);
     state.slots_free = chosen.len() < slots;
     chosen
 }
@@ -89,18 +104,30 @@ pub fn slot_count(views: &[PeerView], slots: SlotCount) -> usize {
     }
 }
 
-/// Those who may have regular slots, best first, and those in debt.
+/// Those who may have regular slots, best first, and those in debt. Who is in debt where nobody else is interested in
+/// the torrent, nor was within a round, may have what nobody else wants.
 fn sort<'a>(
     now: Instant,
+    views: &[PeerView],
     asking: &[&'a PeerView],
     config: &ChokeConfig,
 ) -> (Vec<&'a PeerView>, Vec<&'a PeerView>) {
     let mut scored: Vec<(Score, &PeerView)> = asking.iter().map(|v| (score(now, v, config), *v)).collect();
     scored.sort_by_key(|&(score, view)| (Reverse(score), view.joined, view.id));
-    let best =
-        |seeding: bool| scored.iter().find(|(_, v)| v.seeding == seeding).map_or(Score::default(), |x| x.0);
-    let best = [best(false), best(true)];
-    scored.into_iter().map(|(_, v)| v).partition(|v| !in_debt(v, best[usize::from(v.seeding)], now, config))
+    let mut best = BTreeMap::new();
+    // A newcomer's full trust is no measure for those who have been tried.
+    for (score, view) in scored.iter().filter(|(_, v)| v.entrusted > config.credit_bytes) {
+        best.entry(view.id.torrent).or_insert(*score);
+    }
+    let owes = |view: &PeerView| {
+        let best = best.get(&view.id.torrent).copied().unwrap_or_default();
+        in_debt(view, best, now, config)
+    };
+    let round = Duration::from_millis(config.round_ms);
+    let wants = |v: &PeerView| v.interested || v.interested_at.is_some_and(|at| at + round >= now);
+    let rivals = views.iter().filter(|v| !v.upload_only && wants(v) && !owes(v));
+    let contested: BTreeSet<TorrentId> = rivals.map(|v| v.id.torrent).collect();
+    scored.into_iter().map(|(_, v)| v).partition(|v| !contested.contains(&v.id.torrent) || !owes(v))
 }
 
 /// Two slots of three go to leeching torrents, one to seeding ones; what one kind doesn't need goes to the other.
@@ -113,51 +140,32 @@ fn regular(worthy: &[&PeerView], slots: usize) -> Vec<PeerRef> {
     leeching.chain(seeding.iter().take(for_seeding)).map(|v| v.id).collect()
 }
 
-/// The optimistic unchokes: those drawn before, until their time is up, then new draws, new peers three times as
-/// likely; from the first pool while it has anybody.
+/// Fills the optimistic slots by lot, new peers three times as likely (BEP 3).
 fn draw(
     now: Instant,
-    pools: &[Vec<PeerView>; 2],
+    mut pool: Vec<&PeerView>,
     slots: usize,
     config: &ChokeConfig,
     (state, rng): (&mut ChokeState, &mut Rng),
-) -> Vec<PeerRef> {
-    let [worthy, debtors] = pools;
-    if now >= state.redraw_at {
-        state.optimistic.clear();
+) {
+    pool.retain(|v| !state.optimistic.contains(&v.id));
+    let new = Duration::from_millis(config.new_ms);
+    let weight = |v: &PeerView| if now.saturating_since(v.joined) < new { 3 } else { 1 };
+    while state.optimistic.len() < slots && !pool.is_empty() {
+        let mut ticket = rng.below(pool.iter().map(|v| weight(v)).sum());
+        let at = pool.iter().position(|v| {
+            let hit = ticket < weight(v);
+            ticket = ticket.saturating_sub(weight(v));
+            hit
+        });
+        state.optimistic.push(pool.swap_remove(at.unwrap_or(0)).id);
     }
-    // Whoever earned a regular slot, lost interest or went makes room; a debtor yields to anyone who is not.
-    let stays = |id: &PeerRef| {
-        worthy.iter().any(|v| v.id == *id) || (worthy.is_empty() && debtors.iter().any(|v| v.id == *id))
-    };
-    state.optimistic.retain(stays);
-    state.optimistic.truncate(slots);
-    if state.optimistic.is_empty() {
-        state.redraw_at = now + Duration::from_millis(config.optimistic_ms);
-    }
-    for pool in pools {
-        let mut pool: Vec<&PeerView> = pool.iter().filter(|v| !state.optimistic.contains(&v.id)).collect();
-        while state.optimistic.len() < slots && !pool.is_empty() {
-            let weight = |v: &PeerView| {
-                if now.saturating_since(v.joined) < Duration::from_millis(config.new_ms) { 3 } else { 1 }
-            };
-            let mut ticket = rng.below(pool.iter().map(|v| weight(v)).sum());
-            let at = pool.iter().position(|v| {
-                let hit = ticket < weight(v);
-                ticket = ticket.saturating_sub(weight(v));
-                hit
-            });
-            state.optimistic.push(pool.swap_remove(at.unwrap_or(0)).id);
-        }
-    }
-    state.optimistic.clone()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::SeedPolicy;
     use super::*;
-    use crate::base::TorrentId;
     use alloc::vec;
 
     const fn at(seconds: u64) -> Instant {
@@ -250,7 +258,7 @@ mod tests {
     fn a_seed_prefers_peers_that_pass_on_what_they_get() {
         let config = fixed(8, SeedPolicy::Spreading);
         let views = peers(8, |i, v| {
-            (v.seeding, v.up_total) = (true, 32 << 20);
+            (v.seeding, v.entrusted) = (true, 32 << 20);
             v.spread = if i < 2 { 0 } else { 28 << 20 };
         });
         let chosen = choose(at(5), &views, &config, &mut ChokeState::default(), &mut Rng::new([3; 32]));
@@ -262,6 +270,40 @@ mod tests {
             choose(at(5), &views, &blind, &mut ChokeState::default(), &mut Rng::new([3; 32])).len(),
             8
         );
+    }
+
+    #[test]
+    fn newcomers_full_trust_condemns_nobody_and_late_joiners_owe_nothing() {
+        let config = fixed(8, SeedPolicy::Spreading);
+        let views = peers(6, |i, v| {
+            v.seeding = true;
+            (v.entrusted, v.spread) = if i < 3 { (32 << 20, 4 << 20) } else { (0, 0) };
+            v.up_total = 200 << 20;
+        });
+        assert_eq!(
+            choose(at(5), &views, &config, &mut ChokeState::default(), &mut Rng::new([3; 32])).len(),
+            6
+        );
+    }
+
+    #[test]
+    fn a_debtor_is_held_back_for_its_own_torrents_peers_alone_and_while_they_want_something() {
+        let config = fixed(8, SeedPolicy::default());
+        let chosen = |views: &[PeerView], seconds| {
+            let mut state = ChokeState { redraw_at: at(1_000), ..ChokeState::default() };
+            numbers(&choose(at(seconds), views, &config, &mut state, &mut Rng::new([3; 32])))
+        };
+        let mut views = peers(3, |i, v| v.up_total = if i == 0 { 10 << 20 } else { 0 });
+        assert_eq!(chosen(&views, 20), [1, 2], "and no optimistic slot between two draws");
+        for view in &mut views[1..] {
+            (view.interested, view.interested_at) = (false, Some(at(15)));
+        }
+        assert_eq!(chosen(&views, 20), [], "they wanted something just now");
+        assert_eq!(chosen(&views, 26), [0]);
+        for view in &mut views[1..] {
+            (view.interested, view.id.torrent) = (true, TorrentId(2));
+        }
+        assert_eq!(chosen(&views, 20).len(), 3);
     }
 
     #[test]
@@ -323,7 +365,7 @@ mod tests {
         state.on_interest(at(3), false, &config);
         assert_eq!(state.deadline(), Some(at(12)), "no slot is free");
         state.on_credit_used(at(2), &config);
-        assert_eq!(state.deadline(), Some(at(3)));
+        assert_eq!(state.deadline(), Some(at(2) + Duration::from_millis(100)));
         assert_eq!(choose(at(3), &peers(3, |_, v| v.interested = false), &config, &mut state, &mut rng), []);
         assert_eq!(state.deadline(), None);
     }

@@ -20,22 +20,20 @@ pub fn score(now: Instant, view: &PeerView, config: &ChokeConfig) -> Score {
     }
 }
 
-/// Who took more than its credit and gave too little for it: nothing in the regular slots. `best` is the best worth
-/// among those interested in the same way (see [`score`]).
+/// Who took more than its credit and gave too little for it: nothing in the regular slots. `best` is the best [`score`]
+/// among the interested peers of its torrent that were entrusted with more than a credit.
 ///
 /// Where we leech, one byte given pays for four taken. Where we seed by `Spreading`, a peer is in debt that passes on
-/// less than half of what the best one does: all may be slow, but nobody may be much worse than the others.
+/// less than half of what the best one of its torrent does: all may be slow, but nobody much worse than the others.
+/// What others have anyway is entrusted to nobody, so peers that join late, or beside other seeds, owe nothing.
 pub fn in_debt(view: &PeerView, best: Score, now: Instant, config: &ChokeConfig) -> bool {
-    if view.up_total <= config.credit_bytes {
-        return false;
-    }
     if !view.seeding {
         return view.up_total > config.credit_bytes.saturating_add(view.down_total.saturating_mul(4));
     }
     match config.seed_policy {
         SeedPolicy::Spreading => {
             let Score(mine, _) = score(now, view, config);
-            mine < best.0 / 2
+            view.entrusted > config.credit_bytes && mine < best.0 / 2
         }
         SeedPolicy::RoundRobin | SeedPolicy::FastestUpload | SeedPolicy::AntiLeech => false,
     }
@@ -66,19 +64,21 @@ fn anti_leech(view: &PeerView) -> Score {
     Score(u64::from(view.have_permille.min(1000).abs_diff(500)), u64::from(view.unchoked))
 }
 
-/// The share of what we gave that was passed on, in thousandths; the credit counts as passed on, so that a newcomer
-/// starts with full trust and loses it by taking. Whoever waits longest is first among equals.
+/// The share of what was entrusted that was spread, in tenths; the credit counts as spread, so that a newcomer starts
+/// with full trust and loses it by keeping things to itself. Whoever waits longest is first among equals.
 fn spreading(now: Instant, view: &PeerView, config: &ChokeConfig) -> Score {
     let credit = config.credit_bytes.max(1);
-    let passed_on = u128::from(view.spread.min(view.up_total)) + u128::from(credit);
-    let given = u128::from(view.up_total) + u128::from(credit);
-    let permille = u64::try_from(passed_on * 1000 / given).unwrap_or(1000);
-    // In steps of a tenth: finer differences are noise, and turns go by waiting.
-    Score(permille / 100, if view.unchoked { u64::MAX } else { waited(now, view) })
+    let spread = u128::from(view.spread.min(view.entrusted)) + u128::from(credit);
+    let entrusted = u128::from(view.entrusted) + u128::from(credit);
+    // In tenths: finer differences are noise, and turns go by waiting.
+    Score(
+        u64::try_from(spread * 10 / entrusted).unwrap_or(10),
+        if view.unchoked { u64::MAX } else { waited(now, view) },
+    )
 }
 
 fn steady(view: &PeerView, rate: u64, config: &ChokeConfig) -> u64 {
-    let bonus = if view.unchoked { rate / 100 * config.hysteresis_percent } else { 0 };
+    let bonus = if view.unchoked { rate.saturating_mul(config.hysteresis_percent) / 100 } else { 0 };
     rate.saturating_add(bonus)
 }
 

@@ -8,6 +8,7 @@ use super::METADATA_PIECE;
 use crate::base::{Instant, PeerRef};
 use crate::wire::{InfoHash, InfoHashV2};
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -180,8 +181,8 @@ impl Fetch {
             return Fetched::Misshapen;
         }
         let Some(attempt) = self.attempts.get_mut(&size) else { return Fetched::Unasked };
-        if !attempt.pieces.contains_key(&piece) {
-            attempt.pieces.insert(piece, (data.into(), peer));
+        if let Entry::Vacant(place) = attempt.pieces.entry(piece) {
+            place.insert((data.into(), peer));
             self.held_bytes += data.len();
         }
         if attempt.pieces.len() as u32 == pieces(size) {

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 impl Picker {
-    /// A source says for the first time what it has. Before that it is counted nowhere, its HAVEs neither.
+    /// A source says for the first time what it has, if only that it has nothing. Its `on_have` come after that.
     pub fn on_pieces(&mut self, pieces: PeerPieces<'_>) {
         self.availability.add_source(pieces, self.geometry.pieces(), self.order.as_deref_mut());
     }
@@ -101,7 +101,7 @@ impl Picker {
         }
     }
 
-    /// A block came.
+    /// A block came. It is accepted where it was free too: a late answer to a request that was given up.
     pub fn on_block(&mut self, source: SourceId, block: BlockRef) -> BlockOutcome {
         let piece = block.piece;
         if self.geometry.block(piece, block.number()) != Some(block) {
@@ -169,7 +169,8 @@ impl Picker {
         self.turn(piece, Fact::WriteFailed)
     }
 
-    /// A check found the piece on disk. Answers whether that is news.
+    /// A check found the piece on disk. Requests still under way for it are forgotten: see `askers` before. Answers
+    /// whether that is news.
     pub fn on_stored(&mut self, piece: PieceIndex) -> bool {
         self.turn(piece, Fact::Stored)
     }
@@ -262,6 +263,7 @@ impl Picker {
                 self.forget(piece);
                 self.count_left(piece, true);
                 self.deadlines.retain(|&(_, p)| p != piece);
+                self.order = self.order.take().filter(|_| self.wanted_left > 0);
             }
         }
         true

@@ -12,7 +12,7 @@
 //! | `super_seed` | what a super-seed reveals to whom (BEP 16); stands alone |
 //!
 //! A torrent that rests pays for its own bitfield only: counts of copies live while some source is no seed, the order
-//! of pieces lives from the first pick to the departure of the last source.
+//! of pieces lives from the first pick to the last wanted piece, or the departure of the last source.
 
 mod facts;
 mod partial;
@@ -127,7 +127,8 @@ pub struct Picker {
     selection: Option<Box<Selection>>,
     sequential: bool,
     availability: Availability,
-    /// The pieces not begun, sorted. Made by the first pick, dropped when priorities change or all sources are gone.
+    /// The pieces not begun, sorted. Made by the first pick, dropped when priorities change, nothing is
+    /// wanted any more, or all sources are gone.
     order: Option<Box<Order>>,
     partials: BTreeMap<PieceIndex, Partial>,
     /// The partial pieces that are wanted and have blocks to ask.

@@ -46,7 +46,16 @@ pub(super) struct Partial {
     /// No block before this one is free.
     cursor: u32,
     /// Further sources asked for a block that is not here. A source stands at most once at a block.
-    extra: Vec<(u32, SourceId)>,
+    extra: Vec<Extra>,
+}
+
+/// A source that is asked for a block which isn't its own: in the end game, or since it was snubbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extra {
+    n: u32,
+    source: SourceId,
+    /// It was the block's own asker and was snubbed: nobody counts on it.
+    owed: bool,
 }
 
 impl Partial {
@@ -116,7 +125,7 @@ impl Partial {
             }
             Slot::Free | Slot::Received(_) => false,
         })?;
-        self.extra.push((n, source));
+        self.extra.push(Extra { n, source, owed: false });
         Some(n)
     }
 
@@ -136,14 +145,14 @@ impl Partial {
         let mut more = Vec::new();
         if !self.extra.is_empty() {
             more.extend(self.extras(n));
-            self.extra.retain(|&(at, _)| at != n);
+            self.extra.retain(|extra| extra.n != n);
         }
         Askers { first, more }
     }
 
     /// `source` won't send block `n`. Answers whether it was asked for it.
     pub(super) fn release(&mut self, n: u32, source: SourceId) -> bool {
-        if let Some(at) = self.extra.iter().position(|&e| e == (n, source)) {
+        if let Some(at) = self.extra.iter().position(|extra| (extra.n, extra.source) == (n, source)) {
             self.extra.swap_remove(at);
             return true;
         }
@@ -157,7 +166,7 @@ impl Partial {
     /// `source` won't send any block of what it was asked for. Answers how many those were.
     pub(super) fn release_all(&mut self, source: SourceId) -> u32 {
         let before = self.extra.len();
-        self.extra.retain(|&(_, s)| s != source);
+        self.extra.retain(|extra| extra.source != source);
         let mut released = (before - self.extra.len()) as u32;
         for n in 0..self.slots.len() as u32 {
             if self.slots[n as usize] == Slot::Asked(source) {
@@ -170,10 +179,11 @@ impl Partial {
 
     /// `source` lets us wait: what it is asked for alone becomes free for others, while it may still come.
     pub(super) fn share_all(&mut self, source: SourceId) {
+        self.extra.iter_mut().filter(|extra| extra.source == source).for_each(|extra| extra.owed = true);
         for n in 0..self.slots.len() as u32 {
             if self.slots[n as usize] == Slot::Asked(source) {
                 self.free_up(n);
-                self.extra.push((n, source));
+                self.extra.push(Extra { n, source, owed: true });
             }
         }
     }
@@ -193,7 +203,7 @@ impl Partial {
             Slot::Asked(source) => Some((n, *source)),
             Slot::Free | Slot::Received(_) => None,
         });
-        first.chain(self.extra.iter().copied())
+        first.chain(self.extra.iter().map(|extra| (extra.n, extra.source)))
     }
 
     /// What must hold; for tests.
@@ -208,20 +218,26 @@ impl Partial {
         asked.sort_unstable();
         asked.dedup();
         assert_eq!(all, asked.len(), "a source is asked twice for one block");
-        for &(n, _) in &self.extra {
-            assert!(!matches!(self.slot(n), None | Some(Slot::Received(_))));
+        for extra in &self.extra {
+            assert!(!matches!(self.slot(extra.n), None | Some(Slot::Received(_))));
+            assert!(extra.owed || self.slot(extra.n) != Some(Slot::Free));
         }
     }
 
-    /// Block `n` loses its first asker. Further ones may still bring it; others may be asked.
+    /// Block `n` loses its first asker: another one that we count on takes the place, or the block is free.
     fn free_up(&mut self, n: u32) {
+        let heir = self.extra.iter().position(|extra| extra.n == n && !extra.owed);
+        if let Some(heir) = heir.map(|at| self.extra.swap_remove(at)) {
+            self.slots[n as usize] = Slot::Asked(heir.source);
+            return;
+        }
         self.slots[n as usize] = Slot::Free;
         self.free += 1;
         self.cursor = self.cursor.min(n);
     }
 
     fn extras(&self, n: u32) -> impl Iterator<Item = SourceId> {
-        self.extra.iter().filter(move |&&(at, _)| at == n).map(|&(_, source)| source)
+        self.extra.iter().filter(move |extra| extra.n == n).map(|extra| extra.source)
     }
 
     fn is_extra(&self, n: u32, source: SourceId) -> bool {

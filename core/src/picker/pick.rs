@@ -54,6 +54,9 @@ impl Picker {
     /// Chooses up to `request.count` blocks to ask of a source, marks them as asked and puts them behind `out`. None
     /// comes when it has nothing for us that isn't asked of others already. Blocks of one piece come in a row.
     pub fn pick(&mut self, rng: &mut Rng, request: &Pick<'_>, out: &mut Vec<BlockRef>) {
+        if self.wanted_left == 0 {
+            return;
+        }
         let end = out.len().saturating_add(request.count);
         let mut asking = Asking { request, end, out };
         self.pick_by_deadline(&mut asking);

@@ -287,7 +287,7 @@ impl Order {
             return;
         }
         let bucket = self.bucket_of(piece);
-        if bucket % CLASSES > 0 {
+        if !bucket.is_multiple_of(CLASSES) {
             self.swap(self.at[piece as usize], self.starts[bucket]);
             self.starts[bucket] += 1;
         }

@@ -99,3 +99,77 @@ impl SuperSeed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed(pieces: u32) -> (SuperSeed, Arc<Geometry>, Rng) {
+        let geometry = Arc::new(Geometry::new(u64::from(pieces) * 16_384, 16_384, Vec::new()).unwrap());
+        (SuperSeed::new(geometry.clone()), geometry, Rng::new([5; 32]))
+    }
+
+    #[test]
+    fn bep_0016_the_next_piece_is_revealed_when_another_source_has_the_last() {
+        let (mut seed, geometry, mut rng) = seed(8);
+        let (a, b) = (SourceId(1), SourceId(2));
+        seed.on_source(a, &Bits::new(8));
+        seed.on_source(b, &Bits::new(8));
+        let first = seed.next_reveal(&mut rng, a).unwrap();
+        assert!(seed.is_revealed(a, first) && !seed.is_revealed(b, first));
+        seed.on_have(a, first);
+        assert_eq!(seed.next_reveal(&mut rng, a), None);
+        let other = geometry.iter().find(|&piece| piece != first).unwrap();
+        seed.on_have(b, other);
+        assert_eq!(seed.next_reveal(&mut rng, a), None);
+        seed.on_have(b, first);
+        assert_ne!(seed.next_reveal(&mut rng, a).unwrap(), first);
+    }
+
+    #[test]
+    fn bep_0016_each_piece_is_revealed_once_before_any_is_revealed_twice() {
+        let (mut seed, _, mut rng) = seed(30);
+        let mut revealed = Vec::new();
+        for n in 0..30 {
+            seed.on_source(SourceId(n), &Bits::new(30));
+            revealed.extend(seed.next_reveal(&mut rng, SourceId(n)));
+        }
+        assert!(!revealed.is_sorted(), "the order is drawn");
+        revealed.sort_unstable();
+        revealed.dedup();
+        assert_eq!(revealed.len(), 30);
+    }
+
+    #[test]
+    fn bep_0016_a_lone_source_gets_on_by_itself_and_stops_when_it_has_all() {
+        let (mut seed, _, mut rng) = seed(5);
+        seed.on_source(SourceId(1), &Bits::new(5));
+        for _ in 0..5 {
+            let piece = seed.next_reveal(&mut rng, SourceId(1)).unwrap();
+            assert_eq!(seed.next_reveal(&mut rng, SourceId(1)), None);
+            seed.on_have(SourceId(1), piece);
+        }
+        assert_eq!(seed.next_reveal(&mut rng, SourceId(1)), None);
+        assert_eq!(seed.next_reveal(&mut rng, SourceId(9)), None);
+    }
+
+    #[test]
+    fn bep_0016_a_source_that_comes_with_the_piece_proves_it_too() {
+        let (mut seed, _, mut rng) = seed(4);
+        seed.on_source(SourceId(1), &Bits::new(4));
+        assert!(seed.next_reveal(&mut rng, SourceId(1)).is_some());
+        seed.on_source(SourceId(2), &Bits::full(4));
+        assert!(seed.next_reveal(&mut rng, SourceId(1)).is_some());
+    }
+
+    #[test]
+    fn a_piece_that_leaves_with_its_source_is_rare_again() {
+        let (mut seed, geometry, mut rng) = seed(2);
+        let mut has = Bits::new(2);
+        has.set(0);
+        seed.on_source(SourceId(1), &has);
+        assert_eq!(seed.next_reveal(&mut rng, SourceId(1)), geometry.piece(1));
+        seed.on_source_gone(SourceId(1));
+        assert_eq!(seed.copies, [0, 0]);
+    }
+}

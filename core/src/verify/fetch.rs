@@ -1,9 +1,11 @@
 //! Gets piece layers and block leaves from peers by hash requests (BEP 52), and proves what they answer before it is
 //! kept. Which peers are asked is the caller's choice; what they are asked, and when again, is decided here.
 
-use super::{HashRange, Trees};
+use super::Trees;
+use super::serve::{HASHES_MAX, uncles};
 use crate::base::{Instant, PieceIndex};
 use crate::wire::merkle::{self, Hash};
+use crate::wire::message::HashRange;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -121,12 +123,13 @@ impl Fetch {
         }
         let step = trees.blocks_per_piece().min(self.length_max());
         let firsts = (0..blocks).step_by(step as usize).filter(|&first| !trees.has_leaves(piece, first));
-        firsts.fold(false, |any, first| self.want(Goal::Leaves { piece, first }) || any)
+        let news = firsts.filter(|&first| self.want(Goal::Leaves { piece, first }));
+        news.count() > 0
     }
 
     /// The next request for a peer that speaks v2, best one that announced pieces of the file.
     pub fn next_hash_request(&mut self, now: Instant, trees: &Trees, source: u32) -> Option<HashRange> {
-        let with_source = self.asked.range((source, HashRange::FIRST)..=(source, HashRange::LAST)).count();
+        let with_source = self.asked.range((source, FIRST)..=(source, LAST)).count();
         let requests_max = self.config.hash_requests_max.max(1);
         if self.asked.len() >= requests_max || with_source >= requests_max.div_ceil(2) {
             return None;
@@ -173,9 +176,8 @@ impl Fetch {
 
     /// A peer left: others are asked for what it owes.
     pub fn on_source_gone(&mut self, source: u32) {
-        let mut owed = self.asked.split_off(&(source, HashRange::FIRST));
-        let keys: Vec<(u32, HashRange)> =
-            owed.range(..=(source, HashRange::LAST)).map(|(&key, _)| key).collect();
+        let mut owed = self.asked.split_off(&(source, FIRST));
+        let keys: Vec<(u32, HashRange)> = owed.range(..=(source, LAST)).map(|(&key, _)| key).collect();
         for key in keys {
             if let Some(Asked { goal, tried, .. }) = owed.remove(&key) {
                 self.goals.insert(goal, tried);
@@ -265,12 +267,25 @@ impl Fetch {
     }
 }
 
+/// Before every range.
+const FIRST: HashRange =
+    HashRange { pieces_root: [0; 32], base_layer: 0, index: 0, length: 0, proof_layers: 0 };
+
+/// Behind every range.
+const LAST: HashRange = HashRange {
+    pieces_root: [255; 32],
+    base_layer: u32::MAX,
+    index: u32::MAX,
+    length: u32::MAX,
+    proof_layers: u32::MAX,
+};
+
 /// Peers remembered for one range as not to be asked now; the oldest is forgotten.
 const TRIED_MAX: usize = 16;
 
 /// A power of two from 2, whatever the configuration says.
 fn length_max(hashes_max: u32) -> u32 {
-    1 << hashes_max.clamp(2, HashRange::LENGTH_MAX).ilog2()
+    1 << hashes_max.clamp(2, HASHES_MAX).ilog2()
 }
 
 /// How many hashes a request for a piece layer asks.
@@ -293,7 +308,7 @@ fn range_of(trees: &Trees, goal: Goal, length_max: u32) -> Option<HashRange> {
         Goal::Layer { tree, first } => {
             let file = trees.file(tree)?;
             Some(HashRange {
-                root: file.root,
+                pieces_root: file.root,
                 base_layer: piece_layer,
                 index: first,
                 length: layer_length(trees, tree, length_max),
@@ -306,7 +321,7 @@ fn range_of(trees: &Trees, goal: Goal, length_max: u32) -> Option<HashRange> {
             let height = file.height().min(piece_layer);
             let index = u64::from(spot.index) * u64::from(trees.blocks_per_piece()) + u64::from(first);
             Some(HashRange {
-                root: file.root,
+                pieces_root: file.root,
                 base_layer: 0,
                 index: u32::try_from(index).ok()?,
                 length: (1u32 << height).min(length_max),
@@ -324,7 +339,7 @@ fn prove<'a>(
     hashes: &'a [Hash],
 ) -> Result<&'a [Hash], HashFault> {
     let height = range.length.ilog2();
-    let wanted = range.length as usize + range.uncles() as usize;
+    let wanted = range.length as usize + uncles(range) as usize;
     if hashes.len() != wanted {
         return Err(HashFault::Count { got: hashes.len(), wanted });
     }
@@ -333,11 +348,11 @@ fn prove<'a>(
         Goal::Leaves { piece, .. } => trees.spot(piece).map(|spot| spot.tree),
     };
     let (tree, file) = tree.and_then(|tree| Some((tree, trees.file(tree)?))).ok_or(HashFault::Unasked)?;
-    let (own, uncles) = hashes.split_at(range.length as usize);
+    let (own, proof) = hashes.split_at(range.length as usize);
     let pad = merkle::pad(range.base_layer);
     let node = merkle::root_of_height(own, height, pad);
-    let top = merkle::root_of_proof(node, u64::from(range.index >> height), uncles);
-    let layer = range.base_layer + height + range.uncles();
+    let top = merkle::root_of_proof(node, u64::from(range.index >> height), proof);
+    let layer = range.base_layer + height + uncles(range);
     let expected = if layer == file.height() {
         Some(file.root)
     } else {

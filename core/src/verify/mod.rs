@@ -8,10 +8,11 @@ mod trees;
 
 pub use blame::{Blame, BlameConfig};
 pub use fetch::{Fetch, FetchConfig, HashFault, Learned};
-pub use serve::{HashRange, Serve, Server};
+pub use serve::{HASHES_MAX, Serve, Server, uncles};
 pub use trees::{TreeFile, Trees, TreesError};
 
 use crate::base::{Digests, Geometry, PieceIndex, Want};
+pub use crate::wire::message::HashRange;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use thiserror::Error;

@@ -3,42 +3,17 @@
 
 use super::Trees;
 use crate::wire::merkle::{self, Hash};
+use crate::wire::message::HashRange;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A range of hashes of one file's tree with its proof: what `hash request`, `hashes` and `hash reject` name (BEP 52).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HashRange {
-    /// The file's `pieces root`.
-    pub root: Hash,
-    /// The layer, 0 for leaves.
-    pub base_layer: u32,
-    /// The first hash; a multiple of `length`.
-    pub index: u32,
-    /// How many; a power of two from 2.
-    pub length: u32,
-    /// Layers above the base layer whose uncles are wanted too.
-    pub proof_layers: u32,
-}
+/// More hashes than this are never asked or given. BEP 52 advises 512; some clients ask for more.
+pub const HASHES_MAX: u32 = 8_192;
 
-impl HashRange {
-    /// More hashes than this are never asked or given. BEP 52 advises 512; some clients ask for more.
-    pub const LENGTH_MAX: u32 = 8_192;
-    pub(super) const FIRST: Self =
-        Self { root: [0; 32], base_layer: 0, index: 0, length: 0, proof_layers: 0 };
-    pub(super) const LAST: Self = Self {
-        root: [255; 32],
-        base_layer: u32::MAX,
-        index: u32::MAX,
-        length: u32::MAX,
-        proof_layers: u32::MAX,
-    };
-
-    /// How many uncle hashes follow: the proof layers inside the range itself are left out (BEP 52).
-    pub fn uncles(&self) -> u32 {
-        self.proof_layers.saturating_sub(self.length.max(2).ilog2() - 1)
-    }
+/// How many uncle hashes follow those of a range: the proof layers inside the range itself are left out (BEP 52).
+pub fn uncles(range: &HashRange) -> u32 {
+    range.proof_layers.saturating_sub(range.length.max(2).ilog2() - 1)
 }
 
 /// What to do about a hash request.
@@ -122,7 +97,7 @@ impl Server {
     ) -> Vec<Hash> {
         let height = range.length.ilog2();
         let inside = if leaves.is_empty() { 0 } else { trees.piece_layer() };
-        for up in height..height + range.uncles() {
+        for up in height..height + uncles(range) {
             let layer = range.base_layer + up;
             let uncle = (range.index >> up) ^ 1;
             hashes.push(if layer < inside {
@@ -172,11 +147,11 @@ impl Server {
 /// Whether a request makes sense: BEP 52's rules, our bounds, and nothing beyond the file. What is ambiguous is rejected.
 fn validate(trees: &Trees, range: &HashRange) -> Option<Valid> {
     let HashRange { base_layer, index, length, proof_layers, .. } = *range;
-    let measured = length.is_power_of_two() && (2..=HashRange::LENGTH_MAX).contains(&length);
+    let measured = length.is_power_of_two() && (2..=HASHES_MAX).contains(&length);
     if !measured || index % length != 0 {
         return None;
     }
-    let tree = trees.tree_of_root(&range.root)?;
+    let tree = trees.tree_of_root(&range.pieces_root)?;
     let file = trees.file(tree)?;
     let height = file.height();
     let layers = height.checked_sub(base_layer).filter(|&layers| layers > 0)?;
@@ -210,5 +185,4 @@ fn proven(trees: &Trees, valid: &Valid, pieces: &Range<u32>, leaves: &[Hash]) ->
 }
 
 #[cfg(test)]
-#[path = "serve_tests.rs"]
 mod tests;

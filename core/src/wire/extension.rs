@@ -1,7 +1,7 @@
 //! The extension handshake (BEP 10) and the names of the extensions that are spoken. What an extension says is in its
 //! own file; which number stands for which name is kept by the session.
 
-use super::dictionary::{Dictionary, int};
+use super::bencode::{BencodeError, Dict, Document};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bendy::encoding::Encoder;
@@ -86,11 +86,8 @@ pub struct ExtensionHandshake {
 
 /// Why bytes are no extension handshake. The peer is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ExtensionError {
-    /// Not a bencoded dictionary.
-    #[error("the extension handshake is no bencoded dictionary")]
-    NoDictionary,
-}
+#[error("the extension handshake: {0}")]
+pub struct ExtensionError(#[from] BencodeError);
 
 /// The longest client name that is kept, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -99,24 +96,20 @@ impl ExtensionHandshake {
     /// Reads the payload of an extended message with id 0. A value that makes no sense counts as absent: strangers
     /// put odd things there, and none is worth a link.
     pub fn parse(payload: &[u8]) -> Result<Self, ExtensionError> {
-        let (dictionary, _) = Dictionary::read(payload).ok_or(ExtensionError::NoDictionary)?;
-        let m = dictionary.dictionary(b"m").map_or_else(Vec::new, |m| {
-            m.iter().filter_map(|(name, id)| Some((Extension::named(name)?, small(int(id)?)?))).collect()
-        });
+        let document = Document::decode(payload)?;
+        let handshake = document.dict()?;
+        let number = |key: &[u8]| handshake.get(key)?.as_int();
+        let bytes = |key: &[u8]| handshake.get(key)?.as_bytes();
         Ok(Self {
-            m,
-            v: dictionary.string(b"v").and_then(client_name),
-            p: dictionary.int(b"p").and_then(small).filter(|&port: &u16| port != 0),
-            reqq: dictionary.int(b"reqq").and_then(small),
-            yourip: dictionary.string(b"yourip").and_then(address),
-            ipv4: dictionary
-                .string(b"ipv4")
-                .and_then(|ip| Some(Ipv4Addr::from(<[u8; 4]>::try_from(ip).ok()?))),
-            ipv6: dictionary
-                .string(b"ipv6")
-                .and_then(|ip| Some(Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?))),
-            metadata_size: dictionary.int(b"metadata_size").and_then(small),
-            upload_only: dictionary.int(b"upload_only").map(|n| n != 0),
+            m: handshake.get(b"m").and_then(|m| m.as_dict()).map_or_else(Vec::new, extensions),
+            v: bytes(b"v").and_then(client_name),
+            p: number(b"p").and_then(small).filter(|&port: &u16| port != 0),
+            reqq: number(b"reqq").and_then(small),
+            yourip: bytes(b"yourip").and_then(address),
+            ipv4: bytes(b"ipv4").and_then(|ip| <[u8; 4]>::try_from(ip).ok()).map(Ipv4Addr::from),
+            ipv6: bytes(b"ipv6").and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(Ipv6Addr::from),
+            metadata_size: number(b"metadata_size").and_then(small),
+            upload_only: number(b"upload_only").map(|n| n != 0),
         })
     }
 
@@ -161,6 +154,10 @@ impl ExtensionHandshake {
         });
         done.and_then(|()| encoder.get_output()).expect("the keys are written in order, two levels deep")
     }
+}
+
+fn extensions(m: Dict<'_, '_>) -> Vec<(Extension, u8)> {
+    m.iter().filter_map(|(name, id)| Some((Extension::named(name)?, small(id.as_int()?)?))).collect()
 }
 
 fn small<T: TryFrom<i64>>(n: i64) -> Option<T> {
@@ -219,11 +216,11 @@ mod tests {
 
     #[test]
     fn what_is_no_dictionary_is_refused() {
-        for bytes in [&b""[..], b"d", b"le", b"d1:v", b"d1:v9:xe", b"d1:mi1"] {
-            assert_eq!(ExtensionHandshake::parse(bytes), Err(ExtensionError::NoDictionary));
+        for bytes in [&b""[..], b"d", b"le", b"d1:v", b"d1:v9:xe", b"d1:mi1", b"dex"] {
+            assert!(ExtensionHandshake::parse(bytes).is_err(), "{bytes:?}");
         }
         let deep = [b"d1:m".to_vec(), vec![b'l'; 100_000]].concat();
-        assert_eq!(ExtensionHandshake::parse(&deep), Err(ExtensionError::NoDictionary));
+        assert!(ExtensionHandshake::parse(&deep).is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct RawBlock {
 }
 
 /// Which hashes of a file's tree are meant (BEP 52).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HashRange {
     /// The file's root.
     pub pieces_root: [u8; 32],

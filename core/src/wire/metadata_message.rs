@@ -1,6 +1,6 @@
 //! The messages by which peers send each other the metadata (BEP 9). Who is asked for what is not decided here.
 
-use super::dictionary::Dictionary;
+use super::bencode::{BencodeError, Document};
 use alloc::vec::Vec;
 use bendy::encoding::Encoder;
 use thiserror::Error;
@@ -37,12 +37,12 @@ pub enum MetadataMessage<'a> {
 /// Why bytes are no metadata message. The peer is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MetadataMessageError {
-    /// Not a bencoded dictionary.
-    #[error("the metadata message is no bencoded dictionary")]
-    NoDictionary,
-    /// A key that its type needs is missing or makes no sense.
-    #[error("the metadata message has no sound `{0}`")]
-    Key(&'static str),
+    /// Not a bencoded dictionary, or a key that its type needs is missing or makes no sense.
+    #[error("the metadata message: {0}")]
+    Bencode(#[from] BencodeError),
+    /// A piece number beyond 32 bits.
+    #[error("the metadata message names piece {0}")]
+    Piece(u64),
     /// More data than a piece has.
     #[error("the metadata message carries {0} bytes of data")]
     TooLong(usize),
@@ -51,19 +51,18 @@ pub enum MetadataMessageError {
 impl<'a> MetadataMessage<'a> {
     /// Reads the payload of an extended message. The data begins where the dictionary ends.
     pub fn parse(payload: &'a [u8]) -> Result<Self, MetadataMessageError> {
-        let (dictionary, data) = Dictionary::read(payload).ok_or(MetadataMessageError::NoDictionary)?;
-        let kind = dictionary.int(b"msg_type").ok_or(MetadataMessageError::Key("msg_type"))?;
-        let piece = dictionary.int(b"piece").and_then(|n| u32::try_from(n).ok());
-        let piece = piece.ok_or(MetadataMessageError::Key("piece"));
-        Ok(match kind {
-            0 => Self::Request { piece: piece? },
+        let (document, end) = Document::decode_prefix(payload)?;
+        let message = document.dict()?;
+        let data = payload.get(end..).unwrap_or_default();
+        let piece = || {
+            let piece = message.uint("piece")?;
+            u32::try_from(piece).map_err(|_| MetadataMessageError::Piece(piece))
+        };
+        Ok(match message.int("msg_type")? {
+            0 => Self::Request { piece: piece()? },
             1 if data.len() > METADATA_PIECE_BYTES => return Err(MetadataMessageError::TooLong(data.len())),
-            1 => {
-                let size = dictionary.int(b"total_size").and_then(|n| u64::try_from(n).ok());
-                let total_size = size.ok_or(MetadataMessageError::Key("total_size"))?;
-                Self::Data { piece: piece?, total_size, data }
-            }
-            2 => Self::Reject { piece: piece? },
+            1 => Self::Data { piece: piece()?, total_size: message.uint("total_size")?, data },
+            2 => Self::Reject { piece: piece()? },
             _ => Self::Unknown,
         })
     }
@@ -123,12 +122,17 @@ mod tests {
     #[test]
     fn what_a_type_needs_must_be_there() {
         let parse = MetadataMessage::parse;
-        assert_eq!(parse(b"x"), Err(MetadataMessageError::NoDictionary));
-        assert_eq!(parse(b"de"), Err(MetadataMessageError::Key("msg_type")));
-        assert_eq!(parse(b"d8:msg_typei0ee"), Err(MetadataMessageError::Key("piece")));
-        assert_eq!(parse(b"d8:msg_typei0e5:piecei-1ee"), Err(MetadataMessageError::Key("piece")));
-        let data = parse(b"d8:msg_typei1e5:piecei0ee");
-        assert_eq!(data, Err(MetadataMessageError::Key("total_size")));
+        let refused: [&[u8]; 6] = [
+            b"x",
+            b"de",
+            b"d8:msg_typei0ee",
+            b"d8:msg_typei0e5:piecei-1ee",
+            b"d8:msg_typei0e5:piecei4294967296ee",
+            b"d8:msg_typei1e5:piecei0ee",
+        ];
+        for bytes in refused {
+            assert!(parse(bytes).is_err(), "{bytes:?}");
+        }
         let long = MetadataMessage::Data { piece: 0, total_size: 1, data: &[0; METADATA_PIECE_BYTES + 1] };
         assert_eq!(parse(&long.encode()), Err(MetadataMessageError::TooLong(METADATA_PIECE_BYTES + 1)));
     }

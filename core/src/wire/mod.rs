@@ -3,7 +3,6 @@
 
 pub mod allowed_fast;
 pub mod bencode;
-mod dictionary;
 pub mod extension;
 pub mod handshake;
 mod ids;
@@ -23,4 +22,5 @@ pub mod tracker_url;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};
+pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{Info, Metainfo, MetainfoError, MetainfoLimits};

@@ -1,7 +1,6 @@
 //! Names from strangers become names that are safe to create. A hostile name is renamed, always to the same, so that a
 //! download never fails for it and never leaves its folder. It owns names alone: no file system is asked.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -118,9 +117,16 @@ pub fn link_target<'a>(raw: impl Iterator<Item = &'a [u8]>, rules: PathRules) ->
 pub fn make_unique<'a>(paths: impl Iterator<Item = Option<&'a mut Vec<String>>>, rules: PathRules) {
     let mut paths: Vec<&mut Vec<String>> = paths.flatten().collect();
     let mut folders = BTreeSet::new();
+    let mut before: &[String] = &[];
     for path in &paths {
+        let parent = path.split_last().map_or(&[][..], |(_, parent)| parent);
+        // files of one folder mostly stand together
+        if parent == before {
+            continue;
+        }
+        before = parent;
         let mut digest = PathDigest::default();
-        for folder in path.iter().take(path.len().saturating_sub(1)) {
+        for folder in parent {
             digest.push(folder, rules);
             folders.insert(digest.value());
         }
@@ -178,15 +184,15 @@ impl PathDigest {
     }
 }
 
-/// Splits a path as people write it (`a/b/c`) into components.
-pub fn split(path: &str) -> Vec<String> {
-    path.split('/').filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::borrow::ToOwned;
     use alloc::vec;
+
+    fn split(path: &str) -> Vec<String> {
+        path.split('/').map(ToOwned::to_owned).collect()
+    }
 
     fn portable(raw: &[u8]) -> String {
         component(raw, PathRules::PORTABLE)

@@ -129,7 +129,7 @@ impl AnswerLimits {
     }
 
     /// Text for the user: UTF-8 where it can be read as such, bounded, no control characters.
-    pub(super) fn text(&self, raw: &[u8]) -> Box<str> {
+    pub fn text(&self, raw: &[u8]) -> Box<str> {
         let raw = raw.get(..self.text_bytes_max).unwrap_or(raw);
         let mut text = alloc::string::String::new();
         for c in alloc::string::String::from_utf8_lossy(raw).chars() {

@@ -115,7 +115,7 @@ impl Scan<'_> {
             }
         }
         let data = at + 1;
-        let end = data + length as usize;
+        let end = data.saturating_add(length as usize);
         if end > self.input.len() {
             return Err(self.wrong(start, Kind::TooLong));
         }

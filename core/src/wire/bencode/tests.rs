@@ -115,3 +115,32 @@ fn every_truncation_is_refused() {
         assert!(Document::decode(&input[..cut]).is_err(), "{cut}");
     }
 }
+
+#[test]
+fn random_bencode_never_panics_and_views_agree_with_spans() {
+    fn walk(value: Value<'_, '_>, within: &[u8]) {
+        assert!(within.len() >= value.raw().len());
+        match value.kind() {
+            Kind::Bytes => assert!(value.raw().ends_with(value.as_bytes().unwrap())),
+            Kind::Integer => {
+                assert_eq!(value.as_int().map(|n| n >= 0), value.as_uint().map(|_| true).or(Some(false)))
+            }
+            Kind::List => value.as_list().unwrap().for_each(|item| walk(item, value.raw())),
+            Kind::Dict => value.as_dict().unwrap().iter().for_each(|(_, item)| walk(item, value.raw())),
+        }
+    }
+    let mut rng = crate::base::Rng::new([7; 32]);
+    let words: [&[u8]; 12] =
+        [b"d", b"l", b"e", b"e", b"1:a", b"1:b", b"0:", b"i1e", b"i-7e", b"2:ab", b"d1:z", b"5"];
+    let mut whole = 0;
+    for _ in 0..50_000 {
+        let input: Vec<u8> =
+            (0..1 + rng.below(9)).flat_map(|_| words[rng.below(12) as usize].iter().copied()).collect();
+        if let Ok((document, length)) = Document::decode_prefix(&input) {
+            whole += 1;
+            assert_eq!(document.root().raw(), &input[..length]);
+            walk(document.root(), &input);
+        }
+    }
+    assert!(whole > 5_000, "{whole}");
+}

@@ -19,7 +19,7 @@ pub struct MetainfoLimits {
     pub nodes_max: u32,
     /// Levels of bencode; folders in a v2 file tree cost one each. Default 64.
     pub depth_max: u32,
-    /// Memory for all paths: a small v2 tree can spell enormous ones. Default 128 MiB.
+    /// Memory for all paths: a small v2 tree can spell enormous ones. Default 256 MiB.
     pub paths_bytes_max: usize,
     /// URLs of each kind that are kept; the rest is ignored. Default 1,000.
     pub urls_max: usize,
@@ -35,7 +35,7 @@ impl Default for MetainfoLimits {
             pieces_max: 1 << 22,
             nodes_max: 1 << 23,
             depth_max: 64,
-            paths_bytes_max: 128 << 20,
+            paths_bytes_max: 256 << 20,
             urls_max: 1_000,
             paths: PathRules::default(),
         }

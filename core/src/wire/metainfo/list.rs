@@ -113,9 +113,12 @@ fn attributes_of(value: Value<'_, '_>) -> Attributes {
     Attributes { pad: has(b'p'), executable: has(b'x'), hidden: has(b'h'), symlink: has(b'l') }
 }
 
+/// What a component costs beside its own bytes: its string, the view of it, the allocator's share.
+const COMPONENT_BYTES: usize = 48;
+
 /// Pays for a path's memory.
 fn charge(budget: &mut usize, path: &[&[u8]], limits: &MetainfoLimits) -> Result<(), MetainfoError> {
-    let cost = path.iter().map(|component| component.len() + size_of::<String>()).sum();
+    let cost = path.iter().map(|component| component.len() + COMPONENT_BYTES).sum();
     *budget = budget.checked_sub(cost).ok_or(MetainfoError::PathsTooLong(limits.paths_bytes_max))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Stories of tiers, events and pauses.
 
-use super::super::TrackerState;
 use super::*;
+use crate::announce::TrackerState;
 use crate::wire::PeerId;
 use crate::wire::tracker_http::{HttpAnswerError, RetryIn};
 use std::string::{String, ToString as _};
@@ -108,6 +108,24 @@ fn a_completion_during_an_announce_is_told_right_after_it() {
     w.announce.on_completed(w.now);
     w.reply(id, Ok(answer()));
     assert!(w.ask().1.ends_with("&event=completed"));
+}
+
+#[test]
+fn a_completion_during_started_is_told_and_one_before_it_is_not() {
+    let mut w = World::new(&[&["http://t.example/announce"]]);
+    let (id, _) = w.ask();
+    w.announce.on_completed(w.now);
+    w.reply(id, Err(AskError::TimedOut));
+    assert!(w.asks().is_empty());
+    w.wait();
+    let (id, url) = w.ask();
+    assert!(url.ends_with("&event=started"), "it never heard the first one");
+    w.announce.on_completed(w.now);
+    w.reply(id, Ok(answer()));
+    let (id, url) = w.ask();
+    assert!(url.ends_with("&event=completed"));
+    w.reply(id, Ok(answer()));
+    assert!(w.asks().is_empty());
 }
 
 #[test]

@@ -98,8 +98,13 @@ fn bep_0052_every_fair_range_leads_to_the_root() {
             for length in (1..=height.saturating_sub(base_layer)).map(|l| 1 << l) {
                 let width = merkle::layer_width(world.full.files()[0].length, base_layer) as u32;
                 for index in (0..width).step_by(length as usize) {
-                    let range =
-                        HashRange { root, base_layer, index, length, proof_layers: height - base_layer - 1 };
+                    let range = HashRange {
+                        pieces_root: root,
+                        base_layer,
+                        index,
+                        length,
+                        proof_layers: height - base_layer - 1,
+                    };
                     let hashes = world.answer(&mut server, &range).expect("fair");
                     let (own, uncles) = hashes.split_at(length as usize);
                     let node = merkle::root(own, [0; 32]);
@@ -117,16 +122,27 @@ fn bep_0052_every_fair_range_leads_to_the_root() {
 
 #[test]
 fn bep_0052_proof_layers_inside_the_range_are_left_out_but_count() {
-    let range = |length, proof_layers| HashRange { length, proof_layers, ..HashRange::FIRST };
-    assert_eq!([range(2, 0), range(2, 3), range(8, 2), range(8, 3)].map(|r| r.uncles()), [0, 3, 0, 1]);
+    let range = |length, proof_layers| HashRange {
+        pieces_root: [0; 32],
+        base_layer: 0,
+        index: 0,
+        length,
+        proof_layers,
+    };
+    assert_eq!([range(2, 0), range(2, 3), range(8, 2), range(8, 3)].map(|r| super::uncles(&r)), [0, 3, 0, 1]);
 }
 
 #[test]
 fn bep_0052_a_length_that_is_no_power_of_two_and_an_unaligned_index_are_rejected() {
     let world = world(64, 4);
     let mut server = Server::new(1 << 20);
-    let fair =
-        HashRange { root: world.full.files()[0].root, base_layer: 2, index: 4, length: 4, proof_layers: 3 };
+    let fair = HashRange {
+        pieces_root: world.full.files()[0].root,
+        base_layer: 2,
+        index: 4,
+        length: 4,
+        proof_layers: 3,
+    };
     assert!(matches!(server.hashes_for(&world.full, &fair), Serve::Hashes(_)));
     let unfair = [
         HashRange { length: 0, ..fair },
@@ -142,8 +158,8 @@ fn bep_0052_a_length_that_is_no_power_of_two_and_an_unaligned_index_are_rejected
         HashRange { base_layer: u32::MAX, ..fair },
         HashRange { proof_layers: 4, ..fair },
         HashRange { proof_layers: u32::MAX, ..fair },
-        HashRange { root: [0; 32], ..fair },
-        HashRange { root: [255; 32], ..fair },
+        HashRange { pieces_root: [0; 32], ..fair },
+        HashRange { pieces_root: [255; 32], ..fair },
     ];
     for range in unfair {
         assert_eq!(server.hashes_for(&world.full, &range), Serve::Reject, "{range:?}");
@@ -156,7 +172,7 @@ fn leaves_that_no_longer_match_are_not_served() {
     let world = world(64, 4);
     let mut server = Server::new(1 << 20);
     let root = world.full.files()[0].root;
-    let range = HashRange { root, base_layer: 0, index: 4, length: 4, proof_layers: 1 };
+    let range = HashRange { pieces_root: root, base_layer: 0, index: 4, length: 4, proof_layers: 1 };
     assert_eq!(server.hashes_for(&world.full, &range), Serve::NeedLeaves(1..2));
     let mut leaves = world.leaves[4..8].to_vec();
     assert_eq!(server.with_leaves(&world.full, &range, &leaves), Some(leaves.clone()));
@@ -168,7 +184,7 @@ fn leaves_that_no_longer_match_are_not_served() {
 #[test]
 fn one_request_reads_at_most_512_blocks_or_one_piece() {
     let root = world(4_096, 4).full.files()[0].root;
-    let range = |length| HashRange { root, base_layer: 0, index: 0, length, proof_layers: 0 };
+    let range = |length| HashRange { pieces_root: root, base_layer: 0, index: 0, length, proof_layers: 0 };
     let small = world(4_096, 4);
     let mut server = Server::new(1 << 20);
     assert_eq!(server.hashes_for(&small.full, &range(512)), Serve::NeedLeaves(0..128));
@@ -182,7 +198,7 @@ fn the_upper_layers_kept_are_bounded() {
     let world = world(64, 1);
     let mut server = Server::new(0);
     let root = world.full.files()[0].root;
-    let range = HashRange { root, base_layer: 0, index: 0, length: 2, proof_layers: 5 };
+    let range = HashRange { pieces_root: root, base_layer: 0, index: 0, length: 2, proof_layers: 5 };
     for _ in 0..3 {
         assert!(matches!(server.hashes_for(&world.full, &range), Serve::Hashes(_)));
     }
