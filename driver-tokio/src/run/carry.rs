@@ -1,0 +1,263 @@
+//! Moving a link's bytes: one read or some writes a turn.
+
+use super::Body;
+use super::link::{Phase, end};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use millstream_core::base::{ConnId, Segment};
+use millstream_core::engine::{Input, LinkEnd, Transmit};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+
+/// Bytes asked of the engine at once.
+const TRANSMIT_BYTES: usize = 256 << 10;
+
+/// Bytes that a link may write in one turn.
+const TURN_BYTES: usize = 1 << 20;
+
+/// Slices given to one `sendmsg`.
+const SLICES_MAX: usize = 64;
+
+/// What was handed out and isn't written yet.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that are written.
+    done: usize,
+}
+
+impl Outgoing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    fn load(&mut self, transmit: Transmit) {
+        self.segments.extend(transmit.segments.into_iter().filter(|segment| !segment.is_empty()));
+    }
+
+    /// Bytes were written: segments that are done are let go.
+    fn advance(&mut self, mut bytes: usize) {
+        while let Some(first) = self.segments.front() {
+            let left = first.len() - self.done;
+            if bytes < left {
+                self.done += bytes;
+                return;
+            }
+            bytes -= left;
+            self.done = 0;
+            self.segments.pop_front();
+        }
+    }
+}
+
+impl Body {
+    /// A link's turn.
+    pub(super) fn serve_link(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        link.rearm();
+        let outcome = match link.phase {
+            Phase::Connecting => match self.poll_connected(conn) {
+                Ok(true) => self.carry(conn),
+                Ok(false) => Ok(()),
+                Err(why) => Err(why),
+            },
+            Phase::Open => self.carry(conn),
+            Phase::Flushing(_) => self.flush(conn),
+        };
+        if let Err(why) = outcome {
+            self.on_closed(conn, why);
+        }
+    }
+
+    fn carry(&mut self, conn: ConnId) -> Result<(), LinkEnd> {
+        self.write(conn)?;
+        self.read(conn)
+    }
+
+    fn flush(&mut self, conn: ConnId) -> Result<(), LinkEnd> {
+        self.write(conn)?;
+        match self.links.get_mut(conn) {
+            Some(link) if link.out.is_empty() => Err(LinkEnd::Finished),
+            _ => Ok(()),
+        }
+    }
+
+    /// One read, if the credit allows it and something is there.
+    fn read(&mut self, conn: ConnId) -> Result<(), LinkEnd> {
+        let Some(link) = self.links.get_mut(conn) else { return Ok(()) };
+        if link.phase != Phase::Open || link.received >= link.read_until {
+            return Ok(());
+        }
+        let waker = link.waker();
+        let cx = &mut Context::from_waker(&waker);
+        // Asked before a buffer is taken: an idle link holds none.
+        match link.stream.poll_read_ready(cx) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Err(error)) => return Err(end(&error)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let size = link.size();
+        let Some(mut buffer) = self.links.buffer(size).map(|pool| pool.take()) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(conn) else { return Ok(()) };
+        let mut room = ReadBuf::new(buffer.bytes_mut());
+        match Pin::new(&mut link.stream).poll_read(cx, &mut room) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Err(error)) => return Err(end(&error)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let (read, capacity) = (room.filled().len(), room.capacity());
+        if read == 0 {
+            return Err(LinkEnd::Finished);
+        }
+        link.received += read as u64;
+        link.learn(read, capacity);
+        let data = buffer.freeze(read);
+        // There may be more, or the socket has to be asked once more before it wakes us.
+        self.links.line_up(conn);
+        let now = self.now();
+        self.engine.handle_input(now, Input::Received { conn, data });
+        Ok(())
+    }
+
+    /// Writes what is handed out, and pulls more, until the socket is full or the turn is over.
+    fn write(&mut self, conn: ConnId) -> Result<(), LinkEnd> {
+        let mut wrote = 0;
+        let outcome = loop {
+            let Some(link) = self.links.get_mut(conn) else { break Ok(()) };
+            if link.out.is_empty() && !self.pull(conn) {
+                break Ok(());
+            }
+            if wrote >= TURN_BYTES {
+                self.links.line_up(conn);
+                break Ok(());
+            }
+            match self.write_some(conn) {
+                Ok(0) => break Ok(()),
+                Ok(bytes) => wrote += bytes,
+                Err(why) => break Err(why),
+            }
+        };
+        if wrote > 0 {
+            let now = self.now();
+            self.engine.handle_input(now, Input::Wrote { conn, bytes: wrote as u64 });
+        }
+        outcome
+    }
+
+    /// Whether the engine had something for this link.
+    fn pull(&mut self, conn: ConnId) -> bool {
+        let now = self.now();
+        let Some(link) = self.links.get_mut(conn) else { return false };
+        if !link.pull || link.phase != Phase::Open {
+            return false;
+        }
+        match self.engine.poll_transmit(now, conn, TRANSMIT_BYTES) {
+            Some(transmit) => link.out.load(transmit),
+            None => link.pull = false,
+        }
+        !link.out.is_empty()
+    }
+
+    /// One call: 0 if the socket takes no more now.
+    fn write_some(&mut self, conn: ConnId) -> Result<usize, LinkEnd> {
+        let Some(link) = self.links.get_mut(conn) else { return Ok(0) };
+        let waker = link.waker();
+        match link.stream.poll_write_ready(&mut Context::from_waker(&waker)) {
+            Poll::Pending => return Ok(0),
+            Poll::Ready(Err(error)) => return Err(end(&error)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let done = link.out.done;
+        let written = match link.out.segments.front() {
+            None => return Ok(0),
+            Some(Segment::Bytes(_)) => send_bytes(&link.stream, &link.out),
+            Some(Segment::Stored(torrent, extent)) => {
+                let (torrent, extent) = (*torrent, *extent);
+                let wrong = |error: io::Error| LinkEnd::Host(error.to_string());
+                let file = self.disk.file(torrent, extent.file, crate::disk::Purpose::Read).map_err(wrong)?;
+                let from = extent.offset + done as u64;
+                send_file(&link.stream, &file, from, extent.length as usize - done)?
+            }
+        };
+        match written {
+            Ok(bytes) => {
+                link.out.advance(bytes);
+                Ok(bytes)
+            }
+            // The readiness is cleared: asking again makes the socket wake us.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let again = link.stream.poll_write_ready(&mut Context::from_waker(&waker));
+                if again.is_ready() {
+                    self.links.line_up(conn);
+                }
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.links.line_up(conn);
+                Ok(0)
+            }
+            Err(error) => Err(end(&error)),
+        }
+    }
+}
+
+/// Sends the leading segments that are in memory. If stored bytes follow, the kernel waits for them before it sends
+/// a packet that isn't full.
+fn send_bytes(stream: &tokio::net::TcpStream, out: &Outgoing) -> io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    let mut slices = Vec::with_capacity(out.segments.len().min(SLICES_MAX));
+    let mut flags = SendFlags::NOSIGNAL;
+    for segment in &out.segments {
+        match segment {
+            Segment::Bytes(chunk) if slices.len() < SLICES_MAX => {
+                let skip = if slices.is_empty() { out.done } else { 0 };
+                slices.push(IoSlice::new(chunk.get(skip..).unwrap_or_default()));
+            }
+            Segment::Bytes(_) | Segment::Stored(..) => {
+                #[cfg(target_os = "linux")]
+                flags.insert(SendFlags::MORE);
+                break;
+            }
+        }
+    }
+    stream.try_io(Interest::WRITABLE, || {
+        Ok(sendmsg(stream, &slices, &mut SendAncillaryBuffer::default(), flags)?)
+    })
+}
+
+/// Sends stored bytes from the file. The outer error is the host's, the inner one the link's.
+#[cfg(target_os = "linux")]
+fn send_file(
+    stream: &tokio::net::TcpStream,
+    file: &std::fs::File,
+    from: u64,
+    bytes: usize,
+) -> Result<io::Result<usize>, LinkEnd> {
+    let mut offset = from;
+    let sent = stream
+        .try_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), bytes)?));
+    match sent {
+        Ok(0) => Err(LinkEnd::Host("a file became shorter while it was sent".to_owned())),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            Err(LinkEnd::Host(format!("a file can't be read: {error}")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// Elsewhere, stored bytes are read and then sent.
+#[cfg(not(target_os = "linux"))]
+fn send_file(
+    stream: &tokio::net::TcpStream,
+    file: &std::fs::File,
+    from: u64,
+    bytes: usize,
+) -> Result<io::Result<usize>, LinkEnd> {
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; bytes.min(64 << 10)];
+    match file.read_exact_at(&mut buffer, from) {
+        Ok(()) => Ok(stream.try_write(&buffer)),
+        Err(error) => Err(LinkEnd::Host(format!("a file can't be read: {error}"))),
+    }
+}
