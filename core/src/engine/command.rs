@@ -3,7 +3,6 @@
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Rates, Selection};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -86,9 +85,6 @@ pub enum CommandError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
-    /// The torrent itself is unusable.
-    #[error("{0}")]
-    Torrent(String),
 }
 
 /// Why an incoming link isn't taken.

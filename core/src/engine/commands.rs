@@ -67,15 +67,10 @@ impl Engine {
         }
         let rng = &self.rng;
         let (config, host) = (&self.config, &self.host);
-        let mut made = Ok(());
         let id = TorrentId(self.torrents.insert_with(|n| {
             let torrent = Torrent::new(TorrentId(n), add, config, host, rng.fork_at("torrent", n));
-            Seat { torrent: torrent.unwrap_or_else(|(torrent, error)| { made = Err(error); torrent }), armed: None }
+            Seat { torrent, armed: None }
         }));
-        if let Err(error) = made {
-            self.torrents.remove(id.0);
-            return Err(CommandError::Torrent(error));
-        }
         for name in names {
             self.routes.insert(name, id);
         }

@@ -41,6 +41,7 @@ use crate::torrent::{Context, Errand, Gate, Host, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use news::News;
@@ -117,7 +118,14 @@ impl Engine {
         let rng = Rng::new(seed);
         let peer_id = config.peer_id.unwrap_or_else(|| our_peer_id(rng.fork("peer id").bytes()));
         Self {
-            host: Host { peer_id, key: rng.fork("announce key").next_u32(), ports: Vec::new() },
+            host: Host {
+                peer_id,
+                key: rng.fork("announce key").next_u32(),
+                listening: Vec::new(),
+                addresses: Vec::new(),
+                session: Arc::new(config.session()),
+                announce: Arc::new(config.announce()),
+            },
             routes: Map::new(Key::draw(&mut rng.fork("routes"))),
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),

@@ -48,7 +48,7 @@ impl Engine {
             Output::Named(hash) => {
                 self.routes.insert(hash, id);
             }
-            Output::Udp(ask) => self.on_udp_ask(now, id, ask),
+            Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),
             Output::Gone => self.on_torrent_gone(id),
         }
     }

@@ -1,10 +1,16 @@
 //! What a torrent is added with.
 
 use super::config::Rates;
+use super::output::Host;
 use super::work::Allocation;
+use crate::announce::{Announce, Identity};
+use crate::base::Rng;
 use crate::wire::magnet::Magnet;
-use crate::wire::metainfo::Metainfo;
+use crate::wire::metainfo::{Info, Metainfo};
+use crate::wire::{InfoHash, InfoHashV2};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -16,6 +22,66 @@ pub enum Source {
     /// A magnet link.
     Magnet(Arc<Magnet>),
 }
+
+impl Source {
+    /// What the torrent answers to: v1, then v2 truncated.
+    pub fn names(&self) -> Vec<InfoHash> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.hashes().collect(),
+            Self::Magnet(magnet) => magnet.hashes().collect(),
+        }
+    }
+
+    pub(super) fn hash_v2(&self) -> Option<InfoHashV2> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.info_hash_v2(),
+            Self::Magnet(magnet) => magnet.info_hash_v2,
+        }
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.name().into(),
+            Self::Magnet(magnet) => magnet.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    /// What the source itself selects: a magnet's `so` (BEP 53).
+    pub(super) fn selection(&self) -> Option<Selection> {
+        match self {
+            Self::Metainfo(_) => None,
+            Self::Magnet(magnet) if magnet.select.is_empty() => None,
+            Self::Magnet(magnet) => Some(Selection::Files(magnet.select.iter().cloned().flatten().take(FILES_MAX).collect())),
+        }
+    }
+
+    /// Its trackers, ready to be asked; `None` if it has none.
+    pub(super) fn announce(&self, names: &[InfoHash], host: &Host, rng: &mut Rng) -> Option<Box<Announce>> {
+        let tiers: Vec<Vec<Arc<str>>> = match self {
+            Self::Metainfo(metainfo) => {
+                metainfo.trackers.iter().map(|tier| tier.iter().map(|url| url.as_str().into()).collect()).collect()
+            }
+            Self::Magnet(magnet) => magnet.trackers.iter().map(|url| vec![url.as_str().into()]).collect(),
+        };
+        if tiers.iter().all(Vec::is_empty) {
+            return None;
+        }
+        let identity =
+            Identity { info_hash: *names.first()?, second_hash: names.get(1).copied(), peer_id: host.peer_id };
+        Some(Box::new(Announce::new(Arc::clone(&host.announce), rng, identity, &tiers)))
+    }
+}
+
+/// The info dictionary of a torrent file, moved out where nobody else holds the file.
+pub(super) fn info_of(metainfo: Arc<Metainfo>) -> Arc<Info> {
+    Arc::new(match Arc::try_unwrap(metainfo) {
+        Ok(metainfo) => metainfo.info,
+        Err(shared) => shared.info.clone(),
+    })
+}
+
+/// Files that a magnet may select.
+const FILES_MAX: usize = 1_000_000;
 
 /// Which files are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use super::{FileSpec, Selection};
 use crate::base::{Bits, Geometry, PieceIndex};
 use crate::picker::{self, Picker, SuperSeed};
+use crate::resume::Resume;
 use crate::store::{Assembly, Layout, Place, StoreConfig, Taken, Watermarks};
 use crate::verify::{Blame, BlameConfig, Fetch, Server, TreeFile, Trees, Verify};
 use crate::wire::metainfo::Info;
@@ -37,7 +38,7 @@ pub(super) struct Content {
 
 impl Content {
     /// What an info dictionary describes, with nothing of it here yet.
-    pub(super) fn new(info: Arc<Info>) -> Self {
+    pub(super) fn new(info: Arc<Info>, store: &StoreConfig) -> Self {
         let geometry = Arc::new(info.geometry().clone());
         let places = info.files().iter().map(|file| Place {
             start: file.offset,
@@ -56,7 +57,7 @@ impl Content {
         }
         let wanted_bytes = geometry.length();
         Self {
-            marks: Watermarks::new(&StoreConfig::default()),
+            marks: Watermarks::new(store),
             info,
             geometry,
             layout,
@@ -91,6 +92,21 @@ impl Content {
     /// Bytes of the wanted pieces.
     pub(super) fn wanted_bytes(&self) -> u64 {
         self.wanted_bytes
+    }
+
+    /// The piece layers that are known, by root (BEP 52), for resume data.
+    pub(super) fn layers(&self) -> BTreeMap<[u8; 32], Vec<u8>> {
+        let Some(trees) = self.verify.trees().filter(|_| self.hash_fetch.is_some()) else { return BTreeMap::new() };
+        let files = trees.files().iter().zip(0..);
+        files.filter_map(|(file, n)| Some((file.root, trees.layer(n)?.as_flattened().to_vec()))).collect()
+    }
+
+    /// Takes over piece layers that were saved; each is proved by its root.
+    pub(super) fn learn_layers(&mut self, resume: &Resume) {
+        let Some(trees) = self.verify.trees_mut() else { return };
+        for (root, layer) in &resume.piece_layers {
+            trees.on_layer(*root, layer.as_chunks::<32>().0);
+        }
     }
 
     /// The files as the driver shall store them.

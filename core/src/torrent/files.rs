@@ -2,9 +2,9 @@
 
 use super::content::Content;
 use super::phase::Phase;
-use super::{Context, Errand, FileNow, FilesOp, Outcome, Torrent, TorrentEvent, Work};
-use crate::base::{Bits, Geometry, PieceIndex};
-use crate::resume::Resume;
+use super::{Context, Errand, FilesOp, Outcome, Torrent, TorrentEvent, Work};
+use crate::base::{Bits, PieceIndex};
+use crate::resume::{Resume, decode};
 use crate::store::Recheck;
 use crate::verify::Verdict;
 use crate::wire::metainfo::Info;
@@ -53,7 +53,7 @@ impl Torrent {
         let Some(content) = &mut self.content else { return };
         let mut good = Bits::new(content.geometry.pieces());
         if let Some(resume) = &resume {
-            good = trusted(resume, &files, content);
+            good = super::save::trusted(resume, &files, content);
         }
         let mut unknown = Bits::full(content.geometry.pieces());
         good.iter().for_each(|piece| {
@@ -73,8 +73,8 @@ impl Torrent {
     /// What was saved for this torrent, if it is sound and meant for it.
     fn take_resume(&mut self) -> Option<Resume> {
         let bytes = self.resume.take()?;
-        match Resume::decode(&bytes) {
-            Ok(resume) if resume.is_for(&self.names) => {
+        match decode(&bytes) {
+            Ok(resume) if self.is_of(&resume) => {
                 self.remember(&resume);
                 Some(resume)
             }
@@ -86,6 +86,24 @@ impl Torrent {
                 self.event(TorrentEvent::Warning(format!("the resume data is damaged, all is checked: {error}")));
                 None
             }
+        }
+    }
+
+    fn is_of(&self, resume: &Resume) -> bool {
+        let info = self.info();
+        info.is_some_and(|info| resume.v1 == info.info_hash() && resume.v2 == info.info_hash_v2())
+    }
+
+    /// A stored piece turned out good after its check was over: its expected hash came late.
+    pub(super) fn on_found(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        if content.picker.on_stored(piece) {
+            content.written.set(piece.get());
+            for peer in self.peers.values_mut() {
+                peer.session.have(piece);
+            }
+            self.event(TorrentEvent::Verified(piece));
+            self.check_complete(cx);
         }
     }
 
@@ -146,13 +164,7 @@ impl Torrent {
 impl Content {
     /// Where a piece is stored, and how many zeros its v1 digest covers beyond.
     pub(super) fn stored(&self, piece: PieceIndex) -> (Vec<crate::base::Part>, u32) {
-        let stored = self.layout.stored_piece(&self.geometry, piece);
+        let stored = self.layout.piece(&self.geometry, piece);
         (stored.parts, stored.pad)
     }
-}
-
-/// The pieces that resume data claims, of files that are as they were.
-fn trusted(resume: &Resume, files: &[FileNow], content: &Content) -> Bits {
-    let _: &Geometry = &content.geometry;
-    super::save::trusted(resume, files, content)
 }

@@ -104,6 +104,14 @@ impl Gate {
         }
     }
 
+    /// Pays for what passed beyond what was taken, into debt.
+    pub(super) fn pay(&mut self, now: Instant, pass: Pass, direction: Direction, bytes: u64) {
+        match direction {
+            Direction::Up => self.up.tree.pay(now, pass.up, bytes),
+            Direction::Down => self.down.tree.pay(now, pass.down, bytes),
+        }
+    }
+
     /// Gives back what was paid for and did not pass.
     pub(super) fn refund(&mut self, now: Instant, pass: Pass, direction: Direction, bytes: u64) {
         if bytes == 0 {

@@ -120,10 +120,8 @@ impl Torrent {
                 for piece in &all {
                     parts.append(&mut content.stored(*piece).0);
                 }
-                if let Some(&first) = all.first() {
-                    let work = Work::HashStored { torrent: self.id, parts, pad: 0, want };
-                    self.job(Errand::Leaves(n, first, range), work);
-                }
+                let work = Work::HashStored { torrent: self.id, parts, pad: 0, want };
+                self.job(Errand::Leaves(n, range), work);
             }
             Serve::Reject => peer.session.hash_reject(range),
         }

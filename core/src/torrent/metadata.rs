@@ -133,9 +133,9 @@ impl Torrent {
         let raw = self.content.as_deref().map(|content| content.info.raw().clone());
         let size = raw.as_ref().map(|raw| raw.len());
         let message = match (serve(&mut peer.metadata_asked, size, piece, SERVE_TIMES_MAX), &raw) {
-            (Answer::Data { range, total_size }, Some(raw)) => MetadataMessage::Data {
+            (Answer::Data { range, total }, Some(raw)) => MetadataMessage::Data {
                 piece,
-                total_size: u64::from(total_size),
+                total_size: u64::from(total),
                 data: raw.get(range).unwrap_or_default(),
             }
             .encode(),

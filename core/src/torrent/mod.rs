@@ -97,13 +97,19 @@ pub struct Torrent {
     wasted: u64,
     save: save::Saving,
     completed: bool,
+    /// Addresses on this very host that sent bad data.
+    banned_here: BTreeSet<SocketAddr>,
+    /// Payload sent and received in earlier runs, bytes.
+    before: (u64, u64),
+    /// The moment of the last look at the trackers.
+    clock: Instant,
 }
 
 impl Torrent {
     /// A torrent that hasn't started.
-    pub fn new(id: TorrentId, add: AddTorrent, config: &Config, rng: Rng) -> Self {
+    pub fn new(id: TorrentId, add: AddTorrent, config: &Config, host: &Host, rng: Rng) -> Self {
         let names = add.source.names();
-        let announce = add.source.announce(&add, &names, config, &rng);
+        let announce = if add.only_peers { None } else { add.source.announce(&names, host, &mut rng.fork("announce")) };
         let selection = add.selection.clone().or_else(|| add.source.selection()).unwrap_or_default();
         let mut torrent = Self {
             id,
@@ -137,10 +143,13 @@ impl Torrent {
             wasted: 0,
             save: save::Saving::default(),
             completed: false,
+            banned_here: BTreeSet::new(),
+            before: (0, 0),
+            clock: Instant::ZERO,
         };
         torrent.know_peers(&add.peers);
         match add.source {
-            Source::Metainfo(metainfo) => torrent.set_content(metainfo.info().clone()),
+            Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo)),
             Source::Magnet(magnet) => torrent.know_magnet(&magnet, config),
         }
         torrent
@@ -202,11 +211,11 @@ impl Torrent {
             Errand::Write(piece, bytes) => self.on_piece_written(cx, piece, bytes, outcome),
             Errand::Spill { piece, epoch, bytes } => self.on_spilled(cx, (piece, epoch), bytes, outcome),
             Errand::Read { peer, range, requests } => self.on_read(cx, peer, (range, requests), outcome),
-            Errand::Leaves(piece) => self.on_leaves(cx, piece, outcome),
+            Errand::Leaves(n, range) => self.on_leaves(n, range, outcome),
             Errand::Sync => self.on_synced(cx, outcome),
             Errand::Save => self.on_saved(cx, outcome),
             Errand::Close => {}
-            Errand::Ask(ask) => self.on_asked(cx, ask, outcome),
+            Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
         }
         self.check_left(cx);

@@ -4,9 +4,14 @@ use super::config::Config;
 use super::event::TorrentEvent;
 use super::gate::Gate;
 use super::work::Work;
-use crate::announce::AskId;
+use crate::announce::{AskId, UdpAsk};
 use crate::base::{BlockRef, Instant, PieceIndex};
-use crate::peer::Fault;
+use crate::book::Own;
+use crate::peer::{Fault, SessionConfig};
+use crate::wire::message::HashRange;
+use crate::wire::tracker::AnswerLimits;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use crate::wire::handshake::Handshake;
 use crate::wire::{InfoHash, PeerId};
 use alloc::vec::Vec;
@@ -36,6 +41,10 @@ pub struct Host {
     pub listening: Vec<SocketAddr>,
     /// Our addresses, as links show them.
     pub addresses: Vec<IpAddr>,
+    /// The limits of all sessions.
+    pub session: Arc<SessionConfig>,
+    /// How trackers are asked.
+    pub announce: Arc<crate::announce::AnnounceConfig>,
 }
 
 impl Host {
@@ -46,9 +55,25 @@ impl Host {
         }
     }
 
-    /// The port to announce; 0 if nobody can reach us.
-    pub fn port(&self, config: &Config) -> u16 {
-        config.announce_port.or_else(|| self.listening.first().map(SocketAddr::port)).unwrap_or(0)
+    /// The port to tell peers; 0 if nobody can reach us.
+    pub(super) fn port(&self, config: &Config) -> u16 {
+        self.port_of(config, |_| true).unwrap_or(0)
+    }
+
+    /// The port to announce for one address family.
+    pub(super) fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
+        let bound = self.listening.iter().find(|addr| family(addr)).map(SocketAddr::port);
+        config.announce_port.filter(|_| bound.is_some()).or(bound)
+    }
+
+    /// Our own addresses, for the priorities of others (BEP 40).
+    pub(super) fn own(&self) -> Own {
+        let own = |v4: bool| {
+            let ip = self.addresses.iter().find(|ip| ip.is_ipv4() == v4)?;
+            let port = self.listening.iter().find(|addr| addr.is_ipv4() == v4)?.port();
+            Some(SocketAddr::new(*ip, port))
+        };
+        Own { v4: own(true), v6: own(false) }
     }
 }
 
@@ -132,16 +157,16 @@ pub enum Errand {
         /// How many requests it serves.
         requests: usize,
     },
-    /// Read stored leaves for a peer that asked for hashes.
-    Leaves(PieceIndex),
+    /// Read stored leaves for a peer that asked for these hashes.
+    Leaves(u32, HashRange),
     /// Bring what was written onto the medium, before resume data may claim it.
     Sync,
     /// Keep the resume data.
     Save,
     /// Close the files.
     Close,
-    /// Ask an HTTP tracker.
-    Ask(AskId),
+    /// Ask an HTTP tracker; its answer is to be read like this.
+    Ask(AskId, Box<AnswerLimits>),
     /// Find a UDP tracker's address.
     Resolve(u64),
 }
@@ -165,7 +190,7 @@ pub enum Output {
     /// The torrent answers to one more name.
     Named(InfoHash),
     /// Ask a UDP tracker.
-    Udp(super::UdpAsk),
+    Udp(AskId, Box<UdpAsk>),
     /// All is done: nothing of the torrent is left.
     Gone,
 }

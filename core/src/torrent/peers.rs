@@ -7,13 +7,13 @@ use crate::book::BanReason;
 use crate::choke::PeerView;
 use crate::metadata::Asked;
 use crate::peer::{Fact, Fault, PeerTraits, Session};
-use crate::picker::{PeerPieces, SourceId};
+use crate::picker::{PeerPieces, Picker, SourceId};
 use crate::wire::PeerId;
-use crate::wire::allowed_fast::allowed_fast;
+use crate::wire::allowed_fast::allowed_fast_set;
 use crate::wire::extension::{Extension, ExtensionHandshake};
 use crate::wire::handshake::{Feature, Reserved};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -39,8 +39,8 @@ pub(super) struct Peer {
     pub(super) held_up: bool,
     /// It waits for tokens before it may be asked for more.
     pub(super) held_down: bool,
-    /// Its pieces are counted by the picker.
-    pub(super) counted: bool,
+    /// How the picker counts its pieces.
+    pub(super) counted: Counted,
     pub(super) suggested: Vec<PieceIndex>,
     pub(super) metadata_asked: Asked,
     /// Hash requests that wait for leaves.
@@ -60,6 +60,45 @@ impl Peer {
     pub(super) fn pieces(&self) -> PeerPieces<'_> {
         let bits = self.session.peer_pieces();
         if bits.len() > 0 && bits.is_full() { PeerPieces::All } else { PeerPieces::Some(bits) }
+    }
+}
+
+/// How the picker counts a peer's pieces: whoever came as a seed must go as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    No,
+    Some,
+    All,
+}
+
+impl Peer {
+    /// Lets the picker count what the peer has now; `news` is the one piece that is new since the last time.
+    fn count(&mut self, picker: &mut Picker, news: Option<PieceIndex>) {
+        let bits = self.session.peer_pieces();
+        let all = bits.len() > 0 && bits.is_full();
+        match (self.counted, news) {
+            (Counted::All, _) => return,
+            (Counted::Some, Some(piece)) => picker.on_have(piece),
+            (Counted::Some, None) => {}
+            (Counted::No, _) if all => picker.on_pieces(PeerPieces::All),
+            (Counted::No, _) => picker.on_pieces(PeerPieces::Some(bits)),
+        }
+        if self.counted == Counted::Some && all {
+            picker.on_pieces_gone(PeerPieces::Some(bits));
+            picker.on_pieces(PeerPieces::All);
+        }
+        self.counted = if all { Counted::All } else { Counted::Some };
+    }
+
+    /// The peer lost a piece (BEP 54): the session has forgotten it already.
+    fn uncount(&mut self, picker: &mut Picker, piece: PieceIndex) {
+        if self.counted == Counted::All {
+            picker.on_pieces_gone(PeerPieces::All);
+            picker.on_pieces(PeerPieces::Some(self.session.peer_pieces()));
+            self.counted = Counted::Some;
+        } else {
+            picker.on_dont_have(piece);
+        }
     }
 }
 
@@ -151,7 +190,7 @@ impl Torrent {
             granted: 0,
             held_up: false,
             held_down: false,
-            counted: false,
+            counted: Counted::No,
             suggested: Vec::new(),
             metadata_asked: Asked::default(),
             hashes_asked: Vec::new(),
@@ -194,7 +233,7 @@ impl Torrent {
                     && let (IpAddr::V4(ip), Some(name)) = (peer.addr.ip(), self.names.first())
                     && content.picker.have().count() > 0
                 {
-                    let set = allowed_fast(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
+                    let set = allowed_fast_set(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
                     let set: Vec<PieceIndex> = set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
                     peer.session.allow_fast(&set);
                 }
@@ -238,7 +277,8 @@ impl Torrent {
 
     fn on_fact(&mut self, cx: &mut Context<'_>, n: u32, fact: Fact) {
         match fact {
-            Fact::KeepAlive | Fact::Requested(_) | Fact::Cancelled(_) | Fact::Port(_) => {}
+            Fact::Requested(block) => self.on_requested(n, block.piece),
+            Fact::KeepAlive | Fact::Cancelled(_) | Fact::Port(_) => {}
             Fact::Block { block, data } => self.on_block(cx, n, block, data),
             Fact::Unrequested { block, data } => self.on_unrequested(cx, n, block, data),
             Fact::Have(piece) => self.on_have(cx, n, piece),
@@ -252,8 +292,8 @@ impl Torrent {
             Fact::NotInterested => self.on_not_interested(n),
             Fact::DontHave { piece, lost } => {
                 self.on_lost(cx, n, &lost);
-                if let Some(content) = &mut self.content {
-                    content.picker.on_dont_have(piece);
+                if let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) {
+                    peer.uncount(&mut content.picker, piece);
                 }
             }
             Fact::Suggested(piece) => {
@@ -286,11 +326,8 @@ impl Torrent {
     fn on_pieces(&mut self, cx: &mut Context<'_>, n: u32) {
         let Some(peer) = self.peers.get_mut(&n) else { return };
         let (seed, home) = (peer.is_seed(), peer.home);
-        if let Some(content) = &mut self.content
-            && !peer.counted
-        {
-            peer.counted = true;
-            content.picker.on_pieces(peer.pieces());
+        if let Some(content) = &mut self.content {
+            peer.count(&mut content.picker, None);
         }
         self.book.on_upload_only(home, seed);
         self.heed_interest(n);
@@ -303,12 +340,7 @@ impl Torrent {
     fn on_have(&mut self, cx: &mut Context<'_>, n: u32, piece: PieceIndex) {
         let Some(content) = &mut self.content else { return };
         let Some(peer) = self.peers.get_mut(&n) else { return };
-        let was_counted = core::mem::replace(&mut peer.counted, true);
-        if was_counted {
-            content.picker.on_have(piece);
-        } else {
-            content.picker.on_pieces(peer.pieces());
-        }
+        peer.count(&mut content.picker, Some(piece));
         let full = peer.is_seed();
         if !peer.session.am_interested() && content.picker.is_needed(piece) {
             peer.session.interested();
@@ -318,6 +350,22 @@ impl Torrent {
         self.super_seed_have(n, piece);
         if full {
             self.part_from_seeds(cx, Some(n));
+        }
+    }
+
+    /// A seed remembers what it gives to one peer alone: whether that one passes it on shows who spreads.
+    fn on_requested(&mut self, n: u32, piece: PieceIndex) {
+        if !self.is_seeding() {
+            return;
+        }
+        let Some(content) = &self.content else { return };
+        if content.picker.availability(piece) > 0 || self.peers.values().any(|peer| peer.given.contains(&piece)) {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&n)
+            && peer.given.len() < GIVEN_MAX
+        {
+            peer.given.push(piece);
         }
     }
 
@@ -445,8 +493,10 @@ impl Torrent {
         if let Some(content) = &mut self.content {
             content.marks.on_settled(u64::from(peer.session.requested_bytes()));
             content.picker.on_source_gone(SourceId(n));
-            if peer.counted {
-                content.picker.on_pieces_gone(peer.pieces());
+            match peer.counted {
+                Counted::No => {}
+                Counted::Some => content.picker.on_pieces_gone(PeerPieces::Some(peer.session.peer_pieces())),
+                Counted::All => content.picker.on_pieces_gone(PeerPieces::All),
             }
             if let Some(fetch) = &mut content.hash_fetch {
                 fetch.on_source_gone(n);
@@ -479,7 +529,7 @@ impl Torrent {
                 self.book.ban(addr.ip(), BanReason::BadData, &cx.config.book);
             }
         }
-        let reason: String = BanReason::BadData.to_string();
+        let reason = String::from("it sent data that fails its digest");
         self.event(TorrentEvent::Banned { addr, reason });
         self.dismiss(cx, n, Leave::Banned);
     }
@@ -563,8 +613,11 @@ impl Torrent {
     }
 }
 
+/// Pieces remembered that a peer alone was given.
+const GIVEN_MAX: usize = 64;
+
 /// How many pieces a new peer may have while choked (BEP 6).
-const ALLOWED_FAST: usize = 10;
+const ALLOWED_FAST: u32 = 10;
 
 fn our_extensions(_private: bool) -> Vec<(Extension, u8)> {
     [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly]

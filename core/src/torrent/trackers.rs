@@ -1,10 +1,11 @@
 //! Announcing: what the trackers are told, and the peers that they tell.
 
 use super::{Context, Errand, HostErrorKind, Outcome, Output, Torrent, TorrentEvent, TrackerStatus, Work};
-use crate::announce::{AskError, AskId, AskWhat, Facts};
+use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
 use crate::book::Source;
 use crate::wire::tracker::AnnounceAnswer;
-use crate::wire::tracker_http::read_announce;
+use crate::wire::tracker::AnswerLimits;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -96,7 +97,7 @@ impl Torrent {
                         redirects_max: REDIRECTS_MAX,
                         timeout: HTTP_TIMEOUT,
                     };
-                    self.job(Errand::Ask(ask.id), work);
+                    self.job(Errand::Ask(ask.id, Box::new(ask.limits)), work);
                 }
                 AskWhat::Udp(udp) => self.output(Output::Udp(ask.id, udp)),
             }
@@ -112,14 +113,10 @@ impl Torrent {
     }
 
     /// An HTTP tracker answered, or didn't.
-    pub(super) fn on_asked(&mut self, cx: &mut Context<'_>, ask: AskId, outcome: Outcome) {
-        let Some(limits) = self.announce.as_ref().map(|announce| announce.limits().clone()) else { return };
+    pub(super) fn on_asked(&mut self, cx: &mut Context<'_>, ask: (AskId, &AnswerLimits), outcome: Outcome) {
+        let (ask, limits) = ask;
         let answer = match outcome {
-            Outcome::Http { status, body } => match read_announce(&body, &limits) {
-                Ok(answer) => Ok(answer),
-                Err(_) if !(200..300).contains(&status) => Err(AskError::Status(status)),
-                Err(error) => Err(error.into()),
-            },
+            Outcome::Http { status, body } => read_http(status, &body, limits),
             Outcome::Failed(error) if error.kind == HostErrorKind::TimedOut => Err(AskError::TimedOut),
             Outcome::Failed(error) => Err(AskError::Unreachable(error.message.into())),
             Outcome::Cancelled => Err(AskError::TimedOut),
@@ -131,7 +128,7 @@ impl Torrent {
     /// A tracker answered, or didn't.
     pub fn on_announced(&mut self, cx: &mut Context<'_>, ask: AskId, answer: Result<AnnounceAnswer, AskError>) {
         let Some(announce) = &mut self.announce else { return };
-        let url: Arc<str> = announce.url(ask).unwrap_or_default().into();
+        let url: Arc<str> = announce.url_of(ask).unwrap_or_default().into();
         let failure = answer.as_ref().err().map(ToString::to_string);
         let answered = announce.on_answer(cx.now, ask, answer, &mut self.rng);
         match failure {

@@ -92,7 +92,7 @@ impl Torrent {
         let transmit = peer.session.poll_transmit(cx.now, max, allowance);
         let used = transmit.as_ref().map_or(0, |transmit| transmit.payload);
         if used > allowance {
-            cx.gate.pay(cx.now, peer.pass, used - allowance);
+            cx.gate.pay(cx.now, peer.pass, Direction::Up, used - allowance);
         } else {
             cx.gate.refund(cx.now, peer.pass, Direction::Up, allowance - used);
         }
