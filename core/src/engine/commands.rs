@@ -32,7 +32,9 @@ impl Engine {
             }
             Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
             Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
-            Command::TorrentRates(id, rates) => self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?,
+            Command::TorrentRates(id, rates) => {
+                self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
+            }
             Command::Rates(rates) => self.set_rates(now, rates),
             Command::Save(id) => self.tell(now, id, |torrent, cx| torrent.save(cx))?,
             Command::Stop { by } => self.stop(now, by),
@@ -80,7 +82,6 @@ impl Engine {
 
     pub(super) fn on_bound(
         &mut self,
-        now: Instant,
         local: crate::base::LocalId,
         addr: core::net::SocketAddr,
         kind: super::SocketKind,
@@ -91,7 +92,7 @@ impl Engine {
                 self.learn_ports();
                 self.news.push(Event::Listening(local, addr));
             }
-            super::SocketKind::Udp => self.net.on_bound(now, local, addr),
+            super::SocketKind::Udp => self.net.on_bound(local, addr),
         }
     }
 

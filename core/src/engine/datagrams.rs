@@ -7,6 +7,7 @@ use crate::base::{Chunk, Instant, LocalId, TorrentId};
 use crate::net::NetOutput;
 use crate::torrent::{Errand, Outcome, Work};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 impl Engine {
@@ -52,10 +53,8 @@ impl Engine {
 
     pub(super) fn on_net_done(&mut self, now: Instant, errand: Errand, outcome: Outcome) {
         let Errand::Resolve(exchange) = errand else { return };
-        match outcome {
-            Outcome::Resolved(addrs) => self.net.on_resolved(now, exchange, &addrs),
-            _ => self.net.on_resolved(now, exchange, &[]),
-        }
+        let addrs = if let Outcome::Resolved(addrs) = outcome { addrs } else { Vec::new() };
+        self.net.on_resolved(now, exchange, &addrs);
         self.drain_net(now);
     }
 

@@ -1,7 +1,7 @@
 //! Which torrent may open a link next: in turn, within the budgets for links and for half-open ones.
 
-use super::effect::Effect;
 use super::Engine;
+use super::effect::Effect;
 use crate::base::{ConnId, Instant};
 use crate::link::{Dialed, Link};
 
@@ -15,7 +15,8 @@ impl Engine {
             let Some(slot) = self.hungry.pop() else { return };
             let Some((id, _)) = self.torrents.at(slot) else { continue };
             let id = crate::base::TorrentId(id);
-            let Some(Some((addr, info_hash))) = self.with(now, id, |torrent, cx| torrent.next_dial(cx)) else {
+            let Some(Some((addr, info_hash))) = self.with(now, id, |torrent, cx| torrent.next_dial(cx))
+            else {
                 continue;
             };
             let dialed = Dialed { torrent: id, info_hash };
@@ -30,5 +31,4 @@ impl Engine {
             self.hungry.push(slot);
         }
     }
-
 }

@@ -1,7 +1,7 @@
 //! Byte links: taken and opened, their handshakes, what they receive and send, and their end.
 
-use super::{Alarm, Engine, Incoming, LinkEnd, Refusal};
 use super::effect::{Effect, How, Transmit};
+use super::{Alarm, Engine, Incoming, LinkEnd, Refusal};
 use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
 use crate::link::{Dialed, Link, Prelude, Stage, Step, answers, is_self};
 use crate::torrent::{Joining, Leave};
@@ -36,7 +36,10 @@ impl Engine {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let Stage::Connecting(dialed) = *link.stage() else { return };
         let hello = Handshake {
-            reserved: self.torrents.get(dialed.torrent.0).map_or(Reserved::NONE, |seat| features(seat.torrent.is_v2())),
+            reserved: self
+                .torrents
+                .get(dialed.torrent.0)
+                .map_or(Reserved::NONE, |seat| features(seat.torrent.is_v2())),
             info_hash: dialed.info_hash,
             peer_id: self.host.peer_id,
         };
@@ -100,13 +103,18 @@ impl Engine {
         let (remote, incoming) = (link.remote, link.incoming);
         let called = match *link.stage() {
             Stage::Calling(dialed, _) => Some(dialed),
-            Stage::Connecting(_) | Stage::Called(_) | Stage::Answered(_) | Stage::Joined(_) | Stage::Closed => None,
+            Stage::Connecting(_)
+            | Stage::Called(_)
+            | Stage::Answered(_)
+            | Stage::Joined(_)
+            | Stage::Closed => None,
         };
         let torrent = called.map(|dialed| dialed.torrent).or_else(|| self.find(handshake.info_hash));
         let Some(id) = torrent else { return self.close(now, conn, How::Abort) };
         let names = self.torrents.get(id.0).map(|seat| seat.torrent.names());
         let ours = is_self(self.host.peer_id, handshake);
-        let right = called.is_none_or(|dialed| answers(dialed.info_hash, names.unwrap_or_default(), handshake));
+        let right =
+            called.is_none_or(|dialed| answers(dialed.info_hash, names.unwrap_or_default(), handshake));
         if !right || ours {
             self.with(now, id, |torrent, cx| torrent.on_stranger(cx, remote, ours));
             return self.close(now, conn, How::Abort);
@@ -152,7 +160,9 @@ impl Engine {
             return Some(Transmit { len: hello.len(), segments: vec![Segment::Bytes(hello)] });
         }
         let transmit = match link.peer() {
-            Some(peer) => self.with(now, peer.torrent, |torrent, cx| torrent.poll_transmit(cx, peer.n, max)).flatten(),
+            Some(peer) => {
+                self.with(now, peer.torrent, |torrent, cx| torrent.poll_transmit(cx, peer.n, max)).flatten()
+            }
             None => None,
         };
         if transmit.is_none()

@@ -25,8 +25,8 @@ mod slots;
 mod stop;
 
 pub use crate::torrent::{
-    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PeerStatus, Rates,
-    SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus, Work,
+    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome,
+    PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus, Work,
 };
 pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, How, Transmit};
@@ -129,7 +129,7 @@ impl Engine {
             routes: Map::new(Key::draw(&mut rng.fork("routes"))),
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
-            net: Net::new(rng.fork("net")),
+            net: Net::new(rng.fork("net"), Arc::new(config.announce())),
             news: News::new(config.events_max),
             config,
             rng,
@@ -157,14 +157,16 @@ impl Engine {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         let now = self.advance(now);
         match input {
-            Input::Bound { local, addr, kind } => self.on_bound(now, local, addr, kind),
+            Input::Bound { local, addr, kind } => self.on_bound(local, addr, kind),
             Input::Unbound { local } => self.on_unbound(local),
             Input::Opened { conn, local, remote } => self.on_opened(now, conn, local, remote),
             Input::Received { conn, data } => self.on_received(now, conn, data),
             Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
             Input::Closed { conn, why } => self.on_closed(now, conn, &why),
             Input::Drained { conn } => self.on_drained(conn),
-            Input::Datagrams { local, from, to: _, data, stride } => self.on_datagrams(now, local, from, (data, stride)),
+            Input::Datagrams { local, from, to: _, data, stride } => {
+                self.on_datagrams(now, local, from, (data, stride))
+            }
             Input::DatagramRefused { local, to } => self.on_datagram_refused(now, local, to),
             Input::Done { job, outcome } => self.on_done(now, job, outcome),
         }

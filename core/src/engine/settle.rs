@@ -45,6 +45,7 @@ impl Engine {
             Output::Touched(n) => self.touch_peer(id, n),
             Output::Leave(n, why) => self.on_leave(now, PeerRef { torrent: id, n }, &why),
             Output::Slots { freed } => self.on_slots(now, freed),
+            Output::CreditUsed => self.on_credit_used(now),
             Output::Named(hash) => {
                 self.routes.insert(hash, id);
             }

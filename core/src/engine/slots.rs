@@ -14,6 +14,12 @@ impl Engine {
         self.choke.on_interest(now, freed, &config);
     }
 
+    /// Someone took as much as one credit.
+    pub(super) fn on_credit_used(&mut self, now: Instant) {
+        let config = self.choke_config();
+        self.choke.on_credit_used(now, &config);
+    }
+
     pub(super) fn on_choke_alarm(&mut self, now: Instant) {
         self.armed.choke = None;
         if self.choke.deadline().is_none_or(|at| at > now) {

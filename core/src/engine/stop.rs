@@ -1,7 +1,7 @@
 //! The end: every torrent announces `stopped`, saves and closes; then the engine has stopped, or its time is up.
 
-use super::{Alarm, Engine, How};
 use super::event::Event;
+use super::{Alarm, Engine, How};
 use crate::base::{ConnId, Instant, TorrentId};
 
 impl Engine {
@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn on_torrent_gone(&mut self, id: TorrentId) {
         let Some(mut seat) = self.torrents.remove(id.0) else { return };
         self.timers.disarm(Alarm::Torrent(id.0), &mut seat.armed);
-        seat.torrent.on_removed(&mut self.gate);
+        seat.torrent.on_removed(self.now, &mut self.gate);
         for name in seat.torrent.names() {
             self.routes.remove(name);
         }

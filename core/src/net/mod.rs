@@ -37,13 +37,20 @@ pub enum NetOutput {
     Answered(TorrentId, AskId, Result<AnnounceAnswer, AskError>),
 }
 
+/// A socket's address, and what waits to be sent from it.
+#[derive(Debug)]
+struct Socket {
+    addr: SocketAddr,
+    queue: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
 /// The UDP sockets and who speaks over them.
 #[derive(Debug)]
 pub struct Net {
     rng: Rng,
     ids: ConnectionIds,
     config: Arc<AnnounceConfig>,
-    sockets: BTreeMap<LocalId, (SocketAddr, VecDeque<(SocketAddr, Vec<u8>)>)>,
+    sockets: BTreeMap<LocalId, Socket>,
     exchanges: BTreeMap<u64, (TorrentId, AskId, UdpExchange)>,
     transactions: BTreeMap<u32, u64>,
     next: u64,
@@ -67,7 +74,7 @@ impl Net {
 
     /// A UDP socket is there.
     pub fn on_bound(&mut self, local: LocalId, addr: SocketAddr) {
-        self.sockets.insert(local, (addr, VecDeque::new()));
+        self.sockets.insert(local, Socket { addr, queue: VecDeque::new() });
     }
 
     /// It is gone.
@@ -121,7 +128,7 @@ impl Net {
 
     /// The next datagram to send from a socket.
     pub fn next_datagram(&mut self, local: LocalId) -> Option<(SocketAddr, Vec<u8>)> {
-        self.sockets.get_mut(&local)?.1.pop_front()
+        self.sockets.get_mut(&local)?.queue.pop_front()
     }
 
     /// A torrent is gone: its exchanges end unheard.
@@ -155,11 +162,11 @@ impl Net {
     }
 
     fn send(&mut self, to: SocketAddr, packet: Vec<u8>) {
-        let socket = self.sockets.iter_mut().find(|(_, (addr, _))| addr.is_ipv4() == to.is_ipv4());
-        if let Some((&local, (_, queue))) = socket
-            && queue.len() < QUEUE_MAX
+        let socket = self.sockets.iter_mut().find(|(_, socket)| socket.addr.is_ipv4() == to.is_ipv4());
+        if let Some((&local, socket)) = socket
+            && socket.queue.len() < QUEUE_MAX
         {
-            queue.push_back((to, packet));
+            socket.queue.push_back((to, packet));
             self.outputs.push_back(NetOutput::Ready(local));
         }
     }

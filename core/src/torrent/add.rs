@@ -51,23 +51,30 @@ impl Source {
         match self {
             Self::Metainfo(_) => None,
             Self::Magnet(magnet) if magnet.select.is_empty() => None,
-            Self::Magnet(magnet) => Some(Selection::Files(magnet.select.iter().cloned().flatten().take(FILES_MAX).collect())),
+            Self::Magnet(magnet) => {
+                Some(Selection::Files(magnet.select.iter().cloned().flatten().take(FILES_MAX).collect()))
+            }
         }
     }
 
     /// Its trackers, ready to be asked; `None` if it has none.
     pub(super) fn announce(&self, names: &[InfoHash], host: &Host, rng: &mut Rng) -> Option<Box<Announce>> {
         let tiers: Vec<Vec<Arc<str>>> = match self {
-            Self::Metainfo(metainfo) => {
-                metainfo.trackers.iter().map(|tier| tier.iter().map(|url| url.as_str().into()).collect()).collect()
-            }
+            Self::Metainfo(metainfo) => metainfo
+                .trackers
+                .iter()
+                .map(|tier| tier.iter().map(|url| url.as_str().into()).collect())
+                .collect(),
             Self::Magnet(magnet) => magnet.trackers.iter().map(|url| vec![url.as_str().into()]).collect(),
         };
         if tiers.iter().all(Vec::is_empty) {
             return None;
         }
-        let identity =
-            Identity { info_hash: *names.first()?, second_hash: names.get(1).copied(), peer_id: host.peer_id };
+        let identity = Identity {
+            info_hash: *names.first()?,
+            second_hash: names.get(1).copied(),
+            peer_id: host.peer_id,
+        };
         Some(Box::new(Announce::new(Arc::clone(&host.announce), rng, identity, &tiers)))
     }
 }

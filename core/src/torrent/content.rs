@@ -3,9 +3,8 @@
 use super::{FileSpec, Selection};
 use crate::base::{Bits, Geometry, PieceIndex};
 use crate::picker::{self, Picker, SuperSeed};
-use crate::resume::Resume;
-use crate::store::{Assembly, Layout, Place, StoreConfig, Taken, Watermarks};
-use crate::verify::{Blame, BlameConfig, Fetch, Server, TreeFile, Trees, Verify};
+use crate::store::{Assembly, Layout, StoreConfig, Taken, Watermarks};
+use crate::verify::{Blame, BlameConfig, Fetch, Server, Verify};
 use crate::wire::metainfo::Info;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -40,15 +39,10 @@ impl Content {
     /// What an info dictionary describes, with nothing of it here yet.
     pub(super) fn new(info: Arc<Info>, store: &StoreConfig) -> Self {
         let geometry = Arc::new(info.geometry().clone());
-        let places = info.files().iter().map(|file| Place {
-            start: file.offset,
-            length: file.length,
-            pad: file.attributes.pad || file.attributes.symlink,
-        });
-        let layout = Layout::new(places).expect("an info dictionary's files follow each other");
+        let layout = Layout::of(&info).expect("an info dictionary's files follow each other");
         let nothing = Bits::new(geometry.pieces());
         let picker = Picker::new(Arc::clone(&geometry), &nothing, picker::Config::default());
-        let verify = verify(&info, &geometry);
+        let verify = Verify::of(&info);
         let mut hash_fetch = None;
         if info.missing_layers().next().is_some() {
             let mut fetch = Fetch::new(crate::verify::FetchConfig::default());
@@ -96,17 +90,11 @@ impl Content {
 
     /// The piece layers that are known, by root (BEP 52), for resume data.
     pub(super) fn layers(&self) -> BTreeMap<[u8; 32], Vec<u8>> {
-        let Some(trees) = self.verify.trees().filter(|_| self.hash_fetch.is_some()) else { return BTreeMap::new() };
+        let Some(trees) = self.verify.trees().filter(|_| self.hash_fetch.is_some()) else {
+            return BTreeMap::new();
+        };
         let files = trees.files().iter().zip(0..);
         files.filter_map(|(file, n)| Some((file.root, trees.layer(n)?.as_flattened().to_vec()))).collect()
-    }
-
-    /// Takes over piece layers that were saved; each is proved by its root.
-    pub(super) fn learn_layers(&mut self, resume: &Resume) {
-        let Some(trees) = self.verify.trees_mut() else { return };
-        for (root, layer) in &resume.piece_layers {
-            trees.on_layer(*root, layer.as_chunks::<32>().0);
-        }
     }
 
     /// The files as the driver shall store them.
@@ -146,24 +134,6 @@ impl Content {
         }
         Ok(())
     }
-}
-
-fn verify(info: &Info, geometry: &Geometry) -> Verify {
-    let version = info.version();
-    let v1 = version.has_v1().then(|| Arc::from(info.v1_digests()));
-    let trees = version.has_v2().then(|| {
-        let tree = |file: &crate::wire::metainfo::File| {
-            Some(TreeFile {
-                root: file.pieces_root?,
-                length: file.length,
-                first_piece: u32::try_from(file.offset / u64::from(geometry.piece_length())).ok()?,
-                layer: info.layer(file).map(Arc::from),
-            })
-        };
-        let files: Vec<TreeFile> = info.files().iter().filter_map(tree).collect();
-        Trees::new(geometry.piece_length(), files.into()).expect("an info dictionary's files are aligned")
-    });
-    Verify::new(geometry, v1, trees).expect("an info dictionary has a digest for each piece")
 }
 
 /// Upper layers of hash trees kept for serving, in bytes.

@@ -39,7 +39,7 @@ impl Torrent {
         }
         let mut blocks = Vec::new();
         let bits = session.peer_pieces();
-        let all = bits.len() > 0 && bits.is_full();
+        let all = !bits.is_empty() && bits.is_full();
         let pick = Pick {
             source: SourceId(n),
             pieces: if all { crate::picker::PeerPieces::All } else { crate::picker::PeerPieces::Some(bits) },
@@ -197,7 +197,8 @@ impl Torrent {
         content.marks.on_collected(before, content.assembly.pinned());
         content.marks.on_jobs(0, spill.bytes);
         let errand = Errand::Spill { piece, epoch: spill.epoch, bytes: spill.bytes };
-        let work = Work::Write { torrent: self.id, extents: spill.scatter.extents, data: spill.scatter.chunks };
+        let work =
+            Work::Write { torrent: self.id, extents: spill.scatter.extents, data: spill.scatter.chunks };
         self.job(errand, work);
     }
 
@@ -210,33 +211,26 @@ impl Torrent {
     ) {
         let Some(content) = &mut self.content else { return };
         content.marks.on_jobs(bytes, 0);
-        match outcome {
-            Outcome::Written => {
-                if content.assembly.on_spilled(piece, epoch) {
-                    let (parts, pad) = content.stored(piece);
-                    let want = content.wanted_of(piece);
-                    self.job(Errand::HashStored(piece), Work::HashStored { torrent: self.id, parts, pad, want });
-                }
-            }
-            Outcome::Failed(error) => {
-                content.assembly.drop_piece(piece);
-                content.picker.abandon(piece);
-                return self.fail(cx, format!("can't write: {error}"));
-            }
-            other => return self.wrong(cx, &other),
+        if outcome != Outcome::Written {
+            content.assembly.drop_piece(piece);
+            content.picker.abandon(piece);
+            return self.fail_with(cx, "can't write", outcome);
+        }
+        if content.assembly.on_spilled(piece, epoch) {
+            let (parts, pad) = content.stored(piece);
+            let want = content.wanted_of(piece);
+            self.job(Errand::HashStored(piece), Work::HashStored { torrent: self.id, parts, pad, want });
         }
         self.feed(cx);
     }
 
     pub(super) fn on_piece_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
-        match outcome {
-            Outcome::Digests(digests) => self.judge(cx, piece, digests),
-            Outcome::Cancelled => {}
-            Outcome::Failed(error) => {
+        match outcome.digests() {
+            Ok(digests) => self.judge(cx, piece, digests),
+            Err(outcome) => {
                 self.drop_awaiting(piece);
-                self.fail(cx, format!("can't hash: {error}"));
+                self.fail_with(cx, "can't hash", outcome);
             }
-            other => self.wrong(cx, &other),
         }
     }
 
@@ -253,7 +247,8 @@ impl Torrent {
             }
             Verdict::Inconsistent => {
                 self.drop_awaiting(piece);
-                let reason = format!("the torrent contradicts itself: the two hashes of piece {}", piece.get());
+                let reason =
+                    format!("the torrent contradicts itself: the two hashes of piece {}", piece.get());
                 self.fail(cx, reason);
             }
         }
@@ -267,7 +262,8 @@ impl Torrent {
         }
         match content.awaiting.get(&piece) {
             Some(taken) => {
-                let scatter = content.layout.scatter(content.geometry.start(piece), taken.chunks.iter().cloned());
+                let scatter =
+                    content.layout.scatter(content.geometry.start(piece), taken.chunks.iter().cloned());
                 let (errand, id) = (Errand::Write(piece, taken.bytes), self.id);
                 content.awaiting.remove(&piece);
                 self.job(errand, Work::Write { torrent: id, extents: scatter.extents, data: scatter.chunks });
@@ -283,7 +279,8 @@ impl Torrent {
     fn on_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
         let Some(content) = &mut self.content else { return };
         self.wasted += u64::from(content.geometry.length_of(piece));
-        let senders: Vec<(u32, u32)> = content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
+        let senders: Vec<(u32, u32)> =
+            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
         let taken = content.awaiting.remove(&piece);
         if let Some(taken) = &taken {
             content.marks.on_jobs(taken.bytes, 0);
@@ -321,7 +318,13 @@ impl Torrent {
         }
     }
 
-    fn on_blamable(&mut self, cx: &mut Context<'_>, piece: PieceIndex, leaves: &[[u8; 32]], senders: &[(u32, u32)]) {
+    fn on_blamable(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: PieceIndex,
+        leaves: &[[u8; 32]],
+        senders: &[(u32, u32)],
+    ) {
         let Some(content) = &mut self.content else { return };
         if let Some(liar) = content.blame.on_failed(piece, leaves, senders) {
             self.ban(cx, liar);
@@ -331,7 +334,8 @@ impl Torrent {
     /// v2 leaves say which blocks are bad: only these are fetched again.
     fn on_blocks_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, blocks: &[u32]) {
         let Some(content) = &mut self.content else { return };
-        let senders: Vec<(u32, u32)> = content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
+        let senders: Vec<(u32, u32)> =
+            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
         let liars = Blame::on_blocks_bad(blocks, &senders);
         let taken = content.awaiting.remove(&piece);
         if let Some(taken) = &taken {
@@ -355,29 +359,30 @@ impl Torrent {
     }
 
     pub(super) fn on_stored_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
-        match outcome {
-            Outcome::Digests(digests) => self.judge(cx, piece, digests),
-            Outcome::Absent => self.drop_awaiting(piece),
-            Outcome::Cancelled => {}
-            Outcome::Failed(error) => {
+        match outcome.digests() {
+            Ok(digests) => self.judge(cx, piece, digests),
+            Err(Outcome::Absent) => self.drop_awaiting(piece),
+            Err(outcome) => {
                 self.drop_awaiting(piece);
-                self.fail(cx, format!("can't read back: {error}"));
+                self.fail_with(cx, "can't read back", outcome);
             }
-            other => self.wrong(cx, &other),
         }
     }
 
-    pub(super) fn on_piece_written(&mut self, cx: &mut Context<'_>, piece: PieceIndex, bytes: u64, outcome: Outcome) {
+    pub(super) fn on_piece_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: PieceIndex,
+        bytes: u64,
+        outcome: Outcome,
+    ) {
         let Some(content) = &mut self.content else { return };
         content.marks.on_jobs(bytes, 0);
-        match outcome {
-            Outcome::Written => self.on_have_piece(cx, piece),
-            Outcome::Failed(error) => {
-                content.picker.on_write_failed(piece);
-                self.fail(cx, format!("can't write: {error}"));
-            }
-            other => self.wrong(cx, &other),
+        if outcome != Outcome::Written {
+            content.picker.on_write_failed(piece);
+            return self.fail_with(cx, "can't write", outcome);
         }
+        self.on_have_piece(cx, piece);
         self.feed(cx);
     }
 

@@ -15,10 +15,10 @@ use alloc::vec::Vec;
 
 impl Torrent {
     /// Takes on what an info dictionary describes.
-    pub(super) fn set_content(&mut self, info: Arc<Info>) {
+    pub(super) fn set_content(&mut self, info: Arc<Info>, config: &super::Config) {
         self.name = Arc::from(info.name());
         self.hash_v2 = info.info_hash_v2();
-        let mut content = Box::new(Content::new(info));
+        let mut content = Box::new(Content::new(info, &config.store()));
         content.picker.set_sequential(self.sequential);
         if let Err(number) = content.select(&self.selection) {
             self.event(TorrentEvent::Warning(format!("there is no file {number} to select: all are wanted")));
@@ -44,10 +44,8 @@ impl Torrent {
         if !matches!(self.phase, Phase::Opening) {
             return;
         }
-        let files = match outcome {
-            Outcome::Files(files) => files,
-            Outcome::Failed(error) => return self.fail(cx, format!("can't open the files: {error}")),
-            other => return self.wrong(cx, &other),
+        let Outcome::Files(files) = outcome else {
+            return self.fail_with(cx, "can't open the files", outcome);
         };
         let resume = self.take_resume();
         let Some(content) = &mut self.content else { return };
@@ -79,11 +77,15 @@ impl Torrent {
                 Some(resume)
             }
             Ok(_) => {
-                self.event(TorrentEvent::Warning("the resume data belongs to another torrent: set aside".into()));
+                self.event(TorrentEvent::Warning(
+                    "the resume data belongs to another torrent: set aside".into(),
+                ));
                 None
             }
             Err(error) => {
-                self.event(TorrentEvent::Warning(format!("the resume data is damaged, all is checked: {error}")));
+                self.event(TorrentEvent::Warning(format!(
+                    "the resume data is damaged, all is checked: {error}"
+                )));
                 None
             }
         }
@@ -134,18 +136,16 @@ impl Torrent {
 
     pub(super) fn on_piece_checked(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
         let Some(content) = &mut self.content else { return };
-        let good = match outcome {
-            Outcome::Digests(digests) => {
+        let good = match outcome.digests() {
+            Ok(digests) => {
                 let verdict = content.verify.judge(&content.geometry, piece, &digests);
                 if matches!(verdict, Verdict::Unknown) {
                     content.unjudged.insert(piece, digests);
                 }
                 matches!(verdict, Verdict::Good)
             }
-            Outcome::Absent => false,
-            Outcome::Failed(error) => return self.fail(cx, format!("can't check the files: {error}")),
-            Outcome::Cancelled => return,
-            other => return self.wrong(cx, &other),
+            Err(Outcome::Absent) => false,
+            Err(outcome) => return self.fail_with(cx, "can't check the files", outcome),
         };
         if let Phase::Checking(recheck) = &mut self.phase {
             recheck.on_result(piece, good);
@@ -154,10 +154,12 @@ impl Torrent {
         }
     }
 
-    /// A driver's bug: an answer of the wrong kind.
-    pub(super) fn wrong(&mut self, cx: &mut Context<'_>, outcome: &Outcome) {
-        debug_assert!(false, "an answer of the wrong kind: {outcome:?}");
-        self.fail(cx, "the driver gave an answer of the wrong kind".into());
+    /// A job didn't bring what was asked: the host failed, or (a driver's bug) the answer is of the wrong kind.
+    pub(super) fn fail_with(&mut self, cx: &mut Context<'_>, what: &str, outcome: Outcome) {
+        if outcome != Outcome::Cancelled {
+            let why = outcome.failure();
+            self.fail(cx, format!("{what}: {why}"));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Direction {
 
 /// A limit in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pass {
+pub(super) struct Pass {
     up: NodeId,
     down: NodeId,
 }

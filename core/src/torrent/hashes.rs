@@ -16,7 +16,9 @@ impl Torrent {
     }
 
     pub(super) fn on_hashes_timeout(&mut self, cx: &mut Context<'_>) {
-        let Some(fetch) = self.content.as_deref_mut().and_then(|content| content.hash_fetch.as_mut()) else { return };
+        let Some(fetch) = self.content.as_deref_mut().and_then(|content| content.hash_fetch.as_mut()) else {
+            return;
+        };
         if fetch.deadline().is_some_and(|at| at <= cx.now) {
             fetch.on_timeout(cx.now);
             self.ask_hashes(cx);
@@ -51,7 +53,7 @@ impl Torrent {
         }
         let mut asked = false;
         while let Some(range) = fetch.next_hash_request(cx.now, trees, n) {
-            peer.session.hash_request(on_wire(&range));
+            peer.session.hash_request(range);
             asked = true;
         }
         if asked {
@@ -61,9 +63,11 @@ impl Torrent {
 
     pub(super) fn on_hashes(&mut self, cx: &mut Context<'_>, n: u32, range: &HashRange, hashes: &Chunk) {
         let Some(content) = self.content.as_deref_mut() else { return };
-        let (Some(fetch), Some(trees)) = (&mut content.hash_fetch, content.verify.trees_mut()) else { return };
+        let (Some(fetch), Some(trees)) = (&mut content.hash_fetch, content.verify.trees_mut()) else {
+            return;
+        };
         let list: Vec<[u8; 32]> = hashes.as_chunks::<32>().0.to_vec();
-        match fetch.on_hashes(cx.now, trees, n, &in_tree(range), &list) {
+        match fetch.on_hashes(trees, n, range, &list) {
             Ok(Learned::Pieces(pieces)) => {
                 for number in pieces {
                     let Some(content) = self.content.as_deref_mut() else { return };
@@ -95,16 +99,20 @@ impl Torrent {
     }
 
     pub(super) fn on_hash_rejected(&mut self, cx: &mut Context<'_>, n: u32, range: &HashRange) {
-        let Some(fetch) = self.content.as_deref_mut().and_then(|content| content.hash_fetch.as_mut()) else { return };
-        fetch.on_hash_reject(cx.now, n, &in_tree(range));
+        let Some(fetch) = self.content.as_deref_mut().and_then(|content| content.hash_fetch.as_mut()) else {
+            return;
+        };
+        fetch.on_hash_reject(cx.now, n, range);
         self.ask_hashes(cx);
     }
 
     /// A peer asks for hashes.
     pub(super) fn on_hash_requested(&mut self, n: u32, range: HashRange) {
-        let (Some(content), Some(peer)) = (self.content.as_deref_mut(), self.peers.get_mut(&n)) else { return };
+        let (Some(content), Some(peer)) = (self.content.as_deref_mut(), self.peers.get_mut(&n)) else {
+            return;
+        };
         let Some(trees) = content.verify.trees() else { return peer.session.hash_reject(range) };
-        match content.hash_server.hashes_for(trees, &in_tree(&range)) {
+        match content.hash_server.hashes_for(trees, &range) {
             Serve::Hashes(hashes) => {
                 peer.session.hashes(range, hashes.as_flattened());
             }
@@ -129,11 +137,13 @@ impl Torrent {
     }
 
     pub(super) fn on_leaves(&mut self, n: u32, range: HashRange, outcome: Outcome) {
-        let (Some(content), Some(peer)) = (self.content.as_deref_mut(), self.peers.get_mut(&n)) else { return };
+        let (Some(content), Some(peer)) = (self.content.as_deref_mut(), self.peers.get_mut(&n)) else {
+            return;
+        };
         peer.hashes_asked.retain(|asked| *asked != range);
         let leaves = if let Outcome::Digests(digests) = outcome { digests.leaves } else { Vec::new() };
         let trees = content.verify.trees();
-        match trees.and_then(|trees| content.hash_server.with_leaves(trees, &in_tree(&range), &leaves)) {
+        match trees.and_then(|trees| content.hash_server.with_leaves(trees, &range, &leaves)) {
             Some(hashes) => {
                 peer.session.hashes(range, hashes.as_flattened());
             }
@@ -145,23 +155,3 @@ impl Torrent {
 
 /// Pieces read for one request for leaves.
 const LEAF_PIECES_MAX: usize = 64;
-
-fn on_wire(range: &verify::HashRange) -> HashRange {
-    HashRange {
-        pieces_root: range.root,
-        base_layer: range.base_layer,
-        index: range.index,
-        length: range.length,
-        proof_layers: range.proof_layers,
-    }
-}
-
-fn in_tree(range: &HashRange) -> verify::HashRange {
-    verify::HashRange {
-        root: range.pieces_root,
-        base_layer: range.base_layer,
-        index: range.index,
-        length: range.length,
-        proof_layers: range.proof_layers,
-    }
-}

@@ -4,10 +4,11 @@ use super::phase::Phase;
 use super::{Context, Output, Torrent, TorrentEvent};
 use crate::base::{Instant, PeerRef};
 use crate::metadata::{Answer, Blame, Fetch, Fetched, MetadataConfig, serve};
+use crate::resume::decode;
 use crate::wire::extension::Extension;
 use crate::wire::magnet::Magnet;
 use crate::wire::metadata_message::MetadataMessage;
-use crate::wire::metainfo::Info;
+use crate::wire::metainfo::{Info, Metainfo, MetainfoBuilder};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -18,8 +19,12 @@ use core::net::SocketAddr;
 const SERVE_TIMES_MAX: u32 = 3;
 
 impl Torrent {
-    /// What a magnet says: hashes and peers, until the metadata is here.
+    /// What a magnet says: hashes and peers, until the metadata is here; or resume data that has it already.
     pub(super) fn know_magnet(&mut self, magnet: &Magnet, config: &super::Config) {
+        if let Some(info) = self.saved_info() {
+            self.names = info.hashes().collect();
+            return self.set_content(info, config);
+        }
         let metadata = MetadataConfig {
             metadata_bytes_max: u32::try_from(config.metadata_bytes_max).unwrap_or(u32::MAX),
             ..MetadataConfig::default()
@@ -30,6 +35,19 @@ impl Torrent {
         };
         let peers: Vec<SocketAddr> = magnet.peers.iter().filter_map(literal).collect();
         self.know_peers(&peers);
+    }
+
+    /// The info dictionary that resume data kept, with the piece layers that were known, if it is what we look for.
+    fn saved_info(&self) -> Option<Arc<Info>> {
+        let resume = decode(self.resume.as_deref()?).ok()?;
+        let raw = resume.info.as_deref()?;
+        let layers = resume.piece_layers.iter().map(|(root, layer)| (*root, layer.as_chunks::<32>().0));
+        let whole = MetainfoBuilder::default().compose(raw, layers);
+        let info = match Metainfo::parse(&whole) {
+            Ok(metainfo) => metainfo.info,
+            Err(_) => Info::parse(raw).ok()?,
+        };
+        self.names.iter().all(|name| info.hashes().any(|hash| hash == *name)).then(|| Arc::new(info))
     }
 
     pub(super) fn fetch_deadline(&self) -> Option<Instant> {
@@ -121,7 +139,7 @@ impl Torrent {
             }
         }
         self.names = info.hashes().collect();
-        self.set_content(Arc::clone(&info));
+        self.set_content(Arc::clone(&info), cx.config);
         self.event(TorrentEvent::Metadata(info));
         if matches!(self.phase, Phase::Metadata) {
             self.proceed(cx);

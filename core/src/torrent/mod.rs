@@ -109,7 +109,8 @@ impl Torrent {
     /// A torrent that hasn't started.
     pub fn new(id: TorrentId, add: AddTorrent, config: &Config, host: &Host, rng: Rng) -> Self {
         let names = add.source.names();
-        let announce = if add.only_peers { None } else { add.source.announce(&names, host, &mut rng.fork("announce")) };
+        let announce =
+            if add.only_peers { None } else { add.source.announce(&names, host, &mut rng.fork("announce")) };
         let selection = add.selection.clone().or_else(|| add.source.selection()).unwrap_or_default();
         let mut torrent = Self {
             id,
@@ -149,7 +150,7 @@ impl Torrent {
         };
         torrent.know_peers(&add.peers);
         match add.source {
-            Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo)),
+            Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo), config),
             Source::Magnet(magnet) => torrent.know_magnet(&magnet, config),
         }
         torrent
@@ -184,7 +185,14 @@ impl Torrent {
     pub fn deadline(&self) -> Option<Instant> {
         let announce = self.announce.as_ref().filter(|_| self.may_announce()).and_then(|a| a.deadline());
         let book = if self.may_dial() { self.book.deadline() } else { None };
-        let rooms = [self.timers.next(), announce, book, self.save.deadline(), self.fetch_deadline(), self.hashes_deadline()];
+        let rooms = [
+            self.timers.next(),
+            announce,
+            book,
+            self.save.deadline(),
+            self.fetch_deadline(),
+            self.hashes_deadline(),
+        ];
         rooms.into_iter().flatten().min()
     }
 
@@ -221,6 +229,43 @@ impl Torrent {
         self.check_left(cx);
     }
 
+    /// Wants these files and no others; says which number isn't one.
+    pub fn select(&mut self, cx: &mut Context<'_>, selection: &Selection) -> Result<(), u32> {
+        if let Some(content) = &mut self.content {
+            content.select(selection)?;
+        }
+        self.selection = selection.clone();
+        self.completed = false;
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.heed_interest(n);
+            self.plan(cx, n);
+        }
+        self.check_complete(cx);
+        Ok(())
+    }
+
+    /// Pieces in order, or rarest first.
+    pub fn set_sequential(&mut self, on: bool) {
+        self.sequential = on;
+        if let Some(content) = &mut self.content {
+            content.picker.set_sequential(on);
+        }
+    }
+
+    /// Has these bytes of the span by then, before others. `false` if they leave the torrent.
+    pub fn set_deadline(&mut self, cx: &mut Context<'_>, start: u64, length: u64, by: Instant) -> bool {
+        let Some(content) = &mut self.content else { return false };
+        if start.checked_add(length).is_none_or(|end| end > content.geometry.span()) {
+            return false;
+        }
+        for piece in content.geometry.touched(start, length).filter_map(|n| content.geometry.piece(n)) {
+            content.picker.set_deadline(piece, Some(by));
+        }
+        self.feed(cx);
+        true
+    }
+
     /// Changes its rate limits.
     pub fn set_rates(&mut self, cx: &mut Context<'_>, rates: Rates) {
         self.rates = rates;
@@ -249,14 +294,20 @@ impl Torrent {
         Status {
             state: self.phase.state(picker.is_some_and(|picker| picker.is_wanted_complete())),
             name: Arc::clone(&self.name),
-            info_hash_v1: self.names.first().copied().filter(|_| self.hash_v2.is_none() || self.names.len() > 1),
+            info_hash_v1: self
+                .names
+                .first()
+                .copied()
+                .filter(|_| self.hash_v2.is_none() || self.names.len() > 1),
             info_hash_v2: self.hash_v2,
             length: content.map_or(0, |content| content.geometry.length()),
             wanted: content.map_or(0, Content::wanted_bytes),
             verified: content.map_or(0, |c| c.wanted_bytes() - c.picker.wanted_bytes_left()),
             pieces: content.map_or(0, |content| content.geometry.pieces()),
             pieces_verified: picker.map_or(0, |picker| picker.have().count()),
-            checked: self.phase.checked(content.map_or(0, |content| u64::from(content.geometry.piece_length()))),
+            checked: self
+                .phase
+                .checked(content.map_or(0, |content| u64::from(content.geometry.piece_length()))),
             downloaded: self.down.total(),
             uploaded: self.up.total(),
             wasted: self.wasted,

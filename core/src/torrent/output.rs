@@ -8,12 +8,12 @@ use crate::announce::{AskId, UdpAsk};
 use crate::base::{BlockRef, Instant, PieceIndex};
 use crate::book::Own;
 use crate::peer::{Fault, SessionConfig};
+use crate::wire::handshake::Handshake;
 use crate::wire::message::HashRange;
 use crate::wire::tracker::AnswerLimits;
+use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use crate::wire::handshake::Handshake;
-use crate::wire::{InfoHash, PeerId};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -187,6 +187,8 @@ pub enum Output {
         /// A slot was given up.
         freed: bool,
     },
+    /// An unchoked peer took as much as one credit: see whether it owes.
+    CreditUsed,
     /// The torrent answers to one more name.
     Named(InfoHash),
     /// Ask a UDP tracker.

@@ -47,6 +47,10 @@ pub(super) struct Peer {
     pub(super) hashes_asked: Vec<crate::wire::message::HashRange>,
     /// Pieces that we alone gave it, until someone else has them.
     pub(super) given: Vec<PieceIndex>,
+    /// Bytes of all pieces that we alone gave it.
+    pub(super) entrusted: u64,
+    /// When it last ceased to be interested.
+    pub(super) interested_at: Option<Instant>,
     /// Bytes of such pieces that it passed on.
     pub(super) spread: u64,
 }
@@ -54,12 +58,12 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn is_seed(&self) -> bool {
         let pieces = self.session.peer_pieces();
-        self.session.peer_upload_only() || (pieces.len() > 0 && pieces.is_full())
+        self.session.peer_upload_only() || (!pieces.is_empty() && pieces.is_full())
     }
 
     pub(super) fn pieces(&self) -> PeerPieces<'_> {
         let bits = self.session.peer_pieces();
-        if bits.len() > 0 && bits.is_full() { PeerPieces::All } else { PeerPieces::Some(bits) }
+        if !bits.is_empty() && bits.is_full() { PeerPieces::All } else { PeerPieces::Some(bits) }
     }
 }
 
@@ -75,7 +79,7 @@ impl Peer {
     /// Lets the picker count what the peer has now; `news` is the one piece that is new since the last time.
     fn count(&mut self, picker: &mut Picker, news: Option<PieceIndex>) {
         let bits = self.session.peer_pieces();
-        let all = bits.len() > 0 && bits.is_full();
+        let all = !bits.is_empty() && bits.is_full();
         match (self.counted, news) {
             (Counted::All, _) => return,
             (Counted::Some, Some(piece)) => picker.on_have(piece),
@@ -134,7 +138,9 @@ impl Torrent {
     }
 
     pub(super) fn is_seeding(&self) -> bool {
-        self.content.as_deref().is_some_and(|content| content.is_checked() && content.picker.is_wanted_complete())
+        self.content
+            .as_deref()
+            .is_some_and(|content| content.is_checked() && content.picker.is_wanted_complete())
     }
 
     /// Whom to call next, by which name.
@@ -174,8 +180,10 @@ impl Torrent {
         }
         let n = self.next_peer;
         self.next_peer += 1;
-        let geometry = self.content.as_deref().filter(|c| c.is_checked()).map(|content| Arc::clone(&content.geometry));
-        let traits = PeerTraits::agreed(self.reserved(), handshake.reserved);
+        let geometry =
+            self.content.as_deref().filter(|c| c.is_checked()).map(|content| Arc::clone(&content.geometry));
+        let mut traits = PeerTraits::agreed(self.reserved(), handshake.reserved);
+        traits.v2 |= self.hash_v2.is_some_and(|hash| hash.truncated() == handshake.info_hash);
         let peer = Peer {
             session: Session::new(Arc::clone(&cx.host.session), cx.now, traits, geometry),
             addr,
@@ -195,6 +203,8 @@ impl Torrent {
             metadata_asked: Asked::default(),
             hashes_asked: Vec::new(),
             given: Vec::new(),
+            entrusted: 0,
+            interested_at: None,
             spread: 0,
         };
         self.peers.insert(n, Box::new(peer));
@@ -234,7 +244,8 @@ impl Torrent {
                     && content.picker.have().count() > 0
                 {
                     let set = allowed_fast_set(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
-                    let set: Vec<PieceIndex> = set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
+                    let set: Vec<PieceIndex> =
+                        set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
                     peer.session.allow_fast(&set);
                 }
             }
@@ -289,7 +300,7 @@ impl Torrent {
             Fact::TimedOut(blocks) => self.on_lost(cx, n, &blocks),
             Fact::Snubbed => self.on_snubbed(cx, n),
             Fact::Interested => self.output(Output::Slots { freed: false }),
-            Fact::NotInterested => self.on_not_interested(n),
+            Fact::NotInterested => self.on_not_interested(cx, n),
             Fact::DontHave { piece, lost } => {
                 self.on_lost(cx, n, &lost);
                 if let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) {
@@ -303,7 +314,9 @@ impl Torrent {
                 }
             }
             Fact::ExtensionHandshake(hello) => self.on_extension_handshake(cx, n, &hello),
-            Fact::Extended { extension: Extension::UtMetadata, payload } => self.on_metadata_message(cx, n, &payload),
+            Fact::Extended { extension: Extension::UtMetadata, payload } => {
+                self.on_metadata_message(cx, n, &payload)
+            }
             Fact::Extended { .. } => {}
             Fact::UploadOnly(upload_only) => self.on_upload_only(cx, n, upload_only),
             Fact::HashRequested(range) => self.on_hash_requested(n, range),
@@ -359,13 +372,16 @@ impl Torrent {
             return;
         }
         let Some(content) = &self.content else { return };
-        if content.picker.availability(piece) > 0 || self.peers.values().any(|peer| peer.given.contains(&piece)) {
+        if content.picker.availability(piece) > 0
+            || self.peers.values().any(|peer| peer.given.contains(&piece))
+        {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&n)
             && peer.given.len() < GIVEN_MAX
         {
             peer.given.push(piece);
+            peer.entrusted += u64::from(content.geometry.length_of(piece));
         }
     }
 
@@ -384,10 +400,10 @@ impl Torrent {
         }
     }
 
-    fn on_not_interested(&mut self, n: u32) {
-        if let Some(peer) = self.peers.get_mut(&n)
-            && !peer.session.am_choking()
-        {
+    fn on_not_interested(&mut self, cx: &mut Context<'_>, n: u32) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        peer.interested_at = Some(cx.now);
+        if !peer.session.am_choking() {
             self.output(Output::Slots { freed: true });
         }
     }
@@ -422,7 +438,11 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
         let wanted = content.is_checked() && content.picker.is_interesting(peer.pieces());
         if wanted != peer.session.am_interested() {
-            if wanted { peer.session.interested() } else { peer.session.not_interested() }
+            if wanted {
+                peer.session.interested()
+            } else {
+                peer.session.not_interested()
+            }
             self.output(Output::Touched(n));
         }
     }
@@ -568,6 +588,8 @@ impl Torrent {
                 down_total: session.downloaded().total(),
                 up_total: session.uploaded().total(),
                 up_since_unchoked: session.uploaded().total() - peer.sent_then,
+                entrusted: peer.entrusted,
+                interested_at: peer.interested_at,
                 spread: peer.spread,
                 have_permille: (have * 1000).checked_div(pieces).unwrap_or(0) as u32,
                 joined: peer.joined,

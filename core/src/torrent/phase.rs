@@ -170,7 +170,7 @@ impl Torrent {
         }
         self.dismiss_all(cx, &Leave::Stopping);
         self.resume = None;
-        self.set_content(info);
+        self.set_content(info, cx.config);
         self.completed = false;
         if !self.paused {
             self.proceed(cx);

@@ -52,27 +52,24 @@ impl Torrent {
     }
 
     pub(super) fn on_synced(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
-        match outcome {
-            Outcome::Files(files) => {
-                let Some(claim) = &self.save.claim else { return };
-                let Some(resume) = self.resume_data(claim, &files) else { return };
-                self.job(Errand::Save, Work::Save { torrent: self.id, data: encode(&resume) });
-            }
-            Outcome::Failed(error) => {
-                self.save_done(cx);
-                self.event(TorrentEvent::Warning(format!("what was written can't be synced: {error}")));
-            }
-            other => self.wrong(cx, &other),
+        let Outcome::Files(files) = outcome else {
+            let error = outcome.failure();
+            self.event(TorrentEvent::Warning(format!("what was written can't be synced: {error}")));
+            return self.save_done(cx);
+        };
+        let Some(claim) = &self.save.claim else { return };
+        match self.resume_data(claim, &files) {
+            Some(resume) => self.job(Errand::Save, Work::Save { torrent: self.id, data: encode(&resume) }),
+            None => self.save_done(cx),
         }
     }
 
     pub(super) fn on_saved(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
-        match outcome {
-            Outcome::Saved => self.event(TorrentEvent::Saved),
-            Outcome::Failed(error) => {
-                self.event(TorrentEvent::Warning(format!("the resume data can't be saved: {error}")));
-            }
-            other => return self.wrong(cx, &other),
+        if outcome == Outcome::Saved {
+            self.event(TorrentEvent::Saved);
+        } else {
+            let error = outcome.failure();
+            self.event(TorrentEvent::Warning(format!("the resume data can't be saved: {error}")));
         }
         self.save_done(cx);
     }
@@ -89,7 +86,10 @@ impl Torrent {
     fn resume_data(&self, claim: &Bits, files: &[FileNow]) -> Option<Resume> {
         let content = self.content.as_deref()?;
         let stamp = |file: &FileNow| {
-            Some(Stamp { length: file.length?, modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX) })
+            Some(Stamp {
+                length: file.length?,
+                modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX),
+            })
         };
         let saved = files.iter().map(|file| FileSaved { stamp: stamp(file), priority: 4 }).collect();
         Some(Resume {
@@ -119,9 +119,6 @@ impl Torrent {
                 let _ = self.book.on_address(addr, crate::book::Source::Resume, &own, &config);
             }
         }
-        if let Some(content) = self.content.as_deref_mut() {
-            content.learn_layers(resume);
-        }
     }
 }
 
@@ -130,7 +127,10 @@ pub(super) fn trusted(resume: &Resume, files: &[FileNow], content: &Content) -> 
     let now: Vec<Option<Stamp>> = files
         .iter()
         .map(|file| {
-            Some(Stamp { length: file.length?, modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX) })
+            Some(Stamp {
+                length: file.length?,
+                modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX),
+            })
         })
         .collect();
     let spans: Vec<Range<u64>> =

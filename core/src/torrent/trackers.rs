@@ -115,18 +115,28 @@ impl Torrent {
     /// An HTTP tracker answered, or didn't.
     pub(super) fn on_asked(&mut self, cx: &mut Context<'_>, ask: (AskId, &AnswerLimits), outcome: Outcome) {
         let (ask, limits) = ask;
-        let answer = match outcome {
-            Outcome::Http { status, body } => read_http(status, &body, limits),
-            Outcome::Failed(error) if error.kind == HostErrorKind::TimedOut => Err(AskError::TimedOut),
-            Outcome::Failed(error) => Err(AskError::Unreachable(error.message.into())),
-            Outcome::Cancelled => Err(AskError::TimedOut),
-            other => return self.wrong(cx, &other),
+        let answer = if let Outcome::Http { status, body } = outcome {
+            read_http(status, &body, limits)
+        } else {
+            let error = outcome.failure();
+            Err(match error.kind {
+                HostErrorKind::TimedOut => AskError::TimedOut,
+                HostErrorKind::Full
+                | HostErrorKind::Permission
+                | HostErrorKind::NotFound
+                | HostErrorKind::Other => AskError::Unreachable(error.message.into()),
+            })
         };
         self.on_announced(cx, ask, answer);
     }
 
     /// A tracker answered, or didn't.
-    pub fn on_announced(&mut self, cx: &mut Context<'_>, ask: AskId, answer: Result<AnnounceAnswer, AskError>) {
+    pub fn on_announced(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: AskId,
+        answer: Result<AnnounceAnswer, AskError>,
+    ) {
         let Some(announce) = &mut self.announce else { return };
         let url: Arc<str> = announce.url_of(ask).unwrap_or_default().into();
         let failure = answer.as_ref().err().map(ToString::to_string);

@@ -2,6 +2,7 @@
 
 use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{BlockRef, Part, PieceIndex, Segment};
+use crate::choke::ChokeConfig;
 use crate::peer::{Transmit, UploadRun};
 use crate::picker::{SourceId, SuperSeed};
 use alloc::boxed::Box;
@@ -39,19 +40,23 @@ impl Torrent {
         (range, requests): (BlockRef, usize),
         outcome: Outcome,
     ) {
-        let run = UploadRun { piece: range.piece, begin: range.begin, length: range.length, count: requests as u32 };
-        let segments = match outcome {
-            Outcome::Bytes(chunks) => chunks.into_iter().map(Segment::Bytes).collect(),
-            Outcome::Stored => self.stored_segments(range),
-            Outcome::Failed(error) => {
-                if let Some(peer) = self.peers.get_mut(&n) {
-                    peer.session.on_load_failed(run);
-                    self.output(Output::Touched(n));
-                }
-                return self.event(TorrentEvent::Warning(format!("can't read what a peer asked for: {error}")));
+        let run = UploadRun {
+            piece: range.piece,
+            begin: range.begin,
+            length: range.length,
+            count: requests as u32,
+        };
+        let segments: Vec<Segment> = if let Outcome::Bytes(chunks) = outcome {
+            chunks.into_iter().map(Segment::Bytes).collect()
+        } else if outcome == Outcome::Stored {
+            self.stored_segments(range)
+        } else {
+            if let Some(peer) = self.peers.get_mut(&n) {
+                peer.session.on_load_failed(run);
+                self.output(Output::Touched(n));
             }
-            Outcome::Cancelled => return,
-            other => return self.wrong(cx, &other),
+            let error = outcome.failure();
+            return self.event(TorrentEvent::Warning(format!("can't read what a peer asked for: {error}")));
         };
         if let Some(peer) = self.peers.get_mut(&n) {
             peer.session.on_loaded(run, &segments);
@@ -121,7 +126,12 @@ impl Torrent {
         peer.session.on_wrote(cx.now, bytes);
         let sent = peer.session.uploaded().total() - before;
         if sent > 0 {
+            let taken = before - peer.sent_then.min(before);
+            let credit = ChokeConfig::default().credit_bytes;
             self.up.add(cx.now, sent);
+            if taken / credit != (taken + sent) / credit {
+                self.output(Output::CreditUsed);
+            }
         }
         self.after(cx, n);
     }
@@ -133,7 +143,11 @@ impl Torrent {
     /// All is here: show it piece by piece if that is wished.
     pub(super) fn begin_super_seed(&mut self) {
         let Some(content) = self.content.as_deref_mut() else { return };
-        if self.super_seed && content.picker.is_complete() && content.super_seed.is_none() && self.peers.is_empty() {
+        if self.super_seed
+            && content.picker.is_complete()
+            && content.super_seed.is_none()
+            && self.peers.is_empty()
+        {
             content.super_seed = Some(Box::new(SuperSeed::new(Arc::clone(&content.geometry))));
         }
     }
@@ -141,7 +155,7 @@ impl Torrent {
     pub(super) fn super_seed_join(&mut self, n: u32) {
         let Some(content) = self.content.as_deref_mut() else { return };
         let (Some(super_seed), Some(peer)) = (&mut content.super_seed, self.peers.get(&n)) else { return };
-        if peer.is_seed() || peer.session.peer_pieces().len() == 0 {
+        if peer.is_seed() || peer.session.geometry().is_none() {
             return;
         }
         super_seed.on_source(SourceId(n), peer.session.peer_pieces());
@@ -149,7 +163,8 @@ impl Torrent {
     }
 
     pub(super) fn super_seed_have(&mut self, n: u32, piece: PieceIndex) {
-        let Some(super_seed) = self.content.as_deref_mut().and_then(|content| content.super_seed.as_mut()) else {
+        let Some(super_seed) = self.content.as_deref_mut().and_then(|content| content.super_seed.as_mut())
+        else {
             return;
         };
         super_seed.on_have(SourceId(n), piece);
@@ -157,7 +172,8 @@ impl Torrent {
     }
 
     fn reveal(&mut self) {
-        let Some(super_seed) = self.content.as_deref_mut().and_then(|content| content.super_seed.as_mut()) else {
+        let Some(super_seed) = self.content.as_deref_mut().and_then(|content| content.super_seed.as_mut())
+        else {
             return;
         };
         let mut shown = Vec::new();

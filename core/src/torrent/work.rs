@@ -171,6 +171,25 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// The digests, or what came instead.
+    pub(super) fn digests(self) -> Result<Digests, Self> {
+        if let Self::Digests(digests) = self { Ok(digests) } else { Err(self) }
+    }
+
+    /// Why it isn't what was asked for.
+    pub(super) fn failure(self) -> HostError {
+        if let Self::Failed(error) = self {
+            return error;
+        }
+        debug_assert!(false, "a driver's bug: an answer of the wrong kind: {self:?}");
+        HostError {
+            kind: HostErrorKind::Other,
+            message: String::from("the driver's answer is of the wrong kind"),
+        }
+    }
+}
+
 /// A host's failure.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
