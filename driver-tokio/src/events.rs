@@ -9,7 +9,7 @@ use futures_core::Stream;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::TorrentEvent;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 
 /// News of a session.

@@ -192,6 +192,7 @@ pub(crate) fn failed(kind: HostErrorKind, message: &str) -> Outcome {
 }
 
 /// What the operating system said about something.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(crate) fn host_error(error: &io::Error, about: &str) -> HostError {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

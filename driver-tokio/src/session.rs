@@ -16,7 +16,7 @@ use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Metainfo;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};

@@ -11,7 +11,7 @@ use millstream_core::base::TorrentId;
 use millstream_core::engine::{
     Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
 };
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};

@@ -7,7 +7,7 @@ use crate::pool::{failed, host_error};
 use core::time::Duration;
 use millstream_core::base::{Chunk, JobId, TorrentId};
 use millstream_core::engine::{Effect, HostError, HostErrorKind, Outcome, Work};
-use std::future::Future;
+use core::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use millstream_core::engine::{How, Input, LinkEnd};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
@@ -258,6 +258,7 @@ fn begin(to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// What an error of a socket means for its link.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(super) fn end(error: &io::Error) -> LinkEnd {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => LinkEnd::Refused,
