@@ -1,9 +1,9 @@
 //! A session's settings: the driver's own beside the engine's.
 
-use millstream_core::engine::{Allocation, Config};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use core::time::Duration;
+use millstream_core::engine::{Allocation, Config};
+use std::path::PathBuf;
 
 /// Settings of a session.
 #[derive(Clone, Debug)]

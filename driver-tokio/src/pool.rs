@@ -218,7 +218,7 @@ mod tests {
         let answers = Arc::new(Answers::default());
         let (pool, threads) = Pool::start(1, Arc::new(Disk::new(4)), Arc::clone(&answers)).unwrap();
         let (go, wait) = mpsc::channel::<()>();
-        pool.run(Box::new(move || drop(wait.recv_timeout(Duration::from_secs(20)))));
+        pool.run(Box::new(move || assert!(wait.recv_timeout(Duration::from_secs(20)).is_ok())));
         let want = Want { sha1: true, leaves: false };
         let work = || Work::Hash { data: vec![Chunk::copy_from(b"abc")], pad: 0, want };
         pool.job(JobId(1), work(), None);

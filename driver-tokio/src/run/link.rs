@@ -4,6 +4,7 @@
 use super::Body;
 use super::carry::Outgoing;
 use super::wake::{LinkWake, Woken};
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use millstream_core::base::{ConnId, Instant, Pool};
@@ -11,7 +12,6 @@ use millstream_core::engine::{How, Input, LinkEnd};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use core::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 

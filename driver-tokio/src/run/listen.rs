@@ -4,6 +4,7 @@ use super::Body;
 use super::link::Phase;
 use crate::SessionEvent;
 use crate::error::StartError;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use millstream_core::base::{Chunk, Instant, LocalId};
@@ -12,7 +13,6 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Links accepted in one pass.

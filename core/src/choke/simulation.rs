@@ -1,0 +1,1 @@
+//! A small swarm to compare policies in.
