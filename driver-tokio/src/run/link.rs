@@ -4,6 +4,7 @@
 use super::Body;
 use super::carry::Outgoing;
 use super::wake::{LinkWake, Woken};
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use millstream_core::base::{ConnId, Instant, Pool};
@@ -11,7 +12,6 @@ use millstream_core::engine::{How, Input, LinkEnd};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
@@ -258,6 +258,7 @@ fn begin(to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// What an error of a socket means for its link.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(super) fn end(error: &io::Error) -> LinkEnd {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => LinkEnd::Refused,
