@@ -1,10 +1,11 @@
 //! Digests of stored bytes.
 
+use super::transfer::extents;
 use super::{Disk, Folder, Purpose, READ_BYTES, ZeroRun, unknown};
 use crate::hash::Hasher;
 use crate::lock;
 use crate::pool::host_error;
-use millstream_core::base::{Digests, Extent, TorrentId, Want};
+use millstream_core::base::{Digests, Extent, Part, TorrentId, Want};
 use millstream_core::engine::{HostError, Outcome};
 use std::fs::File;
 use std::io;
@@ -12,39 +13,41 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 impl Disk {
-    /// Digests stored bytes as one run. `Absent` if a file isn't there or is too short.
-    pub(crate) fn hash_stored(
-        &self,
-        torrent: TorrentId,
-        extents: &[Extent],
-        pad: u32,
-        want: Want,
-    ) -> Outcome {
+    /// Digests stored bytes as one run, pad among them as zeros. `Absent` if a file isn't there or is too short.
+    pub(crate) fn hash_stored(&self, torrent: TorrentId, parts: &[Part], pad: u32, want: Want) -> Outcome {
         let Some(folder) = self.folder(torrent) else { return unknown() };
-        let files = match self.open_all(&folder, extents) {
+        let files = match self.open_all(&folder, parts) {
             Ok(Some(files)) => files,
             Ok(None) => return Outcome::Absent,
             Err(error) => return Outcome::Failed(error),
         };
-        if extents.iter().zip(&files).all(|(extent, file)| is_hole(file, *extent)) {
-            let length = extents.iter().map(|extent| u64::from(extent.length)).sum();
+        if extents(parts).zip(&files).all(|(extent, file)| is_hole(file, extent)) {
+            let length = parts.iter().map(|part| u64::from(part.len())).sum();
             return Outcome::Digests(self.digests_of_zeros((length, pad, want)));
         }
         let mut hasher = Hasher::new(want);
-        for (extent, file) in extents.iter().zip(&files) {
-            match self.feed(&mut hasher, file, *extent) {
-                Ok(true) => {}
-                Ok(false) => return Outcome::Absent,
-                Err(error) => return Outcome::Failed(host_error(&error, &folder.name(extent.file))),
+        let mut files = files.iter();
+        for part in parts {
+            match (*part, files.as_slice().first()) {
+                (Part::Pad(length), _) => hasher.update(&vec![0; length as usize]),
+                (Part::Stored(_), None) => return Outcome::Absent,
+                (Part::Stored(extent), Some(file)) => {
+                    files.next();
+                    match self.feed(&mut hasher, file, extent) {
+                        Ok(true) => {}
+                        Ok(false) => return Outcome::Absent,
+                        Err(error) => return Outcome::Failed(host_error(&error, &folder.name(extent.file))),
+                    }
+                }
             }
         }
         Outcome::Digests(hasher.finish(pad))
     }
 
     /// All files that hold the extents; `None` if one is missing or too short.
-    fn open_all(&self, folder: &Folder, extents: &[Extent]) -> Result<Option<Vec<Arc<File>>>, HostError> {
-        let mut files = Vec::with_capacity(extents.len());
-        for extent in extents {
+    fn open_all(&self, folder: &Folder, parts: &[Part]) -> Result<Option<Vec<Arc<File>>>, HostError> {
+        let mut files = Vec::with_capacity(parts.len());
+        for extent in extents(parts) {
             let opened = self
                 .open_file(folder, extent.file, Purpose::Read)
                 .and_then(|file| Ok((file.metadata()?.len(), file)));

@@ -297,7 +297,7 @@ impl Body {
     ) -> Result<Arc<Shared>, CommandError> {
         match self.engine.command(now, Command::Add(order))? {
             Reply::Added(id) => Ok(self.seat(now, id, keep)),
-            Reply::Done => Err(CommandError::Torrent("the engine gave it no name".to_owned())),
+            Reply::Done => Err(CommandError::Stopping),
         }
     }
 
