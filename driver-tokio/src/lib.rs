@@ -1,1 +1,59 @@
-//! millstream: a BitTorrent engine on tokio. The library gives a body (sockets, disk, clock) to `millstream-core`.
+//! millstream on tokio: the body of the engine in `millstream-core`. It owns sockets, disk, clock and threads, and no
+//! rule of the protocol.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use millstream::{AddTorrent, Session, SessionConfig};
+//!
+//! let session = Session::start(SessionConfig::default()).await?;
+//! let torrent = session.add(AddTorrent::new("debian.torrent").folder("downloads")).await?;
+//! torrent.wait_complete().await?;
+//! println!("{} is complete", torrent.status().name);
+//! session.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Session`] has one thread for the engine, its sockets and its timers, and a pool of threads for disk and
+//! digests. Its futures run on any executor: they only wait for that thread's answers. Dropping the session ends its
+//! threads; [`Session::shutdown`] does so in good order.
+//!
+//! # The driver's law
+//!
+//! What this driver keeps, as every driver must: `now` never goes back · after inputs and pops, effects are drained ·
+//! then it sleeps until an input or `poll_timeout` · one transmit is in flight per link, written in order · reading
+//! stops at `read_until` · a job has one answer · `Connect` is answered by `Opened` or `Closed` · after `Close` comes
+//! `Drained` and nothing else.
+
+mod add;
+mod config;
+mod disk;
+mod error;
+mod events;
+mod hash;
+mod http;
+mod pool;
+mod resume;
+mod run;
+mod session;
+mod torrent;
+
+pub use add::AddTorrent;
+pub use config::SessionConfig;
+pub use error::{AddError, CommandFailed, FetchError, StartError, WaitError};
+pub use events::{Events, SessionEvent};
+pub use millstream_core as core;
+pub use millstream_core::base::TorrentId;
+pub use millstream_core::engine::{
+    Allocation, Config as EngineConfig, PeerStatus, Rates, SeedPolicy, Selection, State, Status,
+    TorrentEvent, TrackerStatus,
+};
+pub use session::{Session, SessionBuilder};
+pub use torrent::Torrent;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; what a panicking thread left behind is whole, since no lock is held over a call that can panic halfway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -242,6 +242,11 @@ impl Session {
         self.outbox.is_empty() && self.upload.is_loaded()
     }
 
+    /// Whether blocks wait to be written.
+    pub fn has_payload(&self) -> bool {
+        self.upload.is_loaded()
+    }
+
     /// Bytes for the link: at most `max_bytes`, messages first, then blocks while some of `payload_allowance` is left
     /// (the last may go beyond it by less than its length). What it hands over is committed.
     pub fn poll_transmit(

@@ -1,0 +1,105 @@
+//! What an application wants of the engine. Every command is a value, so that it can be recorded and replayed.
+
+use crate::base::{Instant, TorrentId};
+use crate::torrent::{AddTorrent, Rates, Selection};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use thiserror::Error;
+
+/// Something an application wants.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take on a torrent. Answered by `Reply::Added`.
+    Add(Box<AddTorrent>),
+    /// Leave a torrent: announce `stopped`, close its links, keep its files. `Event::Removed` says when all is done.
+    Remove(TorrentId),
+    /// Stop the transfer, keep the torrent.
+    Pause(TorrentId),
+    /// Go on after a pause or a failure.
+    Resume(TorrentId),
+    /// Check all files again.
+    Recheck(TorrentId),
+    /// Which files are wanted, counted as the metainfo lists the real ones (pad files don't count).
+    Select(TorrentId, Selection),
+    /// Pieces in order rather than rarest first.
+    Sequential(TorrentId, bool),
+    /// Have these bytes of the torrent's span by then, before all others.
+    Deadline {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// First byte of the span.
+        start: u64,
+        /// How many bytes.
+        length: u64,
+        /// By when.
+        by: Instant,
+    },
+    /// Give a torrent the addresses of peers.
+    Peers(TorrentId, Vec<SocketAddr>),
+    /// Announce now, as far as the trackers' minimum intervals allow.
+    Announce(TorrentId),
+    /// Limit a torrent's rates; `None` is no limit. Bytes a second.
+    TorrentRates(TorrentId, Rates),
+    /// Limit the engine's rates; `None` is no limit. Bytes a second.
+    Rates(Rates),
+    /// Save the torrent's resume data now.
+    Save(TorrentId),
+    /// End all: announce `stopped`, save resume data, close links. `Event::Stopped` comes when all is done, or at `by`.
+    Stop {
+        /// The last moment.
+        by: Instant,
+    },
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The torrent's id.
+    Added(TorrentId),
+    /// Understood.
+    Done,
+}
+
+/// Why a command can't be carried out: the application is to blame.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// No torrent of this id.
+    #[error("there is no torrent {0:?}")]
+    NoTorrent(TorrentId),
+    /// A torrent with the same info-hash is there already.
+    #[error("the torrent is there already, as {0:?}")]
+    Duplicate(TorrentId),
+    /// As many torrents as `Config::torrents_max` allows.
+    #[error("there are {0} torrents, as many as allowed")]
+    TooMany(usize),
+    /// A file number that the torrent doesn't have.
+    #[error("there is no file {0}")]
+    NoFile(u32),
+    /// The torrent's metadata isn't known yet.
+    #[error("the metadata isn't known yet")]
+    NoMetadata,
+    /// A range outside the torrent.
+    #[error("the range leaves the torrent")]
+    Range,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// Why an incoming link isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// As many links as `Config::links_max` allows.
+    #[error("too many links")]
+    TooManyLinks,
+    /// As many unfinished handshakes as `Config::handshakes_max` allows.
+    #[error("too many handshakes under way")]
+    TooManyHandshakes,
+    /// Every torrent that could want it has banned this address.
+    #[error("the address is banned")]
+    Banned,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}

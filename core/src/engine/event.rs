@@ -1,0 +1,19 @@
+//! What the engine tells an application. Owned values, bounded in number.
+
+use crate::base::{LocalId, TorrentId};
+use crate::torrent::TorrentEvent;
+use core::net::SocketAddr;
+
+/// News.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// News of a torrent.
+    Torrent(TorrentId, TorrentEvent),
+    /// Peers can reach us here.
+    Listening(LocalId, SocketAddr),
+    /// So many events were dropped since the last one, because nobody took them. Completion, metadata, failure and
+    /// removal are never among them.
+    Lagged(u64),
+    /// All is ended (`Command::Stop`).
+    Stopped,
+}

@@ -1,0 +1,131 @@
+//! The settings of an engine and of its torrents: plain data, a default for each, its consequence beside it.
+
+use crate::announce::AnnounceConfig;
+use crate::book::BookConfig;
+use crate::choke::SeedPolicy;
+use crate::peer::SessionConfig;
+use crate::store::StoreConfig;
+use crate::wire::PeerId;
+use alloc::string::String;
+use core::time::Duration;
+
+/// Rate limits in bytes a second; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Payload from peers.
+    pub download: Option<u64>,
+    /// Payload to peers.
+    pub upload: Option<u64>,
+}
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our peer id; `None` draws one that starts with `-MS` and the version (BEP 20).
+    pub peer_id: Option<PeerId>,
+    /// The client's name in extension handshakes (BEP 10).
+    pub client: String,
+    /// Torrents at once. One more is refused.
+    pub torrents_max: usize,
+    /// Links at once, incoming and outgoing. One more is refused, or waits.
+    pub links_max: usize,
+    /// Links of one torrent at once.
+    pub torrent_links_max: usize,
+    /// Outgoing links that aren't open yet, at once. More is hard on weak routers, less makes starting slow.
+    pub half_open_max: usize,
+    /// Links whose handshake isn't done, at once. One more incoming is refused.
+    pub handshakes_max: usize,
+    /// How long a link may take from its opening to the end of its handshake.
+    pub handshake_timeout: Duration,
+    /// How long opening an outgoing link may take.
+    pub connect_timeout: Duration,
+    /// Bytes of a torrent in memory: blocks awaiting their piece, digests or the disk. Beyond it nothing is asked for.
+    pub store_bytes_max: usize,
+    /// Bytes of payload read for one peer ahead of sending. More is faster to one peer, and costs so much for each.
+    pub upload_ahead_bytes_max: usize,
+    /// Requests outstanding at one peer. Less limits the rate over long paths.
+    pub requests_outstanding_max: usize,
+    /// Bytes that one link may deliver beyond what was taken in: the credit of its `Interest`. A larger one means
+    /// larger reads.
+    pub credit_bytes: u64,
+    /// Peers unchoked at once, over all torrents; `None` chooses by rate.
+    pub upload_slots: Option<usize>,
+    /// Who is unchoked while we seed.
+    pub seed_policy: SeedPolicy,
+    /// Limits of the engine's rates.
+    pub rates: Rates,
+    /// Jobs of one torrent that hash stored data, outstanding at once. As many as the driver has cores keeps them busy.
+    pub check_jobs_max: usize,
+    /// Bounds and back-off of the addresses of peers.
+    pub book: BookConfig,
+    /// How often resume data is saved while something changes.
+    pub save_interval: Duration,
+    /// Events that wait for the application. Beyond it the oldest that may be dropped are.
+    pub events_max: usize,
+    /// Peers wanted from a tracker (BEP 3).
+    pub numwant: u32,
+    /// Listening port to announce if it differs from the bound one (a forwarded port).
+    pub announce_port: Option<u16>,
+    /// Tracker answers larger than this fail. Bytes.
+    pub tracker_bytes_max: usize,
+    /// Metadata larger than this isn't fetched (BEP 9). Bytes.
+    pub metadata_bytes_max: usize,
+}
+
+impl Config {
+    /// The limits of sessions.
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            requests_outstanding_max: u32::try_from(self.requests_outstanding_max).unwrap_or(u32::MAX),
+            upload_loaded_bytes_max: self.upload_ahead_bytes_max as u64,
+            ..SessionConfig::default()
+        }
+    }
+
+    /// How trackers are asked.
+    pub(crate) fn announce(&self) -> AnnounceConfig {
+        AnnounceConfig { numwant_max: self.numwant, each_family: false, ..AnnounceConfig::default() }
+    }
+
+    /// The marks of a torrent's memory.
+    pub(crate) fn store(&self) -> StoreConfig {
+        let max = self.store_bytes_max as u64;
+        StoreConfig {
+            store_bytes_max: max,
+            store_high_bytes: max / 4 * 3,
+            store_low_bytes: max / 2,
+            ..StoreConfig::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            peer_id: None,
+            client: String::from(concat!("millstream ", env!("CARGO_PKG_VERSION"))),
+            torrents_max: 1_000_000,
+            links_max: 20_000,
+            torrent_links_max: 200,
+            half_open_max: 50,
+            handshakes_max: 200,
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            store_bytes_max: 16 << 20,
+            upload_ahead_bytes_max: 256 << 10,
+            requests_outstanding_max: 512,
+            credit_bytes: 512 << 10,
+            upload_slots: None,
+            seed_policy: SeedPolicy::default(),
+            rates: Rates::default(),
+            check_jobs_max: 8,
+            book: BookConfig::default(),
+            save_interval: Duration::from_secs(60),
+            events_max: 4096,
+            numwant: 80,
+            announce_port: None,
+            tracker_bytes_max: 2 << 20,
+            metadata_bytes_max: 16 << 20,
+        }
+    }
+}

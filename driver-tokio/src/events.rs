@@ -1,0 +1,213 @@
+//! Streams of news: each reader has its own bounded queue, and a slow one delays nobody.
+
+use crate::lock;
+use core::fmt;
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use futures_core::Stream;
+use millstream_core::base::TorrentId;
+use millstream_core::engine::TorrentEvent;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+
+/// News of a session.
+#[derive(Clone, Debug)]
+pub enum SessionEvent {
+    /// News of a torrent.
+    Torrent(TorrentId, TorrentEvent),
+    /// Peers can reach us here.
+    Listening(SocketAddr),
+    /// Something is amiss that doesn't stop the session.
+    Warning(String),
+    /// The engine dropped so many events, because the driver was busy.
+    Lagged(u64),
+    /// The session has ended.
+    Stopped,
+}
+
+/// News that can be told apart by weight.
+pub(crate) trait Weight {
+    /// Whether it must reach a reader, however slow.
+    fn is_kept(&self) -> bool;
+}
+
+impl Weight for TorrentEvent {
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Metadata(_) | Self::Completed | Self::Failed(_) | Self::Removed => true,
+            Self::Checked
+            | Self::Progress
+            | Self::Verified(_)
+            | Self::Peer { .. }
+            | Self::TrackerAnswered { .. }
+            | Self::TrackerFailed { .. }
+            | Self::Banned { .. }
+            | Self::Warning(_)
+            | Self::Saved => false,
+        }
+    }
+}
+
+impl Weight for SessionEvent {
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Torrent(_, event) => event.is_kept(),
+            Self::Listening(_) | Self::Warning(_) | Self::Lagged(_) => false,
+            Self::Stopped => true,
+        }
+    }
+}
+
+/// A stream of news, from the moment it was asked for until the session ends. At most `SessionConfig::events_max`
+/// wait in it; beyond that the oldest that may be dropped are. Metadata, completion, failure and removal never are.
+pub struct Events<T> {
+    queue: Arc<Mutex<Queue<T>>>,
+}
+
+struct Queue<T> {
+    items: VecDeque<T>,
+    items_max: usize,
+    dropped: u64,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+impl<T> Events<T> {
+    /// The next event; `None` when there will be no more.
+    pub async fn next(&mut self) -> Option<T> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// The next event, if one is there.
+    pub fn try_next(&mut self) -> Option<T> {
+        lock(&self.queue).items.pop_front()
+    }
+
+    /// How many were dropped since this was last asked.
+    pub fn dropped(&mut self) -> u64 {
+        core::mem::take(&mut lock(&self.queue).dropped)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut queue = lock(&self.queue);
+        match queue.items.pop_front() {
+            Some(item) => Poll::Ready(Some(item)),
+            None if queue.ended => Poll::Ready(None),
+            None => {
+                queue.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Stream for Events<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.get_mut().poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Events({} waiting)", lock(&self.queue).items.len())
+    }
+}
+
+/// Where news is published.
+pub(crate) struct Hub<T> {
+    readers: Mutex<Vec<Weak<Mutex<Queue<T>>>>>,
+    items_max: usize,
+}
+
+impl<T: Clone + Weight> Hub<T> {
+    pub(crate) fn new(items_max: usize) -> Self {
+        Self { readers: Mutex::default(), items_max: items_max.max(1) }
+    }
+
+    /// A stream of what is published from now on.
+    pub(crate) fn subscribe(&self) -> Events<T> {
+        let queue = Queue {
+            items: VecDeque::new(),
+            items_max: self.items_max,
+            dropped: 0,
+            ended: false,
+            reader: None,
+        };
+        let queue = Arc::new(Mutex::new(queue));
+        lock(&self.readers).push(Arc::downgrade(&queue));
+        Events { queue }
+    }
+
+    pub(crate) fn publish(&self, item: &T) {
+        self.each(|queue| queue.push(item.clone()));
+    }
+
+    /// No more will come.
+    pub(crate) fn end(&self) {
+        self.each(|queue| queue.ended = true);
+    }
+
+    fn each(&self, mut change: impl FnMut(&mut Queue<T>)) {
+        lock(&self.readers).retain(|reader| {
+            let Some(queue) = reader.upgrade() else { return false };
+            let mut queue = lock(&queue);
+            change(&mut queue);
+            if let Some(reader) = queue.reader.take() {
+                reader.wake();
+            }
+            true
+        });
+    }
+}
+
+impl<T: Weight> Queue<T> {
+    fn push(&mut self, item: T) {
+        if self.items.len() >= self.items_max {
+            // The oldest that may go; if all must stay, a light newcomer goes itself.
+            let light = self.items.iter().position(|old| !old.is_kept());
+            match light {
+                Some(at) => drop(self.items.remove(at)),
+                None if item.is_kept() => {}
+                None => {
+                    self.dropped += 1;
+                    return;
+                }
+            }
+            self.dropped += u64::from(light.is_some());
+        }
+        self.items.push_back(item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_loses_progress_but_never_completion() {
+        let hub = Hub::new(4);
+        let mut events = hub.subscribe();
+        hub.publish(&TorrentEvent::Completed);
+        for _ in 0..10 {
+            hub.publish(&TorrentEvent::Progress);
+        }
+        hub.publish(&TorrentEvent::Removed);
+        let seen: Vec<_> = core::iter::from_fn(|| events.try_next()).collect();
+        assert!(matches!(seen[..], [TorrentEvent::Completed, .., TorrentEvent::Removed]), "{seen:?}");
+        assert_eq!((seen.len(), events.dropped(), events.dropped()), (4, 8, 0));
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_source() {
+        let hub = Hub::new(4);
+        let mut events = hub.subscribe();
+        hub.publish(&TorrentEvent::Checked);
+        hub.end();
+        assert!(matches!(events.next().await, Some(TorrentEvent::Checked)));
+        assert!(events.next().await.is_none());
+    }
+}

@@ -1,0 +1,102 @@
+//! Where resume data lies: one file per torrent and folder, replaced atomically. What is in it is the engine's.
+
+use millstream_core::engine::Source;
+use millstream_core::wire::InfoHash;
+use sha1::{Digest, Sha1};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Longer resume data isn't read: it can't be ours. Bytes.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// The folder that holds resume data.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+}
+
+impl Shelf {
+    /// The given folder, or the user's own place for state; `None` if there is no such place.
+    pub(crate) fn new(folder: Option<PathBuf>) -> Option<Self> {
+        let folder = folder.or_else(|| {
+            let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+            let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+            Some(state.or_else(home)?.join("millstream"))
+        });
+        folder.map(|folder| Self { folder })
+    }
+
+    /// Where the resume data of a torrent in a folder lies. The same torrent in another folder has another place.
+    pub(crate) fn place(&self, source: &Source, folder: &Path) -> Option<PathBuf> {
+        Some(self.folder.join(name(info_hash(source)?, folder)))
+    }
+}
+
+fn info_hash(source: &Source) -> Option<InfoHash> {
+    match source {
+        Source::Metainfo(metainfo) => metainfo.info.hashes().next(),
+        Source::Magnet(magnet) => magnet.hashes().next(),
+    }
+}
+
+fn name(info_hash: InfoHash, folder: &Path) -> String {
+    let digest = Sha1::digest(folder.as_os_str().as_encoded_bytes());
+    let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{info_hash}-{digest}.resume")
+}
+
+/// What was kept there, if anything can be read. What is damaged is the engine's to notice.
+pub(crate) fn load(path: &Path) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let mut data = Vec::new();
+    file.take(BYTES_MAX).read_to_end(&mut data).ok()?;
+    Some(data)
+}
+
+/// Replaces what is kept there: after a crash at any moment, either the old or the new data is there, whole.
+pub(crate) fn save(path: &Path, data: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let aside = path.with_extension("part");
+    let written = (|| {
+        let mut file = File::create(&aside)?;
+        file.write_all(data)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    })();
+    if written.is_err() {
+        // The old data stays as it was; the rest of the new is of no use to anybody.
+        let _ = fs::remove_file(&aside);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::test_folder;
+
+    #[test]
+    fn the_same_torrent_in_two_folders_has_two_places() {
+        let hash = InfoHash([7; 20]);
+        assert_ne!(name(hash, Path::new("/a")), name(hash, Path::new("/b")));
+        assert_eq!(name(hash, Path::new("/a")), name(hash, Path::new("/a")));
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_old_data() {
+        let folder = test_folder("resume");
+        let path = folder.join("deep/x.resume");
+        save(&path, b"old").unwrap();
+        // a folder where the new data would be written first
+        fs::create_dir(path.with_extension("part")).unwrap();
+        assert!(save(&path, b"new").is_err());
+        assert_eq!(load(&path).unwrap(), b"old");
+        fs::remove_dir(path.with_extension("part")).unwrap();
+        save(&path, b"new").unwrap();
+        assert_eq!(load(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left aside");
+    }
+}

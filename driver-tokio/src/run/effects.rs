@@ -1,0 +1,153 @@
+//! Doing what the engine asks for: links, jobs, questions to servers.
+
+use super::Body;
+use crate::error::FetchError;
+use crate::http::{self, Limits};
+use crate::pool::{failed, host_error};
+use core::future::Future;
+use core::time::Duration;
+use millstream_core::base::{Chunk, JobId, TorrentId};
+use millstream_core::engine::{Effect, HostError, HostErrorKind, Outcome, Work};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Redirects followed on the way to a torrent file.
+const REDIRECTS_MAX: u32 = 5;
+
+/// How long a look-up of a name may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Body {
+    /// Takes all effects and all news.
+    pub(super) fn drain(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            self.on_effect(effect);
+        }
+        self.take_news();
+    }
+
+    fn on_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { conn, to } => self.connect(conn, to),
+            Effect::Close { conn, how } => self.close(conn, how),
+            Effect::Interest { conn, read_until, write } => {
+                if let Some(link) = self.links.get_mut(conn) {
+                    link.read_until = link.read_until.max(read_until);
+                    link.pull |= write;
+                    self.links.line_up(conn);
+                }
+            }
+            Effect::DatagramsReady { local } => self.send_datagrams(local),
+            Effect::Job { job, work } => self.begin(job, work),
+            Effect::Cancel { job } => self.cancel(job),
+        }
+    }
+
+    fn begin(&mut self, job: JobId, work: Work) {
+        match work {
+            Work::Http { url, bytes_max, redirects_max, timeout } => {
+                let limits = Limits { bytes_max, redirects_max, timeout };
+                self.ask(job, async move { http_outcome(http::get(&url, limits).await) });
+            }
+            Work::Resolve { host, port } => self.ask(job, resolve(host, port)),
+            Work::Read { torrent, parts, plain } => {
+                if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &parts) {
+                    self.answer(job, Outcome::Stored);
+                } else {
+                    self.board.pool.job(job, Work::Read { torrent, parts, plain }, None);
+                }
+            }
+            Work::Save { torrent, data } => {
+                let keep = self.keep(torrent);
+                self.board.pool.job(job, Work::Save { torrent, data }, keep);
+            }
+            Work::Files { .. } | Work::Write { .. } | Work::Hash { .. } | Work::HashStored { .. } => {
+                self.board.pool.job(job, work, None);
+            }
+        }
+    }
+
+    fn keep(&self, torrent: TorrentId) -> Option<PathBuf> {
+        self.seats.get(&torrent).and_then(|seat| seat.keep.clone())
+    }
+
+    /// Lets a job run as a task on this thread.
+    fn ask(&mut self, job: JobId, question: impl Future<Output = Outcome> + Send + 'static) {
+        let answers = Arc::clone(&self.answers);
+        let task = tokio::spawn(async move { answers.put(job, question.await) });
+        self.asks.insert(job, task.abort_handle());
+    }
+
+    fn cancel(&mut self, job: JobId) {
+        let Some(task) = self.asks.get(&job) else {
+            self.board.pool.cancel(job);
+            return;
+        };
+        // One that is finished has left its answer already.
+        if !task.is_finished() {
+            task.abort();
+            self.asks.remove(&job);
+            self.answer(job, Outcome::Cancelled);
+        }
+    }
+
+    /// Fetches a torrent file for the application.
+    pub(super) fn fetch(&self, url: String, reply: oneshot::Sender<Result<Vec<u8>, FetchError>>) {
+        let config = &self.board.config;
+        let limits = Limits {
+            bytes_max: config.torrent_file_bytes_max,
+            redirects_max: REDIRECTS_MAX,
+            timeout: config.fetch_timeout,
+        };
+        tokio::spawn(async move {
+            let body = match http::get(&url, limits).await {
+                Ok(answer) if answer.status == 200 => Ok(answer.body),
+                Ok(answer) => Err(FetchError::Status(answer.status)),
+                Err(error) => Err(error),
+            };
+            // The asker may have gone.
+            let _ = reply.send(body);
+        });
+    }
+}
+
+fn http_outcome(answer: Result<http::Answer, FetchError>) -> Outcome {
+    match answer {
+        Ok(answer) => Outcome::Http { status: answer.status, body: Chunk::from(answer.body) },
+        Err(error) => {
+            let kind = match error {
+                FetchError::TimedOut => HostErrorKind::TimedOut,
+                FetchError::Resolve { .. } => HostErrorKind::NotFound,
+                FetchError::Private(_) => HostErrorKind::Permission,
+                FetchError::Url(_)
+                | FetchError::Connect { .. }
+                | FetchError::Http { .. }
+                | FetchError::Redirects(_)
+                | FetchError::TooLong(_)
+                | FetchError::Status(_)
+                | FetchError::Ended => HostErrorKind::Other,
+            };
+            Outcome::Failed(HostError { kind, message: error.to_string() })
+        }
+    }
+}
+
+async fn resolve(host: String, port: u16) -> Outcome {
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((bare, port))).await;
+    match found {
+        Ok(Ok(addresses)) => {
+            let addresses: Vec<_> = addresses.collect();
+            match addresses.is_empty() {
+                true => failed(HostErrorKind::NotFound, &format!("{host} has no address")),
+                false => Outcome::Resolved(addresses),
+            }
+        }
+        Ok(Err(error)) => {
+            Outcome::Failed(HostError { kind: HostErrorKind::NotFound, ..host_error(&error, &host) })
+        }
+        Err(_) => Outcome::Failed(host_error(&io::ErrorKind::TimedOut.into(), &host)),
+    }
+}

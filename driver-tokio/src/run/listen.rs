@@ -1,0 +1,342 @@
+//! The sockets that wait for strangers: listeners for links, and one for datagrams beside each.
+
+use super::Body;
+use super::link::Phase;
+use crate::SessionEvent;
+use crate::error::StartError;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use millstream_core::base::{Chunk, Instant, LocalId};
+use millstream_core::engine::{Datagrams, Incoming, Input, SocketKind};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::VecDeque;
+use std::io;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// Links accepted in one pass.
+const ACCEPTS_MAX: usize = 32;
+
+/// Datagrams taken from a socket, or given to it, in one pass.
+const DATAGRAMS_MAX: usize = 64;
+
+/// The largest datagram that is taken in. Bytes.
+const DATAGRAM_BYTES: usize = 4096;
+
+/// How long nobody is accepted after the host ran out of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Links that the kernel accepts ahead of us.
+const BACKLOG: i32 = 1024;
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Sockets {
+    listeners: Vec<(LocalId, TcpListener)>,
+    datagrams: Vec<Datagram>,
+    next: u64,
+    paused_until: Option<Instant>,
+}
+
+/// A socket for datagrams.
+struct Datagram {
+    local: LocalId,
+    socket: UdpSocket,
+    /// What the engine handed out and the socket didn't take yet.
+    waiting: VecDeque<Datagrams>,
+    /// The engine may have more.
+    pull: bool,
+}
+
+impl Sockets {
+    /// When accepting goes on after a pause.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    fn name(&mut self) -> LocalId {
+        self.next += 1;
+        LocalId(self.next)
+    }
+}
+
+impl Body {
+    /// Binds what the settings name, and tells the engine.
+    pub(super) fn bind(&mut self) -> Result<(), StartError> {
+        let wanted = self.board.config.listen.clone();
+        let mut warnings = Vec::new();
+        let bound = if wanted.is_empty() {
+            // Nobody can reach us, but trackers that speak UDP can be asked.
+            let any =
+                [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))];
+            any.into_iter().map(|addr| Pair { tcp: None, udp: bind_udp(addr).ok() }).collect()
+        } else {
+            bind_all(&wanted, self.board.config.listen_tries_max, &mut warnings)
+                .map_err(StartError::Listen)?
+        };
+        for pair in bound {
+            self.take_pair(pair).map_err(StartError::Listen)?;
+        }
+        for warning in warnings {
+            tracing::warn!("{warning}");
+            self.board.hub.publish(&SessionEvent::Warning(warning));
+        }
+        self.drain();
+        Ok(())
+    }
+
+    fn take_pair(&mut self, pair: Pair) -> io::Result<()> {
+        let now = self.now();
+        if let Some(socket) = pair.tcp {
+            let listener = TcpListener::from_std(socket.into())?;
+            let (local, addr) = (self.sockets.name(), listener.local_addr()?);
+            tracing::info!(%addr, "listening");
+            self.sockets.listeners.push((local, listener));
+            self.engine.handle_input(now, Input::Bound { local, addr, kind: SocketKind::TcpListener });
+        }
+        if let Some(socket) = pair.udp {
+            let socket = UdpSocket::from_std(socket.into())?;
+            let (local, addr) = (self.sockets.name(), socket.local_addr()?);
+            let socket = Datagram { local, socket, waiting: VecDeque::new(), pull: false };
+            self.sockets.datagrams.push(socket);
+            self.engine.handle_input(now, Input::Bound { local, addr, kind: SocketKind::Udp });
+        }
+        Ok(())
+    }
+
+    /// Takes links from strangers.
+    pub(super) fn accept(&mut self, cx: &mut Context<'_>) {
+        let now = self.now();
+        if self.sockets.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.sockets.paused_until = None;
+        for n in 0..self.sockets.listeners.len() {
+            for turn in 0..=ACCEPTS_MAX {
+                let Some((local, listener)) = self.sockets.listeners.get(n) else { break };
+                let local = *local;
+                if turn == ACCEPTS_MAX {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                match listener.poll_accept(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok((stream, from))) => self.take_link(local, stream, from),
+                    Poll::Ready(Err(error)) if is_exhaustion(&error) => {
+                        tracing::warn!(%error, "no link is accepted for a moment");
+                        self.sockets.paused_until = Some(now + ACCEPT_PAUSE);
+                        return;
+                    }
+                    // The stranger was gone before we looked.
+                    Poll::Ready(Err(error)) => tracing::debug!(%error, "accepting failed"),
+                }
+            }
+        }
+    }
+
+    fn take_link(&mut self, local: LocalId, stream: TcpStream, from: SocketAddr) {
+        let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
+        let Ok(to) = prepared else { return };
+        let now = self.now();
+        match self.engine.accept(now, Incoming { local, to, from }) {
+            Ok(conn) => self.links.insert(conn, stream, from, Phase::Open),
+            Err(refusal) => tracing::debug!(%from, %refusal, "a link isn't taken"),
+        }
+    }
+
+    /// Takes in datagrams, and sends those that had to wait.
+    pub(super) fn receive_datagrams(&mut self, cx: &mut Context<'_>) {
+        let mut buffer = [0; DATAGRAM_BYTES];
+        for n in 0..self.sockets.datagrams.len() {
+            for turn in 0..=DATAGRAMS_MAX {
+                let Some(datagram) = self.sockets.datagrams.get(n) else { break };
+                if datagram.socket.poll_recv_ready(cx).is_pending() {
+                    break;
+                }
+                if turn == DATAGRAMS_MAX {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                let local = datagram.local;
+                // Errors here are news of earlier datagrams that nobody received; they name no address.
+                let Ok((bytes, from)) = datagram.socket.try_recv_from(&mut buffer) else { continue };
+                let data = Chunk::copy_from(buffer.get(..bytes).unwrap_or_default());
+                let now = self.now();
+                let stride = bytes as u16;
+                self.engine.handle_input(now, Input::Datagrams { local, from, to: None, data, stride });
+            }
+            self.push_datagrams(n, Some(cx));
+        }
+    }
+
+    /// The engine has datagrams for a socket.
+    pub(super) fn send_datagrams(&mut self, local: LocalId) {
+        let found = self.sockets.datagrams.iter().position(|datagram| datagram.local == local);
+        if let Some(n) = found {
+            if let Some(datagram) = self.sockets.datagrams.get_mut(n) {
+                datagram.pull = true;
+            }
+            self.push_datagrams(n, None);
+        }
+    }
+
+    fn push_datagrams(&mut self, n: usize, cx: Option<&mut Context<'_>>) {
+        let now = self.now();
+        let Some(datagram) = self.sockets.datagrams.get_mut(n) else { return };
+        for _ in 0..DATAGRAMS_MAX {
+            if datagram.waiting.is_empty() && datagram.pull {
+                match self.engine.poll_datagrams(now, datagram.local, DATAGRAM_BYTES) {
+                    Some(more) => datagram.waiting.extend(split(more)),
+                    None => datagram.pull = false,
+                }
+            }
+            let Some(first) = datagram.waiting.front() else { return };
+            match datagram.socket.try_send_to(&first.data, first.to) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    tracing::debug!(to = %first.to, %error, "a datagram wasn't sent");
+                    let input = Input::DatagramRefused { local: datagram.local, to: first.to };
+                    self.engine.handle_input(now, input);
+                }
+            }
+            datagram.waiting.pop_front();
+        }
+        // The rest goes when the socket takes it. Without a context, the next pass asks.
+        let Some(cx) = cx else { return self.answers.ring() };
+        if datagram.socket.poll_send_ready(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+/// One by one what was handed out as a run.
+fn split(run: Datagrams) -> Vec<Datagrams> {
+    let stride = run.stride.map_or(run.data.len(), usize::from).max(1);
+    let one = |at: usize| Datagrams { to: run.to, data: run.data.slice(at, at + stride), stride: None };
+    (0..run.data.len()).step_by(stride).map(one).collect()
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// What is bound to one address.
+struct Pair {
+    tcp: Option<Socket>,
+    udp: Option<Socket>,
+}
+
+/// Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as
+/// long as something is bound.
+fn bind_all(wanted: &[SocketAddr], tries_max: u16, warnings: &mut Vec<String>) -> io::Result<Vec<Pair>> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for step in 0..=tries_max {
+        let mut notes = Vec::new();
+        match bind_once(wanted, step, &mut notes) {
+            Ok(pairs) => {
+                warnings.append(&mut notes);
+                return Ok(pairs);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn bind_once(wanted: &[SocketAddr], step: u16, notes: &mut Vec<String>) -> io::Result<Vec<Pair>> {
+    let mut pairs: Vec<Pair> = Vec::new();
+    // All that let the system choose get the same port.
+    let mut chosen = 0;
+    let mut last = None;
+    for &want in wanted {
+        let mut addr = want;
+        addr.set_port(if want.port() == 0 { chosen } else { want.port().saturating_add(step) });
+        let bound = bind_tcp(addr).and_then(|tcp| Ok((local(&tcp)?, tcp)));
+        let (at, tcp) = match bound {
+            Ok(bound) => bound,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => {
+                notes.push(format!("{addr} can't be listened at: {error}"));
+                last = Some(error);
+                continue;
+            }
+        };
+        if want.port() == 0 {
+            chosen = at.port();
+        }
+        let udp = match bind_udp(at) {
+            Ok(udp) => Some(udp),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => {
+                notes.push(format!("no datagrams at {at}: {error}"));
+                None
+            }
+        };
+        pairs.push(Pair { tcp: Some(tcp), udp });
+    }
+    match last {
+        Some(error) if pairs.is_empty() => Err(error),
+        _ => Ok(pairs),
+    }
+}
+
+fn local(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a socket without an address"))
+}
+
+fn bind_tcp(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = open(addr, Type::STREAM, Protocol::TCP)?;
+    // A listener that was here before leaves links behind that linger; they must not block the port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn bind_udp(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = open(addr, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+fn open(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_gives_way_to_the_next_for_links_and_datagrams_alike() {
+        let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut notes = Vec::new();
+        let first = bind_all(&[localhost], 0, &mut notes).unwrap();
+        let taken = local(first[0].tcp.as_ref().unwrap()).unwrap();
+        assert_eq!(local(first[0].udp.as_ref().unwrap()).unwrap(), taken);
+        assert_eq!(bind_all(&[taken], 0, &mut notes).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        let second = bind_all(&[taken], 20, &mut notes).unwrap();
+        let next = local(second[0].tcp.as_ref().unwrap()).unwrap();
+        assert!(next.port() > taken.port());
+        assert_eq!(local(second[0].udp.as_ref().unwrap()).unwrap(), next);
+    }
+
+    #[test]
+    fn addresses_that_the_host_lacks_are_warnings_while_one_is_bound() {
+        let lacking = SocketAddr::from(([192, 0, 2, 1], 0));
+        let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut notes = Vec::new();
+        assert_eq!(bind_all(&[lacking, localhost], 0, &mut notes).unwrap().len(), 1);
+        assert_eq!(notes.len(), 1);
+        assert!(bind_all(&[lacking], 0, &mut notes).is_err());
+    }
+}

@@ -1,0 +1,348 @@
+//! The engine's thread: one task owns the engine, all sockets and the timer. Each pass takes in what happened, lets
+//! each ready link have a turn, drains the effects, and sleeps until something wakes it.
+//!
+//! Links are no tasks. Each has a waker that puts its name into one list; a pass serves the names in that list, each
+//! for one turn of bounded work. An idle link so costs its socket and an entry in a map, and holds no buffer.
+
+mod carry;
+mod effects;
+mod link;
+mod listen;
+mod news;
+mod wake;
+
+use crate::disk::Disk;
+use crate::error::{FetchError, StartError};
+use crate::events::Hub;
+use crate::pool::{Answers, Pool};
+use crate::resume::Shelf;
+use crate::session::{Board, Port};
+use crate::torrent::Shared;
+use crate::{SessionConfig, lock};
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use link::Links;
+use listen::Sockets;
+use millstream_core::base::{Instant, JobId, TorrentId};
+use millstream_core::engine::{
+    AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+/// Turns of links in one pass, before sockets, answers and commands get theirs again.
+const TURNS_MAX: usize = 64;
+
+/// Commands taken in one pass.
+const REQUESTS_MAX: usize = 64;
+
+/// How much longer than the engine the driver waits at the end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What an application asks of the engine's thread.
+pub(crate) enum Request {
+    Command {
+        command: Command,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
+    Add {
+        order: Box<AddTorrent>,
+        /// Where its resume data is kept.
+        keep: Option<PathBuf>,
+        reply: oneshot::Sender<Result<Arc<Shared>, CommandError>>,
+    },
+    Peers {
+        torrent: TorrentId,
+        reply: oneshot::Sender<Vec<PeerStatus>>,
+    },
+    Trackers {
+        torrent: TorrentId,
+        reply: oneshot::Sender<Vec<TrackerStatus>>,
+    },
+    Refresh(TorrentId),
+    Fetch {
+        url: String,
+        reply: oneshot::Sender<Result<Vec<u8>, FetchError>>,
+    },
+    Shutdown {
+        deadline: Duration,
+        reply: oneshot::Sender<()>,
+    },
+    End,
+}
+
+/// Starts the threads. `started` hears whether the sockets could be bound.
+pub(crate) fn start(
+    config: SessionConfig,
+    started: oneshot::Sender<Result<(), StartError>>,
+) -> Result<Port, StartError> {
+    let seed = match config.seed {
+        Some(seed) => seed,
+        None => {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|error| StartError::Seed(error.to_string()))?;
+            seed
+        }
+    };
+    let disk = Arc::new(Disk::new(config.open_files_max));
+    let answers = Arc::new(Answers::default());
+    let (pool, _threads) = Pool::start(config.pool_threads, Arc::clone(&disk), Arc::clone(&answers))
+        .map_err(StartError::Thread)?;
+    let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
+    let hub = Hub::new(config.events_max);
+    let board =
+        Board { config, hub, torrents: Default::default(), listening: Default::default(), shelf, pool };
+    let board = Arc::new(board);
+    let (requests, incoming) = mpsc::unbounded_channel();
+    let parts = Parts { seed, disk, answers, board: Arc::clone(&board), requests: incoming };
+    let spawned = thread::Builder::new().name("millstream".to_owned()).spawn(move || live(parts, started));
+    if let Err(error) = spawned {
+        board.pool.close();
+        return Err(StartError::Thread(error));
+    }
+    Ok(Port { requests, board })
+}
+
+/// What the thread is made of.
+struct Parts {
+    seed: [u8; 32],
+    disk: Arc<Disk>,
+    answers: Arc<Answers>,
+    board: Arc<Board>,
+    requests: mpsc::UnboundedReceiver<Request>,
+}
+
+/// The thread's whole life.
+fn live(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
+    let board = Arc::clone(&parts.board);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // One task does nearly everything: the reactor gets its turn after each pass.
+        .event_interval(1)
+        .max_blocking_threads(4)
+        .thread_name("millstream-names")
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            runtime.block_on(tokio::task::unconstrained(serve(parts, started)));
+            runtime.shutdown_background();
+        }
+        Err(error) => drop(started.send(Err(StartError::Thread(error)))),
+    }
+    board.pool.close();
+    for (_, shared) in core::mem::take(&mut *lock(&board.torrents)) {
+        shared.leave();
+    }
+    board.hub.publish(&crate::SessionEvent::Stopped);
+    board.hub.end();
+}
+
+async fn serve(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
+    let mut body = Body::new(parts);
+    let bound = body.bind();
+    let failed = bound.is_err();
+    // If nobody waits for the session any more, its end follows by `Request::End`.
+    let _ = started.send(bound);
+    if !failed {
+        poll_fn(|cx| body.poll(cx)).await;
+    }
+    if let Some(reply) = body.leaving.take().and_then(|leaving| leaving.reply) {
+        // Whoever asked may have gone.
+        let _ = reply.send(());
+    }
+}
+
+/// All that lives on the thread.
+struct Body {
+    engine: Engine,
+    began: std::time::Instant,
+    board: Arc<Board>,
+    disk: Arc<Disk>,
+    answers: Arc<Answers>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    links: Links,
+    sockets: Sockets,
+    seats: BTreeMap<TorrentId, Seat>,
+    /// Torrents whose shown status is behind, and when that is mended.
+    behind: BTreeSet<TorrentId>,
+    show_at: Option<Instant>,
+    /// Jobs that run as tasks.
+    asks: BTreeMap<JobId, AbortHandle>,
+    timer: Pin<Box<tokio::time::Sleep>>,
+    leaving: Option<Leaving>,
+    ended: bool,
+}
+
+/// A torrent's place with the driver.
+struct Seat {
+    shared: Arc<Shared>,
+    keep: Option<PathBuf>,
+}
+
+/// A session that takes its leave.
+struct Leaving {
+    by: Instant,
+    reply: Option<oneshot::Sender<()>>,
+}
+
+impl Body {
+    fn new(parts: Parts) -> Self {
+        let config = &parts.board.config;
+        Self {
+            engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
+            began: std::time::Instant::now(),
+            links: Links::new(config.receive_bytes_max),
+            sockets: Sockets::default(),
+            board: parts.board,
+            disk: parts.disk,
+            answers: parts.answers,
+            requests: parts.requests,
+            seats: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            show_at: None,
+            asks: BTreeMap::new(),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            leaving: None,
+            ended: false,
+        }
+    }
+
+    /// The engine's clock: monotonic, as the system's is.
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// One pass.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.answers.set_bell(cx.waker());
+        self.links.set_bell(cx.waker());
+        self.take_requests(cx);
+        self.take_answers();
+        self.accept(cx);
+        self.receive_datagrams(cx);
+        self.on_time();
+        self.drain();
+        self.links.gather();
+        for _ in 0..TURNS_MAX {
+            let Some(conn) = self.links.next() else { break };
+            self.serve_link(conn);
+            self.drain();
+        }
+        self.tell_news();
+        if self.ended {
+            return Poll::Ready(());
+        }
+        if self.links.has_next() {
+            cx.waker().wake_by_ref();
+        } else {
+            self.sleep(cx);
+        }
+        Poll::Pending
+    }
+
+    fn take_requests(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..REQUESTS_MAX {
+            match self.requests.poll_recv(cx) {
+                Poll::Ready(Some(request)) => self.on_request(request),
+                Poll::Ready(None) => {
+                    self.ended = true;
+                    return;
+                }
+                Poll::Pending => return,
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn on_request(&mut self, request: Request) {
+        let now = self.now();
+        match request {
+            Request::Command { command, reply } => {
+                let outcome = self.engine.command(now, command);
+                // The asker may have gone; the command stands.
+                let _ = reply.send(outcome);
+            }
+            Request::Add { order, keep, reply } => {
+                let outcome = self.add(now, order, keep);
+                // As above: the torrent is added.
+                let _ = reply.send(outcome);
+            }
+            Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
+            Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::Refresh(torrent) => self.show(torrent),
+            Request::Fetch { url, reply } => self.fetch(url, reply),
+            Request::Shutdown { deadline, reply } => {
+                let by = now + deadline;
+                self.leaving = Some(Leaving { by: by + GRACE, reply: Some(reply) });
+                if self.engine.command(now, Command::Stop { by }).is_err() {
+                    self.ended = true;
+                }
+            }
+            // A session that was told to shut down is dropped right after.
+            Request::End => self.ended |= self.leaving.is_none(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        now: Instant,
+        order: Box<AddTorrent>,
+        keep: Option<PathBuf>,
+    ) -> Result<Arc<Shared>, CommandError> {
+        match self.engine.command(now, Command::Add(order))? {
+            Reply::Added(id) => Ok(self.seat(now, id, keep)),
+            Reply::Done => Err(CommandError::Stopping),
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let mut answers = Vec::new();
+        self.answers.take(&mut answers);
+        let now = self.now();
+        for (job, outcome) in answers {
+            self.asks.remove(&job);
+            self.engine.handle_input(now, Input::Done { job, outcome });
+        }
+    }
+
+    /// Answers a job at once.
+    fn answer(&mut self, job: JobId, outcome: Outcome) {
+        let now = self.now();
+        self.engine.handle_input(now, Input::Done { job, outcome });
+    }
+
+    fn on_time(&mut self) {
+        let now = self.now();
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.engine.handle_timeout(now);
+        }
+        self.end_flushes(now);
+        if self.leaving.as_ref().is_some_and(|leaving| leaving.by <= now) {
+            self.ended = true;
+        }
+    }
+
+    fn sleep(&mut self, cx: &mut Context<'_>) {
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.by);
+        let due = [
+            self.engine.poll_timeout(),
+            self.show_at,
+            self.links.deadline(),
+            self.sockets.deadline(),
+            leaving,
+        ];
+        let Some(due) = due.into_iter().flatten().min() else { return };
+        // Far enough to be never, near enough for the timer.
+        let wait = due.saturating_since(self.now()).min(Duration::from_secs(1 << 20));
+        self.timer.as_mut().reset(tokio::time::Instant::now() + wait);
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the engine tells, passed on to those who listen; and the status that each torrent shows.
+
+use super::{Body, Seat};
+use crate::SessionEvent;
+use crate::lock;
+use crate::torrent::Shared;
+use core::time::Duration;
+use millstream_core::base::{Instant, TorrentId};
+use millstream_core::engine::{Event, State, Status, TorrentEvent};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How often a shown status changes at most while a torrent progresses.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
+impl Body {
+    /// A new torrent gets its place.
+    pub(super) fn seat(&mut self, now: Instant, id: TorrentId, keep: Option<PathBuf>) -> Arc<Shared> {
+        let status = self.engine.status(now, id).unwrap_or_else(blank);
+        let shared = Arc::new(Shared::new(id, status, self.board.config.events_max));
+        lock(&self.board.torrents).insert(id, Arc::clone(&shared));
+        self.seats.insert(id, Seat { shared: Arc::clone(&shared), keep });
+        shared
+    }
+
+    pub(super) fn take_news(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Torrent(id, event) => self.on_torrent_event(id, event),
+                Event::Listening(_, addr) => {
+                    lock(&self.board.listening).push(addr);
+                    self.board.hub.publish(&SessionEvent::Listening(addr));
+                }
+                Event::Lagged(count) => self.board.hub.publish(&SessionEvent::Lagged(count)),
+                Event::Stopped => self.ended = true,
+            }
+        }
+    }
+
+    fn on_torrent_event(&mut self, id: TorrentId, event: TorrentEvent) {
+        match &event {
+            TorrentEvent::Progress | TorrentEvent::Verified(_) | TorrentEvent::Peer { .. } => {
+                self.behind.insert(id);
+            }
+            TorrentEvent::Warning(warning) => {
+                tracing::warn!(torrent = id.0, warning);
+                self.behind.insert(id);
+            }
+            TorrentEvent::TrackerAnswered { .. }
+            | TorrentEvent::TrackerFailed { .. }
+            | TorrentEvent::Banned { .. }
+            | TorrentEvent::Saved => {}
+            TorrentEvent::Metadata(_)
+            | TorrentEvent::Checked
+            | TorrentEvent::Completed
+            | TorrentEvent::Failed(_)
+            | TorrentEvent::Removed => self.show(id),
+        }
+        if let Some(seat) = self.seats.get(&id) {
+            seat.shared.hub.publish(&event);
+        }
+        if matches!(event, TorrentEvent::Removed) {
+            self.behind.remove(&id);
+            lock(&self.board.torrents).remove(&id);
+            if let Some(seat) = self.seats.remove(&id) {
+                seat.shared.leave();
+            }
+        }
+        self.board.hub.publish(&SessionEvent::Torrent(id, event));
+    }
+
+    /// Shows a torrent's status as it is now.
+    pub(super) fn show(&mut self, id: TorrentId) {
+        let now = self.now();
+        if let (Some(seat), Some(status)) = (self.seats.get(&id), self.engine.status(now, id)) {
+            seat.shared.show(status);
+        }
+    }
+
+    /// Shows what has changed, now and then.
+    pub(super) fn tell_news(&mut self) {
+        if self.behind.is_empty() {
+            return;
+        }
+        let now = self.now();
+        match self.show_at {
+            Some(at) if now < at => {}
+            Some(_) => {
+                self.show_at = None;
+                for id in core::mem::take(&mut self.behind) {
+                    self.show(id);
+                }
+            }
+            None => self.show_at = Some(now + SHOW_EVERY),
+        }
+    }
+}
+
+/// What is shown of a torrent of which nothing is known.
+fn blank() -> Status {
+    Status {
+        state: State::Checking,
+        name: Arc::from(""),
+        info_hash_v1: None,
+        info_hash_v2: None,
+        length: 0,
+        wanted: 0,
+        verified: 0,
+        pieces: 0,
+        pieces_verified: 0,
+        checked: (0, 0),
+        downloaded: 0,
+        uploaded: 0,
+        wasted: 0,
+        download_rate: 0,
+        upload_rate: 0,
+        peers: 0,
+        seeds: 0,
+        known: 0,
+        failure: None,
+    }
+}

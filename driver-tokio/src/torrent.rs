@@ -1,0 +1,209 @@
+//! A torrent as an application holds it: a handle that can be cloned and outlives nothing.
+
+use crate::error::{CommandFailed, WaitError};
+use crate::events::{Events, Hub};
+use crate::run::Request;
+use crate::session::Port;
+use core::fmt;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use millstream_core::base::TorrentId;
+use millstream_core::engine::{
+    Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
+};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
+
+/// How old a shown status may be before a reader asks for a new one.
+const STALE: Duration = Duration::from_millis(100);
+
+/// A torrent of a session.
+#[derive(Clone)]
+pub struct Torrent {
+    port: Port,
+    shared: Arc<Shared>,
+}
+
+/// What the engine's thread shows of a torrent.
+pub(crate) struct Shared {
+    pub(crate) id: TorrentId,
+    pub(crate) shown: watch::Sender<Shown>,
+    pub(crate) hub: Hub<TorrentEvent>,
+    /// A reader has asked for a new status and waits for it.
+    pub(crate) asked: AtomicBool,
+}
+
+/// A snapshot, and what has become of the torrent.
+pub(crate) struct Shown {
+    pub(crate) status: Status,
+    pub(crate) at: Instant,
+    pub(crate) gone: bool,
+}
+
+impl Torrent {
+    pub(crate) fn new(port: Port, shared: Arc<Shared>) -> Self {
+        Self { port, shared }
+    }
+
+    /// Its name in this session.
+    pub fn id(&self) -> TorrentId {
+        self.shared.id
+    }
+
+    /// A snapshot, at most a moment old. Never waits.
+    pub fn status(&self) -> Status {
+        let shown = self.shared.shown.borrow();
+        let stale = !shown.gone && shown.at.elapsed() > STALE;
+        if stale && !self.shared.asked.swap(true, Ordering::Relaxed) {
+            // If the session has ended, the last status stands.
+            let _ = self.port.send(Request::Refresh(self.shared.id));
+        }
+        shown.status.clone()
+    }
+
+    /// Waits until all that is wanted is verified and written.
+    pub async fn wait_complete(&self) -> Result<(), WaitError> {
+        self.wait(|status| match status.state {
+            State::Seeding => Some(Ok(())),
+            State::Failed => {
+                Some(Err(WaitError::Failed(status.failure.clone().unwrap_or_else(|| "failed".to_owned()))))
+            }
+            State::Metadata | State::Checking | State::Leeching | State::Paused | State::Stopping => None,
+        })
+        .await
+    }
+
+    /// Waits until the status is as `done` wants it.
+    pub async fn wait_until(&self, mut done: impl FnMut(&Status) -> bool) -> Result<(), WaitError> {
+        self.wait(|status| done(status).then_some(Ok(()))).await
+    }
+
+    async fn wait(
+        &self,
+        mut judge: impl FnMut(&Status) -> Option<Result<(), WaitError>>,
+    ) -> Result<(), WaitError> {
+        let mut shown = self.shared.shown.subscribe();
+        let mut verdict = None;
+        let seen = shown.wait_for(|shown| {
+            verdict = judge(&shown.status);
+            verdict.is_some() || shown.gone
+        });
+        // An error means that nothing will be shown any more.
+        drop(seen.await);
+        verdict.unwrap_or(Err(WaitError::Removed))
+    }
+
+    /// News of this torrent, from now on.
+    pub fn events(&self) -> Events<TorrentEvent> {
+        self.shared.hub.subscribe()
+    }
+
+    /// Stops the transfer, keeps the torrent.
+    pub async fn pause(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Pause(self.id())).await
+    }
+
+    /// Goes on after a pause or a failure.
+    pub async fn resume(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Resume(self.id())).await
+    }
+
+    /// Checks all files again.
+    pub async fn recheck(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Recheck(self.id())).await
+    }
+
+    /// Chooses the files that are wanted.
+    pub async fn select(&self, selection: Selection) -> Result<(), CommandFailed> {
+        self.command(Command::Select(self.id(), selection)).await
+    }
+
+    /// Pieces in order rather than rarest first.
+    pub async fn set_sequential(&self, sequential: bool) -> Result<(), CommandFailed> {
+        self.command(Command::Sequential(self.id(), sequential)).await
+    }
+
+    /// Limits this torrent's rates.
+    pub async fn set_rates(&self, rates: Rates) -> Result<(), CommandFailed> {
+        self.command(Command::TorrentRates(self.id(), rates)).await
+    }
+
+    /// Gives it the addresses of peers.
+    pub async fn add_peers(&self, peers: impl IntoIterator<Item = SocketAddr>) -> Result<(), CommandFailed> {
+        self.command(Command::Peers(self.id(), peers.into_iter().collect())).await
+    }
+
+    /// Announces now, as far as the trackers' minimum intervals allow.
+    pub async fn announce(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Announce(self.id())).await
+    }
+
+    /// Keeps its resume data now; `TorrentEvent::Saved` says when it is kept.
+    pub async fn save(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Save(self.id())).await
+    }
+
+    /// Leaves the torrent; its files stay. Returns when its trackers were told and its links are closed.
+    pub async fn remove(&self) -> Result<(), CommandFailed> {
+        let mut shown = self.shared.shown.subscribe();
+        self.command(Command::Remove(self.id())).await?;
+        // An error means that nothing will be shown any more: it is gone.
+        drop(shown.wait_for(|shown| shown.gone).await);
+        Ok(())
+    }
+
+    /// Its connected peers.
+    pub async fn peers(&self) -> Vec<PeerStatus> {
+        let (reply, answer) = oneshot::channel();
+        // A session that has ended has no peers.
+        let _ = self.port.send(Request::Peers { torrent: self.id(), reply });
+        answer.await.unwrap_or_default()
+    }
+
+    /// Its trackers.
+    pub async fn trackers(&self) -> Vec<TrackerStatus> {
+        let (reply, answer) = oneshot::channel();
+        // A session that has ended has no trackers.
+        let _ = self.port.send(Request::Trackers { torrent: self.id(), reply });
+        answer.await.unwrap_or_default()
+    }
+
+    async fn command(&self, command: Command) -> Result<(), CommandFailed> {
+        self.port.command(command).await.map(drop)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(id: TorrentId, status: Status, events_max: usize) -> Self {
+        let shown = Shown { status, at: Instant::now(), gone: false };
+        Self {
+            id,
+            shown: watch::Sender::new(shown),
+            hub: Hub::new(events_max),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// Shows a new status.
+    pub(crate) fn show(&self, status: Status) {
+        self.asked.store(false, Ordering::Relaxed);
+        self.shown.send_modify(|shown| {
+            shown.status = status;
+            shown.at = Instant::now();
+        });
+    }
+
+    /// Nothing will be shown any more.
+    pub(crate) fn leave(&self) {
+        self.shown.send_modify(|shown| shown.gone = true);
+        self.hub.end();
+    }
+}
+
+impl fmt::Debug for Torrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Torrent({})", self.shared.id.0)
+    }
+}
