@@ -49,6 +49,8 @@ pub(super) struct Link {
     /// The engine may have something to pull.
     pub(super) pull: bool,
     pub(super) out: Outgoing,
+    /// The other end is on this host.
+    pub(super) is_local: bool,
 }
 
 /// Where a link is in its life.
@@ -116,13 +118,13 @@ impl Links {
         self.table.get_mut(&conn)
     }
 
-    /// A buffer for a link's next read.
+    /// The buffers of one size, or of the largest.
     pub(super) fn buffer(&self, size: usize) -> Option<&Pool> {
         self.buffers.get(size).or(self.buffers.last())
     }
 
     /// A new link.
-    pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream, phase: Phase) {
+    pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream, remote: SocketAddr, phase: Phase) {
         let wake = LinkWake::new(conn, &self.woken);
         let link = Link {
             stream,
@@ -135,6 +137,7 @@ impl Links {
             size: 0,
             pull: false,
             out: Outgoing::default(),
+            is_local: remote.ip().to_canonical().is_loopback(),
         };
         self.table.insert(conn, link);
         self.line_up(conn);
@@ -182,7 +185,7 @@ impl Body {
     /// Begins to open a link.
     pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr) {
         match begin(to) {
-            Ok(stream) => self.links.insert(conn, stream, Phase::Connecting),
+            Ok(stream) => self.links.insert(conn, stream, to, Phase::Connecting),
             Err(error) => self.on_closed(conn, end(&error)),
         }
     }

@@ -140,7 +140,7 @@ impl Body {
         let Ok(to) = prepared else { return };
         let now = self.now();
         match self.engine.accept(now, Incoming { local, to, from }) {
-            Ok(conn) => self.links.insert(conn, stream, Phase::Open),
+            Ok(conn) => self.links.insert(conn, stream, from, Phase::Open),
             Err(refusal) => tracing::debug!(%from, %refusal, "a link isn't taken"),
         }
     }
