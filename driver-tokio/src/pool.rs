@@ -162,14 +162,14 @@ impl Pool {
     fn perform(&self, work: Work, save_to: Option<PathBuf>) -> Outcome {
         match work {
             Work::Files { torrent, op } => self.disk.files(torrent, op),
-            Work::Read { torrent, extents, plain } => self.disk.read(torrent, &extents, plain),
+            Work::Read { torrent, parts, plain } => self.disk.read(torrent, &parts, plain),
             Work::Write { torrent, extents, data } => self.disk.write(torrent, &extents, &data),
             Work::Hash { data, pad, want } => {
                 let mut digests = digest_all(&[Run { data: &data, pad, want }]);
                 digests.pop().map_or_else(|| failed(HostErrorKind::Other, "no digest"), Outcome::Digests)
             }
-            Work::HashStored { torrent, extents, pad, want } => {
-                self.disk.hash_stored(torrent, &extents, pad, want)
+            Work::HashStored { torrent, parts, pad, want } => {
+                self.disk.hash_stored(torrent, &parts, pad, want)
             }
             Work::Save { torrent: _, data } => save(save_to, &data),
             Work::Http { .. } | Work::Resolve { .. } => failed(HostErrorKind::Other, "no work for the disk"),

@@ -1,7 +1,7 @@
 //! The disk, against a real folder.
 
 use super::*;
-use millstream_core::base::{Chunk, Extent};
+use millstream_core::base::{Chunk, Extent, Part};
 use millstream_core::engine::FileNow;
 use sha1::{Digest, Sha1};
 use std::fs;
@@ -26,6 +26,22 @@ fn extent(file: u32, offset: u64, length: u32) -> Extent {
     Extent { file, offset, length }
 }
 
+fn stored(extents: &[Extent]) -> Vec<Part> {
+    extents.iter().copied().map(Part::Stored).collect()
+}
+
+#[test]
+fn bep_0047_pads_between_files_read_as_zeros() {
+    let folder = test_folder("pads");
+    let (disk, _) = opened(&folder, vec![spec("a", 2), spec("b", 1)], Allocation::Sparse);
+    disk.write(T, &[extent(0, 0, 2), extent(1, 0, 1)], &[Chunk::copy_from(b"abc")]);
+    let parts = [Part::Stored(extent(0, 0, 2)), Part::Pad(3), Part::Stored(extent(1, 0, 1))];
+    assert_eq!(disk.read(T, &parts, false), Outcome::Bytes(vec![Chunk::copy_from(b"ab\0\0\0c")]));
+    let want = Want { sha1: true, leaves: false };
+    let Outcome::Digests(digests) = disk.hash_stored(T, &parts, 0, want) else { panic!() };
+    assert_eq!(digests.sha1, Some(Sha1::digest(b"ab\0\0\0c").into()));
+}
+
 #[test]
 fn what_is_written_over_several_files_is_read_back() {
     let folder = test_folder("span");
@@ -36,14 +52,14 @@ fn what_is_written_over_several_files_is_read_back() {
     let all = [extent(0, 0, 10), extent(1, 0, 300_000), extent(2, 0, 5)];
     let data: Vec<Chunk> = bytes.chunks(7_777).map(Chunk::copy_from).collect();
     assert_eq!(disk.write(T, &all, &data), Outcome::Written);
-    assert_eq!(disk.read(T, &all, false), Outcome::Bytes(vec![Chunk::copy_from(&bytes)]));
+    assert_eq!(disk.read(T, &stored(&all), false), Outcome::Bytes(vec![Chunk::copy_from(&bytes)]));
     let part = [extent(0, 8, 2), extent(1, 0, 3)];
-    assert_eq!(disk.read(T, &part, false), Outcome::Bytes(vec![Chunk::copy_from(&bytes[8..13])]));
+    assert_eq!(disk.read(T, &stored(&part), false), Outcome::Bytes(vec![Chunk::copy_from(&bytes[8..13])]));
     let Outcome::Files(now) = disk.files(T, FilesOp::Sync) else { panic!() };
     assert_eq!(now.iter().map(|file| file.length).collect::<Vec<_>>(), [Some(10), Some(300_000), Some(5)]);
     assert!(now.iter().all(|file| file.modified_ns > 0));
     let want = Want { sha1: true, leaves: false };
-    let Outcome::Digests(digests) = disk.hash_stored(T, &all, 0, want) else { panic!() };
+    let Outcome::Digests(digests) = disk.hash_stored(T, &stored(&all), 0, want) else { panic!() };
     assert_eq!(digests.sha1, Some(Sha1::digest(&bytes).into()));
 }
 
@@ -53,10 +69,10 @@ fn a_plain_read_is_answered_stored_and_then_it_is_warm() {
     let folder = test_folder("warm");
     let (disk, _) = opened(&folder, vec![spec("a", 400_000)], Allocation::Sparse);
     let all = [extent(0, 0, 400_000)];
-    assert!(!disk.is_warm(T, &all), "a file that isn't open isn't warm");
+    assert!(!disk.is_warm(T, &stored(&all)), "a file that isn't open isn't warm");
     disk.write(T, &all, &[Chunk::from(vec![1; 400_000])]);
-    assert_eq!(disk.read(T, &all, true), Outcome::Stored);
-    let Outcome::Failed(error) = disk.read(T, &[extent(0, 399_999, 2)], true) else { panic!() };
+    assert_eq!(disk.read(T, &stored(&all), true), Outcome::Stored);
+    let Outcome::Failed(error) = disk.read(T, &stored(&[extent(0, 399_999, 2)]), true) else { panic!() };
     assert!(error.message.contains("/a:"), "{error}");
 }
 
@@ -91,12 +107,13 @@ fn bytes_that_are_not_stored_are_absent_and_holes_are_zeros() {
     let folder = test_folder("absent");
     let (disk, _) = opened(&folder, vec![spec("a", 3 << 20), spec("b", 10)], Allocation::Sparse);
     let want = Want { sha1: true, leaves: true };
-    assert_eq!(disk.hash_stored(T, &[extent(1, 0, 10)], 0, want), Outcome::Absent);
+    assert_eq!(disk.hash_stored(T, &stored(&[extent(1, 0, 10)]), 0, want), Outcome::Absent);
     fs::write(folder.join("b"), [1; 9]).unwrap();
-    assert_eq!(disk.hash_stored(T, &[extent(1, 0, 10)], 0, want), Outcome::Absent);
+    assert_eq!(disk.hash_stored(T, &stored(&[extent(1, 0, 10)]), 0, want), Outcome::Absent);
     disk.write(T, &[extent(0, 0, 1)], &[Chunk::copy_from(b"x")]);
     for offset in [1 << 20, 2 << 20] {
-        let Outcome::Digests(digests) = disk.hash_stored(T, &[extent(0, offset, 1 << 20)], 0, want) else {
+        let Outcome::Digests(digests) = disk.hash_stored(T, &stored(&[extent(0, offset, 1 << 20)]), 0, want)
+        else {
             panic!()
         };
         assert_eq!(digests.sha1, Some(Sha1::digest(vec![0; 1 << 20]).into()));
@@ -155,5 +172,8 @@ fn more_files_than_may_be_open_are_written_all_the_same() {
     }
     assert!(matches!(disk.files(T, FilesOp::Sync), Outcome::Files(_)));
     assert!(matches!(disk.files(T, FilesOp::Close), Outcome::Files(_)));
-    assert!(matches!(disk.read(T, &[extent(0, 0, 1)], false), Outcome::Failed(_)), "it is forgotten");
+    assert!(
+        matches!(disk.read(T, &stored(&[extent(0, 0, 1)]), false), Outcome::Failed(_)),
+        "it is forgotten"
+    );
 }
