@@ -30,6 +30,22 @@ fn extent(file: u32, offset: u64, length: u32) -> Extent {
     Extent { file, offset, length }
 }
 
+fn stored(extents: &[Extent]) -> Vec<Part> {
+    extents.iter().copied().map(Part::Stored).collect()
+}
+
+#[test]
+fn bep_0047_pads_between_files_read_as_zeros() {
+    let folder = test_folder("pads");
+    let (disk, _) = opened(&folder, vec![spec("a", 2), spec("b", 1)], Allocation::Sparse);
+    disk.write(T, &[extent(0, 0, 2), extent(1, 0, 1)], &[Chunk::copy_from(b"abc")]);
+    let parts = [Part::Stored(extent(0, 0, 2)), Part::Pad(3), Part::Stored(extent(1, 0, 1))];
+    assert_eq!(disk.read(T, &parts, false), Outcome::Bytes(vec![Chunk::copy_from(b"ab\0\0\0c")]));
+    let want = Want { sha1: true, leaves: false };
+    let Outcome::Digests(digests) = disk.hash_stored(T, &parts, 0, want) else { panic!() };
+    assert_eq!(digests.sha1, Some(Sha1::digest(b"ab\0\0\0c").into()));
+}
+
 #[test]
 fn what_is_written_over_several_files_is_read_back() {
     let folder = test_folder("span");

@@ -16,7 +16,7 @@ const SLICES_MAX: usize = 1024;
 const PROBE_STRIDE: u64 = 128 << 10;
 
 impl Disk {
-    /// Reads parts as one run of bytes, pad as zeros. If they go out on a link as they are, they are only brought into memory:
+    /// Reads parts as one run of bytes. If they go out on a link as they are, they are only brought into memory:
     /// the link sends them from the file.
     pub(crate) fn read(&self, torrent: TorrentId, parts: &[Part], plain: bool) -> Outcome {
         let Some(folder) = self.folder(torrent) else { return unknown() };
@@ -30,7 +30,7 @@ impl Disk {
 
     /// Whether all of this is in open files and in memory. Cheap enough for the engine's own thread.
     pub(crate) fn is_warm(&self, torrent: TorrentId, parts: &[Part]) -> bool {
-        extents(parts).all(|extent| {
+        stored(parts).all(|extent| {
             let file = self.open.peek((torrent, extent.file), Purpose::Read);
             file.is_some_and(|file| probe(&file, extent) == Some(true))
         })
@@ -38,7 +38,7 @@ impl Disk {
 
     fn warm(&self, folder: &Folder, parts: &[Part]) -> Result<(), HostError> {
         let mut scratch = None;
-        for extent in extents(parts) {
+        for extent in stored(parts) {
             let wrong = |error| host_error(&error, &folder.name(extent.file));
             let file = self.open_file(folder, extent.file, Purpose::Read).map_err(wrong)?;
             if probe(&file, extent) == Some(true) {
@@ -64,14 +64,13 @@ impl Disk {
             for part in parts {
                 let (now, after) = rest.split_at_mut(part.len() as usize);
                 rest = after;
-                match *part {
-                    Part::Pad(_) => now.fill(0),
-                    Part::Stored(extent) => {
-                        let wrong = |error| host_error(&error, &folder.name(extent.file));
-                        let file = self.open_file(folder, extent.file, Purpose::Read).map_err(wrong)?;
-                        file.read_exact_at(now, extent.offset).map_err(wrong)?;
-                    }
-                }
+                let Part::Stored(extent) = part else {
+                    now.fill(0);
+                    continue;
+                };
+                let wrong = |error| host_error(&error, &folder.name(extent.file));
+                let file = self.open_file(folder, extent.file, Purpose::Read).map_err(wrong)?;
+                file.read_exact_at(now, extent.offset).map_err(wrong)?;
             }
             Ok(())
         };
@@ -102,6 +101,14 @@ impl Disk {
         }
         Outcome::Written
     }
+}
+
+/// The parts that lie in files.
+fn stored(parts: &[Part]) -> impl Iterator<Item = Extent> {
+    parts.iter().filter_map(|part| match part {
+        Part::Stored(extent) => Some(*extent),
+        Part::Pad(_) => None,
+    })
 }
 
 /// Takes `length` bytes off a reversed list of slices.
@@ -165,12 +172,4 @@ fn probe(file: &File, extent: Extent) -> Option<bool> {
 #[cfg(not(target_os = "linux"))]
 fn probe(_file: &File, _extent: Extent) -> Option<bool> {
     None
-}
-
-/// The parts that are stored.
-pub(super) fn extents(parts: &[Part]) -> impl Iterator<Item = Extent> {
-    parts.iter().filter_map(|part| match part {
-        Part::Stored(extent) => Some(*extent),
-        Part::Pad(_) => None,
-    })
 }

@@ -297,6 +297,7 @@ impl Body {
     ) -> Result<Arc<Shared>, CommandError> {
         match self.engine.command(now, Command::Add(order))? {
             Reply::Added(id) => Ok(self.seat(now, id, keep)),
+            // Never: `Add` is answered by `Added`.
             Reply::Done => Err(CommandError::Stopping),
         }
     }
