@@ -253,10 +253,12 @@ fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, AddError> {
     Ok(bytes)
 }
 
-fn parse_metainfo(_bytes: Vec<u8>) -> Result<Source, AddError> {
-    Ok(Source::Metainfo(Arc::new(Metainfo)))
+fn parse_metainfo(bytes: Vec<u8>) -> Result<Source, AddError> {
+    let metainfo = Metainfo::parse(&bytes).map_err(|error| AddError::Malformed(error.to_string()))?;
+    Ok(Source::Metainfo(Arc::new(metainfo)))
 }
 
-fn parse_magnet(_link: &str) -> Result<Source, AddError> {
-    Ok(Source::Magnet(Arc::new(Magnet)))
+fn parse_magnet(link: &str) -> Result<Source, AddError> {
+    let magnet = Magnet::parse(link).map_err(|error| AddError::Malformed(error.to_string()))?;
+    Ok(Source::Magnet(Arc::new(magnet)))
 }

@@ -1,1 +1,6 @@
 //! What the tests share: the in-memory pair, the simulated world, fuzz bodies, guards.
+
+pub mod beps;
+pub mod corpus;
+pub mod fuzz;
+pub mod tidy;

@@ -1,1 +1,8 @@
 //! All integration tests, one module per subject.
+
+/// The table of BEPs names tests that exist, and leaves no BEP out.
+mod beps;
+/// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
+mod corpus;
+/// The house rules: layers, sizes, words; and that each guard catches what it guards against.
+mod tidy;

@@ -129,6 +129,23 @@ impl Bits {
         })
     }
 
+    /// The numbers that are in `self` and in `other`, upwards. Goes by words: 64 numbers at a time where none is.
+    pub fn iter_both<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + use<'a> {
+        (0u32..).step_by(64).zip(self.words.iter().zip(&other.words)).flat_map(|(first, (a, b))| {
+            let mut left = a & b;
+            core::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.leading_zeros())?;
+                left &= !(1 << (63 - bit));
+                Some(first + bit)
+            })
+        })
+    }
+
+    /// Whether some number is in `self` and in `other`.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).any(|(a, b)| a & b != 0)
+    }
+
     /// Whether some number in `self` is not in `other`.
     pub fn has_more_than(&self, other: &Self) -> bool {
         let theirs = other.words.iter().copied().chain(core::iter::repeat(0));
@@ -156,6 +173,15 @@ mod tests {
             assert_eq!(Bits::from_bytes(&full.to_bytes(), len).unwrap(), full);
             assert!(full.is_full() && full.iter().count() == len as usize);
         }
+    }
+
+    #[test]
+    fn what_two_sets_share_comes_upwards() {
+        let (mut a, mut b) = (Bits::new(300), Bits::new(290));
+        assert!([0, 5, 63, 64, 200, 299].iter().all(|&i| a.set(i)));
+        assert!([1, 5, 63, 200, 289].iter().all(|&i| b.set(i)));
+        assert_eq!(a.iter_both(&b).collect::<Vec<_>>(), [5, 63, 200]);
+        assert!(a.meets(&b) && !a.meets(&Bits::new(300)));
     }
 
     #[test]

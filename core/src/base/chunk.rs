@@ -112,6 +112,12 @@ impl Chunk {
         self.buffer.data.capacity()
     }
 
+    /// A number that slices of one buffer share, and no other buffer has while one of them lives. Only for telling
+    /// buffers apart: never to be ordered by, kept or shown, since it differs from run to run.
+    pub fn buffer_id(&self) -> usize {
+        Arc::as_ptr(&self.buffer).addr()
+    }
+
     /// Its bytes to change, if nobody else holds a slice of the same buffer.
     pub fn unique_mut(&mut self) -> Option<&mut [u8]> {
         let (start, end) = (self.start as usize, self.end as usize);

@@ -13,6 +13,30 @@ pub struct Extent {
     pub length: u32,
 }
 
+/// A stretch of a torrent's span: stored in a file, or pad (BEP 47), which is zeros and stored nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes of a file.
+    Stored(Extent),
+    /// So many zeros.
+    Pad(u32),
+}
+
+impl Part {
+    /// How many bytes.
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::Stored(extent) => extent.length,
+            Self::Pad(length) => *length,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A stretch of bytes to write to a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {

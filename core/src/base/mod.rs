@@ -18,7 +18,7 @@ pub use arena::Arena;
 pub use bits::{Bits, BitsError};
 pub use chunk::{Chunk, ChunkMut, Pool};
 pub use digest::{Digests, Want};
-pub use extent::{Extent, Segment};
+pub use extent::{Extent, Part, Segment};
 pub use geometry::{BLOCK, BlockRef, Geometry, GeometryError, PieceIndex};
 pub use ids::{ConnId, JobId, LocalId, PeerRef, TorrentId};
 pub use map::{Key, Map};

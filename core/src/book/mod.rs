@@ -1,1 +1,10 @@
-//! Addresses of one swarm: source, back-off, ban, priority (BEP 40).
+//! The addresses of one swarm: where they came from, which to try next, which to leave alone and why. This room opens
+//! no connection; it is told what became of each.
+
+mod address;
+mod known;
+mod priority;
+
+pub use address::{AddressRefusal, Source, Sources};
+pub use known::{Added, BanReason, Book, BookConfig, Own};
+pub use priority::priority;

@@ -1,0 +1,5 @@
+"""millstream: a sans-IO BitTorrent engine."""
+
+from ._millstream import __version__
+
+__all__ = ["__version__"]

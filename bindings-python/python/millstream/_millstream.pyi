@@ -1,0 +1,3 @@
+"""The native half of millstream."""
+
+__version__: str

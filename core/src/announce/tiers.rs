@@ -1,0 +1,386 @@
+//! Which tracker is announced to when, and about what: the tiers of one torrent (BEP 12). It owns the order of trackers,
+//! the announce under way and the next one's moment. What is known of a tracker is `standing`'s.
+//!
+//! An attempt asks one tracker over all its *lanes* at once: a lane is one of our hashes over one address family, a bit of
+//! a mask. It worked if one lane did; else the next tracker is tried.
+
+use super::standing::{Standing, TrackerView};
+use super::{AnnounceConfig, Answered, Ask, AskError, AskId, AskWhat, Facts, Identity, UdpAsk};
+use crate::base::{Instant, Rng};
+use crate::wire::InfoHash;
+use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, TrackerEvent};
+use crate::wire::tracker_udp::Family;
+use crate::wire::tracker_url::{Scheme, TrackerUrl, announce_url};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Lanes of the first hash; the second hash's are two bits higher.
+const LANE_V4: u8 = 1;
+const LANE_V6: u8 = 2;
+const SECOND_HASH: u8 = 2;
+
+/// The announces of one torrent.
+#[derive(Debug)]
+pub struct Announce {
+    config: Arc<AnnounceConfig>,
+    identity: Identity,
+    key: u32,
+    ports: [u16; 2],
+    serial: u32,
+    trackers: Box<[Standing]>,
+    /// When the next attempt begins, while idle.
+    due: Instant,
+    /// Before this, the last tracker wants no announce without an event.
+    again: Instant,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Asking(Attempt),
+    Stopping { until: Instant },
+}
+
+/// One tracker being asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempt {
+    tracker: u16,
+    to_ask: u8,
+    asked: u8,
+    worked: u8,
+    told_completed: u8,
+    interval_s: u32,
+    min_interval_s: u32,
+}
+
+impl Announce {
+    /// The announces of a torrent whose trackers stand in `tiers`; each tier is put into random order once. Nothing is
+    /// asked before `on_start`.
+    pub fn new(
+        config: Arc<AnnounceConfig>,
+        rng: &mut Rng,
+        identity: Identity,
+        tiers: &[Vec<Arc<str>>],
+    ) -> Self {
+        let mut trackers: Vec<Standing> = Vec::new();
+        for (tier, urls) in (0u16..).zip(tiers) {
+            let first = trackers.len();
+            for url in urls {
+                if trackers.len() < config.trackers_max && trackers.iter().all(|known| known.url != *url) {
+                    trackers.push(Standing::new(url.clone(), tier));
+                }
+            }
+            rng.shuffle(trackers.get_mut(first..).unwrap_or_default());
+        }
+        Self {
+            config,
+            identity,
+            key: rng.next_u32(),
+            ports: [0; 2],
+            serial: 0,
+            trackers: trackers.into_boxed_slice(),
+            due: Instant::MAX,
+            again: Instant::ZERO,
+            phase: Phase::Idle,
+        }
+    }
+
+    /// The torrent starts, or starts again after a stop: all trackers are to hear `started`.
+    pub fn on_start(&mut self, now: Instant) {
+        self.phase = Phase::Idle;
+        self.due = now;
+        self.serial = self.serial.wrapping_add(1);
+        for tracker in &mut self.trackers {
+            (tracker.heard, tracker.owed) = (0, 0);
+        }
+    }
+
+    /// The download became whole: who heard `started` is told.
+    pub fn on_completed(&mut self, now: Instant) {
+        if let Phase::Stopping { .. } = self.phase {
+            return;
+        }
+        let (asked, lanes) = match self.phase {
+            Phase::Asking(attempt) => (usize::from(attempt.tracker), attempt.asked),
+            Phase::Idle | Phase::Stopping { .. } => (0, 0),
+        };
+        let mut any = 0;
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            // Who is hearing `started` just now hears of an unfinished download.
+            tracker.owed = tracker.heard | if index == asked { lanes } else { 0 };
+            any |= tracker.owed;
+        }
+        if any != 0 {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// The torrent lacks peers: the next announce comes as early as the tracker allows.
+    pub fn on_peers_lacking(&mut self, now: Instant) {
+        if let Phase::Idle = self.phase
+            && self.due != Instant::MAX
+        {
+            self.due = self.due.min(self.again.max(now));
+        }
+    }
+
+    /// The torrent stops: who heard `started` hears `stopped`, within `stop_timeout_ms`.
+    pub fn on_stop(&mut self, now: Instant) {
+        if let Phase::Asking(attempt) = self.phase
+            && let Some(tracker) = self.trackers.get_mut(usize::from(attempt.tracker))
+        {
+            // It may have heard `started` though its answer didn't come yet.
+            tracker.heard |= attempt.asked;
+        }
+        for tracker in &mut self.trackers {
+            tracker.owed = tracker.heard;
+        }
+        self.serial = self.serial.wrapping_add(1);
+        self.due = Instant::MAX;
+        self.phase = Phase::Stopping { until: now + Duration::from_millis(self.config.stop_timeout_ms) };
+    }
+
+    /// Whether a stop is over: told to all, or out of time.
+    pub fn is_stopped(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Idle | Phase::Asking(_) => false,
+            Phase::Stopping { until } => until <= now || self.trackers.iter().all(|t| t.heard == 0),
+        }
+    }
+
+    /// When to call `next_ask` again, or to look at `is_stopped`. `None` while answers are awaited and when there is nobody
+    /// to ask.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Idle => (self.due != Instant::MAX).then_some(self.due),
+            Phase::Asking(attempt) => (attempt.to_ask != 0).then_some(Instant::ZERO),
+            Phase::Stopping { until } => Some(*until),
+        }
+    }
+
+    /// The next announce to carry out; call until `None`.
+    pub fn next_ask(&mut self, now: Instant, facts: &Facts) -> Option<Ask> {
+        self.ports = [facts.port_v4.unwrap_or(0), facts.port_v6.unwrap_or(0)];
+        if let Phase::Idle = self.phase {
+            self.begin(now, facts);
+        }
+        match &mut self.phase {
+            Phase::Idle => None,
+            Phase::Asking(attempt) => {
+                let lane = lowest(attempt.to_ask)?;
+                attempt.to_ask &= !lane;
+                attempt.asked |= lane;
+                let tracker = self.trackers.get_mut(usize::from(attempt.tracker))?;
+                let event = tracker.event(lane);
+                // `started` tells how much is left, so that it settles what was owed.
+                tracker.owed &= !lane;
+                if event == TrackerEvent::Completed {
+                    attempt.told_completed |= lane;
+                }
+                let index = attempt.tracker;
+                self.ask(index, lane, event, facts)
+            }
+            Phase::Stopping { .. } => {
+                let index = self.trackers.iter().position(|t| t.owed != 0)?;
+                let tracker = self.trackers.get_mut(index)?;
+                let lane = lowest(tracker.owed)?;
+                tracker.owed &= !lane;
+                self.ask(u16::try_from(index).ok()?, lane, TrackerEvent::Stopped, facts)
+            }
+        }
+    }
+
+    /// The answer to an ask.
+    pub fn on_answer(
+        &mut self,
+        now: Instant,
+        id: AskId,
+        answer: Result<AnnounceAnswer, AskError>,
+        rng: &mut Rng,
+    ) -> Answered {
+        if id.serial != self.serial {
+            return Answered::default();
+        }
+        let Some(tracker) = self.trackers.get_mut(usize::from(id.tracker)) else {
+            return Answered::default();
+        };
+        let attempt = match &mut self.phase {
+            Phase::Asking(attempt) if attempt.asked & id.lane != 0 => attempt,
+            Phase::Asking(_) | Phase::Idle => return Answered::default(),
+            Phase::Stopping { .. } => {
+                tracker.heard &= !id.lane;
+                return Answered::default();
+            }
+        };
+        attempt.asked &= !id.lane;
+        let (out, error) = match answer {
+            Ok(answer) => {
+                attempt.worked |= id.lane;
+                attempt.interval_s = attempt.interval_s.max(answer.interval_s);
+                attempt.min_interval_s = attempt.min_interval_s.max(answer.min_interval_s.unwrap_or(0));
+                tracker.on_answer(id.lane, &answer);
+                (answered(answer, self.ports), None)
+            }
+            Err(error) => (Answered::default(), Some(error)),
+        };
+        if attempt.asked == 0 && attempt.to_ask == 0 {
+            let attempt = *attempt;
+            self.phase = Phase::Idle;
+            if attempt.worked != 0 {
+                self.worked(now, attempt, rng);
+            } else if let Some(error) = error {
+                tracker.owed |= attempt.told_completed;
+                tracker.on_failure(now, &error, (&self.config, rng));
+                self.due = now;
+            }
+        }
+        out
+    }
+
+    /// What is known of each tracker, in the order in which they are tried.
+    pub fn trackers(&self) -> impl Iterator<Item = TrackerView<'_>> {
+        let asked = match &self.phase {
+            Phase::Asking(attempt) => Some(usize::from(attempt.tracker)),
+            Phase::Idle | Phase::Stopping { .. } => None,
+        };
+        let due = self.due;
+        let next = self.trackers.iter().position(|t| t.is_usable() && t.not_before <= due);
+        self.trackers.iter().enumerate().map(move |(index, tracker)| TrackerView {
+            url: &tracker.url,
+            tier: tracker.tier,
+            state: tracker.state,
+            asking: asked == Some(index),
+            next: (next == Some(index) && asked.is_none() && due != Instant::MAX).then_some(due),
+            error: tracker.error.as_deref(),
+            failures: tracker.failures,
+            complete: tracker.complete,
+            incomplete: tracker.incomplete,
+        })
+    }
+
+    fn begin(&mut self, now: Instant, facts: &Facts) {
+        if now < self.due {
+            return;
+        }
+        let mut usable = (0u16..).zip(&mut self.trackers).filter(|(_, t)| t.is_usable());
+        let Some((index, tracker)) = usable.find(|(_, t)| t.not_before <= now) else {
+            let waiting = self.trackers.iter().filter(|t| t.is_usable()).map(|t| t.not_before);
+            self.due = waiting.min().unwrap_or(Instant::MAX);
+            return;
+        };
+        let (lanes, open) = lanes(&tracker.url, facts, self.config.each_family);
+        tracker.open = open;
+        let both = if self.identity.second_hash.is_some() { lanes | lanes << SECOND_HASH } else { lanes };
+        self.serial = self.serial.wrapping_add(1);
+        self.due = Instant::MAX;
+        self.phase = Phase::Asking(Attempt { tracker: index, to_ask: both, ..Attempt::default() });
+    }
+
+    /// BEP 12: who works comes to the front of its tier.
+    fn worked(&mut self, now: Instant, attempt: Attempt, rng: &mut Rng) {
+        let index = usize::from(attempt.tracker);
+        let Some(tier) = self.trackers.get(index).map(|t| t.tier) else { return };
+        let owed = self.trackers.get(index).is_some_and(|t| t.owed != 0);
+        let first = self.trackers.iter().position(|t| t.tier == tier).unwrap_or(index);
+        if let Some(tried) = self.trackers.get_mut(first..=index) {
+            tried.rotate_right(1);
+        }
+        let interval_ms = u64::from(attempt.interval_s) * 1000;
+        let min_ms = match u64::from(attempt.min_interval_s) * 1000 {
+            0 => u64::from(self.config.limits.interval_min_s) * 1000,
+            told => told,
+        };
+        self.again = now + Duration::from_millis(min_ms);
+        // Up to a twentieth later, so that torrents that were started together drift apart.
+        let late_ms = rng.below(interval_ms / 20 + 1);
+        let regular = now + Duration::from_millis(interval_ms.max(min_ms) + late_ms);
+        // `due` was set during the attempt if the download became whole meanwhile.
+        self.due = if owed { now } else { regular };
+    }
+
+    fn ask(&self, index: u16, lane: u8, event: TrackerEvent, facts: &Facts) -> Option<Ask> {
+        let tracker = self.trackers.get(usize::from(index))?;
+        let url = TrackerUrl::parse(&tracker.url).ok()?;
+        let second = lane >= LANE_V4 << SECOND_HASH;
+        let plain_lane = if second { lane >> SECOND_HASH } else { lane };
+        let (family, port) = match (tracker.open, plain_lane) {
+            (true, _) => (None, facts.port_v4.or(facts.port_v6)),
+            (false, LANE_V6) => (Some(Family::V6), facts.port_v6),
+            (false, _) => (Some(Family::V4), facts.port_v4),
+        };
+        let numwant = match event {
+            TrackerEvent::Stopped => 0,
+            TrackerEvent::None | TrackerEvent::Completed | TrackerEvent::Started => {
+                facts.peers_wanted.min(self.config.numwant_max)
+            }
+        };
+        let query = AnnounceQuery {
+            info_hash: self.hash(second),
+            peer_id: self.identity.peer_id,
+            port: port.unwrap_or(0),
+            uploaded: facts.uploaded,
+            downloaded: facts.downloaded,
+            left: facts.left,
+            event,
+            numwant: Some(numwant),
+            key: self.key,
+        };
+        let limits =
+            AnswerLimits { loopback: self.config.limits.loopback || url.is_loopback(), ..self.config.limits };
+        let what = match url.scheme {
+            Scheme::Udp => AskWhat::Udp(Box::new(UdpAsk {
+                host: url.host.into(),
+                port: url.port,
+                family,
+                query,
+                url_data: url.path_and_query.as_bytes().into(),
+                limits,
+            })),
+            Scheme::Http | Scheme::Https | Scheme::Ws | Scheme::Wss => {
+                AskWhat::Http { url: announce_url(&url, &query, tracker.tracker_id.as_deref()) }
+            }
+        };
+        Some(Ask { id: AskId { serial: self.serial, tracker: index, lane }, family, limits, what })
+    }
+
+    fn hash(&self, second: bool) -> InfoHash {
+        match self.identity.second_hash {
+            Some(hash) if second => hash,
+            Some(_) | None => self.identity.info_hash,
+        }
+    }
+}
+
+fn lowest(lanes: u8) -> Option<u8> {
+    (lanes != 0).then(|| 1 << lanes.trailing_zeros())
+}
+
+/// The lanes of one hash to a tracker, and whether the family is left open.
+fn lanes(url: &str, facts: &Facts, each_family: bool) -> (u8, bool) {
+    if !each_family {
+        return (LANE_V4, true);
+    }
+    let host = TrackerUrl::parse(url).ok().and_then(|url| url.host_address());
+    let reaches = |v4: bool| host.is_none_or(|ip| ip.is_ipv4() == v4);
+    let v4 = if facts.port_v4.is_some() && reaches(true) { LANE_V4 } else { 0 };
+    let v6 = if facts.port_v6.is_some() && reaches(false) { LANE_V6 } else { 0 };
+    // Who listens nowhere that the tracker can see asks for peers nevertheless.
+    if v4 | v6 == 0 { (LANE_V4, true) } else { (v4 | v6, false) }
+}
+
+/// What the torrent gets of an answer: without ourselves, where the tracker told who we are.
+fn answered(answer: AnnounceAnswer, [port_v4, port_v6]: [u16; 2]) -> Answered {
+    let mut peers = answer.peers;
+    if let Some(ip) = answer.external_ip {
+        let port = if ip.is_ipv4() { port_v4 } else { port_v6 };
+        peers.retain(|peer| *peer != SocketAddr::new(ip, port));
+    }
+    Answered { peers, external_ip: answer.external_ip, warning: answer.warning }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! One address: its compact form, its sources, and which addresses nobody should be sent to.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use thiserror::Error;
+
+/// Who told us of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// The user. Never given up and never evicted.
+    User = 1,
+    /// A tracker.
+    Tracker = 2,
+    /// The peer itself, by connecting and naming its port (BEP 10 `p`).
+    Incoming = 4,
+    /// Another peer (BEP 11).
+    Pex = 8,
+    /// The DHT (BEP 5).
+    Dht = 16,
+    /// Our own network (BEP 14).
+    Lsd = 32,
+    /// What was saved last time.
+    Resume = 64,
+}
+
+/// All who told us of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources(u8);
+
+impl Sources {
+    /// Whether `source` is among them.
+    pub const fn has(self, source: Source) -> bool {
+        self.0 & source as u8 != 0
+    }
+
+    pub(super) const fn add(&mut self, source: Source) {
+        self.0 |= source as u8;
+    }
+}
+
+/// Why an address is not taken in. Whoever gave it is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[repr(usize)]
+pub enum AddressRefusal {
+    /// Port 0.
+    #[error("port 0")]
+    Port,
+    /// No address of a single host: unspecified, multicast, broadcast.
+    #[error("not the address of a single host")]
+    Host,
+    /// Its IP is banned.
+    #[error("banned")]
+    Banned,
+    /// It is ourselves.
+    #[error("our own address")]
+    Ourselves,
+    /// The book is full of better ones.
+    #[error("the book is full of better addresses")]
+    Full,
+}
+
+impl AddressRefusal {
+    pub(super) const COUNT: usize = 5;
+}
+
+/// An address in 18 bytes; IPv4 in its mapped form, so that one peer has one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Compact {
+    pub(super) ip: [u8; 16],
+    port: [u8; 2],
+}
+
+impl Compact {
+    pub(super) fn new(addr: SocketAddr) -> Self {
+        Self::of(compact_ip(addr.ip()), addr.port())
+    }
+
+    pub(super) fn get(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), u16::from_be_bytes(self.port))
+    }
+
+    /// An address from its compact IP.
+    pub(super) const fn of(ip: [u8; 16], port: u16) -> Self {
+        Self { ip, port: port.to_be_bytes() }
+    }
+
+    /// Checks what a stranger says.
+    pub(super) fn check(self) -> Result<(), AddressRefusal> {
+        let addr = self.get();
+        if addr.port() == 0 {
+            return Err(AddressRefusal::Port);
+        }
+        let bad = match addr.ip() {
+            IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip == Ipv4Addr::BROADCAST,
+            IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
+        };
+        if bad { Err(AddressRefusal::Host) } else { Ok(()) }
+    }
+}
+
+pub(super) fn compact_ip(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}

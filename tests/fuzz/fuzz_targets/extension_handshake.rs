@@ -1,0 +1,4 @@
+//! Feeds the body `extension_handshake`; owns nothing.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| millstream_tests::fuzz::extension_handshake(data));
