@@ -22,10 +22,6 @@ fn opened(folder: &Path, files: Vec<FileSpec>, allocation: Allocation) -> (Disk,
     (disk, now)
 }
 
-fn stored(extents: &[Extent]) -> Vec<Part> {
-    extents.iter().copied().map(Part::Stored).collect()
-}
-
 fn extent(file: u32, offset: u64, length: u32) -> Extent {
     Extent { file, offset, length }
 }
