@@ -48,7 +48,9 @@ impl Pair {
     /// Tells the leech where the seed is.
     pub fn connect(&mut self) {
         let peers = vec![self.world.addr(self.seed)];
-        self.world.command(self.leech, Command::Peers(self.leech_torrent, peers)).expect("the leech is there");
+        self.world
+            .command(self.leech, Command::Peers(self.leech_torrent, peers))
+            .expect("the leech is there");
     }
 
     /// Goes on until nothing is under way and nothing is due within a second, a minute at the most.

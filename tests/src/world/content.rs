@@ -99,7 +99,8 @@ impl Content {
                 Stretch::File(extent) => {
                     let file = &self.info().files()[extent.file as usize];
                     let path = self.info().storage_path(file).collect::<Vec<_>>().join("/");
-                    let (_, bytes) = self.files.iter().find(|(p, _)| *p == path).expect("every file has bytes");
+                    let (_, bytes) =
+                        self.files.iter().find(|(p, _)| *p == path).expect("every file has bytes");
                     out.extend_from_slice(&bytes[extent.offset as usize..][..extent.length as usize]);
                 }
             }
@@ -132,6 +133,7 @@ pub fn digests(data: &[u8], pad: u32, want: Want) -> Digests {
         hash.update(vec![0; pad as usize]);
         hash.finalize().into()
     });
-    let leaves = if want.leaves { data.chunks(BLOCK as usize).map(merkle::leaf).collect() } else { Vec::new() };
+    let leaves =
+        if want.leaves { data.chunks(BLOCK as usize).map(merkle::leaf).collect() } else { Vec::new() };
     Digests { sha1, leaves }
 }

@@ -8,8 +8,8 @@ use millstream_core::base::{
     Chunk, ConnId, Digests, Extent, Instant, JobId, LocalId, Part, Rng, Segment, TorrentId, Want,
 };
 use millstream_core::engine::{
-    Command, CommandError, Config, Datagrams, Effect, Engine, Event, FileNow, FilesOp, HostError, HostErrorKind,
-    Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
+    Command, CommandError, Config, Datagrams, Effect, Engine, Event, FileNow, FilesOp, HostError,
+    HostErrorKind, Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -122,11 +122,19 @@ impl Host {
     }
 
     pub(super) fn transmit(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
-        if let Answer::Transmit(transmit) = self.call(now, Call::Transmit(conn, max)) { transmit } else { None }
+        if let Answer::Transmit(transmit) = self.call(now, Call::Transmit(conn, max)) {
+            transmit
+        } else {
+            None
+        }
     }
 
     pub(super) fn datagrams(&mut self, now: Instant, local: LocalId) -> Option<Datagrams> {
-        if let Answer::Datagrams(datagrams) = self.call(now, Call::Datagrams(local, 1 << 16)) { datagrams } else { None }
+        if let Answer::Datagrams(datagrams) = self.call(now, Call::Datagrams(local, 1 << 16)) {
+            datagrams
+        } else {
+            None
+        }
     }
 
     pub(super) fn command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
@@ -159,7 +167,9 @@ impl Host {
         for segment in &transmit.segments {
             match segment {
                 Segment::Bytes(chunk) => out.extend_from_slice(chunk),
-                Segment::Stored(torrent, extent) => out.extend_from_slice(self.read_extent(*torrent, extent)?),
+                Segment::Stored(torrent, extent) => {
+                    out.extend_from_slice(self.read_extent(*torrent, extent)?)
+                }
             }
         }
         assert_eq!(out.len(), transmit.len, "a transmit is as long as it says");
@@ -198,7 +208,9 @@ impl Host {
             Work::Files { torrent, op } => self.files_op(now, *torrent, op),
             Work::Read { .. } | Work::Write { .. } if faulty => failed(HostErrorKind::Other),
             Work::Read { torrent, parts, plain } => {
-                let Some(mut bytes) = self.read_parts(*torrent, parts) else { return failed(HostErrorKind::Other) };
+                let Some(mut bytes) = self.read_parts(*torrent, parts) else {
+                    return failed(HostErrorKind::Other);
+                };
                 if rng.chance(self.disk.lies_per_mille, 1000) {
                     bytes[0] ^= 0x55;
                 } else if *plain && rng.chance(weather.stored_per_mille, 1000) {
@@ -206,13 +218,17 @@ impl Host {
                 }
                 Outcome::Bytes(vec![Chunk::from(bytes)])
             }
-            Work::Write { torrent, extents, data } => self.write(now, *torrent, extents, &data.concat_bytes()),
+            Work::Write { torrent, extents, data } => {
+                self.write(now, *torrent, extents, &data.concat_bytes())
+            }
             Work::Hash { data, pad, want } => Outcome::Digests(digests(&data.concat_bytes(), *pad, *want)),
-            Work::HashStored { torrent, parts, pad, want } => match self.hash_stored(*torrent, parts, *pad, *want) {
-                _ if self.disk.broken => failed(HostErrorKind::Other),
-                Some(digests) => Outcome::Digests(digests),
-                None => Outcome::Absent,
-            },
+            Work::HashStored { torrent, parts, pad, want } => {
+                match self.hash_stored(*torrent, parts, *pad, *want) {
+                    _ if self.disk.broken => failed(HostErrorKind::Other),
+                    Some(digests) => Outcome::Digests(digests),
+                    None => Outcome::Absent,
+                }
+            }
             Work::Save { torrent, data } => {
                 let name = self.mounts.get(torrent).map_or_else(String::new, |mount| mount.name.clone());
                 self.disk.save(&name, data);

@@ -17,7 +17,10 @@ const RETRANSMISSION: Duration = Duration::from_millis(250);
 /// Whose an end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    Host { host: usize, conn: ConnId },
+    Host {
+        host: usize,
+        conn: ConnId,
+    },
     Stranger,
     /// Closed; what still comes is dropped.
     Gone,
@@ -69,7 +72,8 @@ impl World {
         let latency_us = self.draw(self.weather.latency_us);
         let other = if let Some(other) = self.hosts.iter().position(|host| host.addr == to) {
             let now = self.now;
-            let taken = self.hosts[other].accept(now, SocketAddr::new(from.ip(), 40_000 + (conn.0 % 20_000) as u16));
+            let taken =
+                self.hosts[other].accept(now, SocketAddr::new(from.ip(), 40_000 + (conn.0 % 20_000) as u16));
             self.called(other);
             taken.ok().map(|conn| End::Host { host: other, conn })
         } else {
@@ -84,7 +88,10 @@ impl World {
         if other == End::Stranger {
             self.callable.entry(to).or_default().push(wire);
         }
-        self.plan(at, Happening::Tell { host: n, boot, input: Input::Opened { conn, local: from, remote: to } });
+        self.plan(
+            at,
+            Happening::Tell { host: n, boot, input: Input::Opened { conn, local: from, remote: to } },
+        );
     }
 
     /// A new wire between two ends.
@@ -281,7 +288,8 @@ impl World {
                 return;
             }
             let stream = &self.wires[wire].streams[side];
-            let most = stream.unread.len().min((stream.read_until - stream.read.min(stream.read_until)) as usize);
+            let most =
+                stream.unread.len().min((stream.read_until - stream.read.min(stream.read_until)) as usize);
             if most == 0 {
                 break;
             }
@@ -338,7 +346,8 @@ impl World {
     /// Breaks every link between two hosts.
     pub fn cut(&mut self, a: HostId, b: HostId) {
         let both = |wire: &Wire| {
-            let of = |n: usize| wire.ends.iter().any(|end| matches!(end, End::Host { host, .. } if *host == n));
+            let of =
+                |n: usize| wire.ends.iter().any(|end| matches!(end, End::Host { host, .. } if *host == n));
             of(a.0) && of(b.0)
         };
         let wires: Vec<usize> = (0..self.wires.len()).filter(|&n| both(&self.wires[n])).collect();
@@ -353,7 +362,8 @@ impl World {
     pub fn crash(&mut self, host: HostId, power: bool) {
         let n = host.0;
         self.settle();
-        let on = |wire: &Wire| wire.ends.iter().any(|end| matches!(end, End::Host { host, .. } if *host == n));
+        let on =
+            |wire: &Wire| wire.ends.iter().any(|end| matches!(end, End::Host { host, .. } if *host == n));
         let wires: Vec<usize> = (0..self.wires.len()).filter(|&w| on(&self.wires[w])).collect();
         for wire in wires {
             self.cut_wire(wire, LinkEnd::Reset);

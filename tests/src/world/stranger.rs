@@ -1,7 +1,7 @@
 //! A scripted peer: it says what a story wants it to say, and keeps what it hears. Its links are the world's.
 
-use super::World;
 use super::HostId;
+use super::World;
 use super::network::End;
 use core::time::Duration;
 use millstream_core::wire::extension::ExtensionHandshake;

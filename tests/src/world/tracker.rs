@@ -5,7 +5,8 @@ use millstream_core::base::Instant;
 use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::tracker::{AnnounceQuery, SwarmCounts, TrackerEvent};
 use millstream_core::wire::tracker_udp::{
-    ConnectionId, Family, Request, read_request, write_announced, write_connected, write_failed, write_scraped,
+    ConnectionId, Family, Request, read_request, write_announced, write_connected, write_failed,
+    write_scraped,
 };
 use std::net::SocketAddr;
 
@@ -74,7 +75,9 @@ impl SimTracker {
             return None;
         }
         // The id says when and to whom it was given, as a server's own secret would.
-        let id = |at: Instant| ConnectionId(at.as_micros() / 60_000_000 * 1000 + u64::from(source.port()) % 1000 + 1);
+        let id = |at: Instant| {
+            ConnectionId(at.as_micros() / 60_000_000 * 1000 + u64::from(source.port()) % 1000 + 1)
+        };
         let valid = |given: ConnectionId| {
             let before = now - core::time::Duration::from_secs(60);
             let earlier = before - core::time::Duration::from_secs(60);
@@ -82,7 +85,8 @@ impl SimTracker {
         };
         Some(match read_request(packet).ok()? {
             Request::Connect { transaction } => write_connected(transaction, id(now)),
-            Request::Announce { connection, transaction, .. } | Request::Scrape { connection, transaction, .. }
+            Request::Announce { connection, transaction, .. }
+            | Request::Scrape { connection, transaction, .. }
                 if !valid(connection) =>
             {
                 write_failed(transaction, "connection id mismatch")
@@ -93,7 +97,13 @@ impl SimTracker {
                 match reply {
                     Ok(reply) => {
                         let peers: Vec<SocketAddr> = reply.peers.iter().map(|(addr, _)| *addr).collect();
-                        write_announced(transaction, Family::of(&source), reply.interval_s, reply.counts, &peers)
+                        write_announced(
+                            transaction,
+                            Family::of(&source),
+                            reply.interval_s,
+                            reply.counts,
+                            &peers,
+                        )
                     }
                     Err(refusal) => write_failed(transaction, &refusal.to_string()),
                 }
