@@ -4,9 +4,9 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
-/// Swarms in rough weather, and power cuts.
-mod world;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
 /// One torrent goes from a seed to a leech (BEP 3).
 mod transfer;
+/// Swarms in rough weather, and power cuts.
+mod world;

@@ -61,10 +61,14 @@ fn crashes(power: bool) {
                 ..AddTorrent::new(content.source(), "disk")
             };
             let id = world.add(leech, add);
-            let checked = |world: &World| world.status(leech, id).state != millstream_core::engine::State::Checking;
+            let checked =
+                |world: &World| world.status(leech, id).state != millstream_core::engine::State::Checking;
             assert!(world.until(HOUR, checked));
             let has = world.status(leech, id).pieces_verified;
-            assert!(power || has >= verified, "what was verified and written stays verified: {has} of {verified}");
+            assert!(
+                power || has >= verified,
+                "what was verified and written stays verified: {has} of {verified}"
+            );
             world.run(Duration::from_millis(150 + 100 * (n % 7)));
             verified = world.status(leech, id).pieces_verified;
             world.crash(leech, power);

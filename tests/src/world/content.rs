@@ -56,7 +56,7 @@ impl Content {
         }
         let torrent = plan.finish().expect("all is hashed");
         let metainfo = Arc::new(Metainfo::parse(&torrent).expect("what we make we can read"));
-        let path = |path: &[String]| [&[name.clone()], path].concat().join("/");
+        let path = |path: &[String]| [core::slice::from_ref(&name), path].concat().join("/");
         let single = !metainfo.info.is_multi_file();
         let files = bytes
             .into_iter()
@@ -95,7 +95,7 @@ impl Content {
         let mut out = Vec::new();
         for stretch in self.info().extents(start, length) {
             match stretch {
-                Stretch::Pad(n) => out.extend(std::iter::repeat_n(0, n as usize)),
+                Stretch::Pad(n) => out.extend(core::iter::repeat_n(0, n as usize)),
                 Stretch::File(extent) => {
                     let file = &self.info().files()[extent.file as usize];
                     let path = self.info().storage_path(file).collect::<Vec<_>>().join("/");

@@ -4,6 +4,7 @@ use super::content::digests;
 use super::disk::Disk;
 use super::tape::{Answer, Call, Tape, make, own};
 use super::weather::Weather;
+use core::net::SocketAddr;
 use millstream_core::base::{
     Chunk, ConnId, Digests, Extent, Instant, JobId, LocalId, Part, Rng, Segment, TorrentId, Want,
 };
@@ -12,7 +13,6 @@ use millstream_core::engine::{
     HostErrorKind, Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
 };
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 /// The listener of every host.
 pub const LISTENER: LocalId = LocalId(1);

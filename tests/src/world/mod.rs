@@ -15,6 +15,7 @@ pub use host::Host;
 pub use stranger::Stranger;
 pub use weather::{Drain, Weather};
 
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use host::{LISTENER, UDP, failed};
 use millstream_core::base::{ConnId, Instant, JobId, Rng, TorrentId};
@@ -25,7 +26,6 @@ use millstream_core::engine::{
 use millstream_core::tracker::TrackerConfig;
 use network::Wire;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tracker::SimTracker;
 
 /// How often an engine may be due again at one moment.
@@ -181,10 +181,12 @@ impl World {
         }
     }
 
-    /// A host that has all of it on its disk, and shares it.
+    /// A host that has all of it on its disk, has checked it, and shares it.
     pub fn seed(&mut self, host: HostId, content: &Content) -> TorrentId {
         self.store(host, content);
-        self.add(host, AddTorrent::new(content.source(), "disk"))
+        let id = self.add(host, AddTorrent::new(content.source(), "disk"));
+        self.complete(Duration::from_secs(600), &[(host, id)]);
+        id
     }
 
     /// Puts all of it onto a host's disk.
@@ -420,7 +422,12 @@ impl World {
                     None => failed(HostErrorKind::NotFound),
                 }
             }
-            work => self.hosts[n].work(self.now, work, &self.weather, &mut self.rng),
+            Work::Files { .. }
+            | Work::Read { .. }
+            | Work::Write { .. }
+            | Work::Hash { .. }
+            | Work::HashStored { .. }
+            | Work::Save { .. } => self.hosts[n].work(self.now, work, &self.weather, &mut self.rng),
         }
     }
 

@@ -3,11 +3,11 @@
 
 use super::host::UDP;
 use super::{Happening, HostId, World};
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, LocalId};
 use millstream_core::engine::{How, Input, LinkEnd};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 /// Bytes of one packet, at the most.
 const PACKET_BYTES: usize = 8 << 10;
@@ -112,19 +112,13 @@ impl World {
 
     /// A fact that was on its way to a host.
     pub(super) fn tell(&mut self, n: usize, input: Input) {
-        match &input {
-            Input::Opened { conn, .. } => {
-                if self.hosts[n].dialing.remove(conn).is_none() {
-                    return;
-                }
+        if let Input::Opened { conn, .. } | Input::Closed { conn, .. } = &input {
+            let dialing = self.hosts[n].dialing.remove(conn).is_some();
+            let open = matches!(input, Input::Closed { .. }) && self.hosts[n].conns.contains_key(conn);
+            // The engine closed the link meanwhile: nothing but `Drained` may come from it.
+            if !dialing && !open {
+                return;
             }
-            Input::Closed { conn, .. } => {
-                let dialing = self.hosts[n].dialing.remove(conn).is_some();
-                if !dialing && !self.hosts[n].conns.contains_key(conn) {
-                    return;
-                }
-            }
-            _ => {}
         }
         self.input(n, input);
     }
@@ -321,7 +315,7 @@ impl World {
 
     /// A wire breaks: both ends are told, what was under way is lost.
     pub(super) fn cut_wire(&mut self, wire: usize, why: LinkEnd) {
-        if std::mem::replace(&mut self.wires[wire].cut, true) {
+        if core::mem::replace(&mut self.wires[wire].cut, true) {
             return;
         }
         for side in 0..2 {

@@ -3,12 +3,12 @@
 use super::HostId;
 use super::World;
 use super::network::End;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
 use millstream_core::wire::message::Message;
 use millstream_core::wire::{InfoHash, PeerId};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// One link of a scripted peer.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Simulated trackers: the swarms of core's own tracker room behind its HTTP answers and the UDP codec. Each keeps what
 //! it heard, so that stories can tell it.
 
+use core::net::SocketAddr;
 use millstream_core::base::Instant;
 use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::tracker::{AnnounceQuery, SwarmCounts, TrackerEvent};
@@ -8,7 +9,6 @@ use millstream_core::wire::tracker_udp::{
     ConnectionId, Family, Request, read_request, write_announced, write_connected, write_failed,
     write_scraped,
 };
-use std::net::SocketAddr;
 
 /// A tracker that answers over HTTP and UDP.
 #[derive(Debug)]
