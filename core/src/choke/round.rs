@@ -83,7 +83,22 @@ pub fn choose(
     }
     chosen.extend(&state.optimistic);
     state.slots_free = chosen.len() < slots;
+    // In a busy swarm interest comes and goes with every piece: whoever wanted something just now keeps a slot that
+    // nobody else wants, rather than ask for it anew.
+    let lately = |v: &&PeerView| {
+        v.unchoked
+            && !v.interested
+            && !v.upload_only
+            && v.interested_at.is_some_and(|at| at + linger(config) > now)
+    };
+    let spare = slots.saturating_sub(chosen.len());
+    chosen.extend(views.iter().filter(lately).take(spare).map(|v| v.id));
     chosen
+}
+
+/// How long a peer that lost interest keeps a slot that nobody else wants.
+fn linger(config: &ChokeConfig) -> Duration {
+    Duration::from_millis(config.round_ms)
 }
 
 /// How many slots there are for these peers.

@@ -16,13 +16,15 @@ impl Torrent {
         if !self.is_active() {
             return;
         }
+        let share = self.share(cx);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
         let session = &mut peer.session;
         let choked = session.peer_choking();
         if peer.held_down || !session.am_interested() || (choked && session.allowed_fast().is_empty()) {
             return;
         }
-        let wanted = u64::from(session.requests_wanted());
+        let free = share.saturating_sub(u64::from(session.requested_bytes())).div_ceil(u64::from(BLOCK));
+        let wanted = u64::from(session.requests_wanted()).min(free);
         if wanted == 0 {
             return;
         }
@@ -69,6 +71,16 @@ impl Torrent {
         if !blocks.is_empty() {
             self.output(Output::Touched(n));
         }
+    }
+
+    /// How many bytes may be asked of one peer at a time: an equal part of the memory for those who serve us. What is
+    /// asked of one can't be had of another, and several who ask a seed for much ask it for the same.
+    fn share(&self, cx: &Context<'_>) -> u64 {
+        let serving = |peer: &&alloc::boxed::Box<super::peers::Peer>| {
+            peer.session.am_interested() && !peer.session.peer_choking()
+        };
+        let sources = self.peers.values().filter(serving).count().max(1);
+        (cx.config.store_bytes_max / sources).max(SHARE_BYTES_MIN) as u64
     }
 
     /// Blocks or room became free: whoever could be asked for more is.
@@ -400,7 +412,7 @@ impl Torrent {
                 peer.session.have(piece);
                 self.output(Output::Touched(n));
             }
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
         }
         self.event(TorrentEvent::Verified(piece));
         self.event(TorrentEvent::Progress);
@@ -428,7 +440,7 @@ impl Torrent {
         self.begin_super_seed();
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
             self.output(Output::Touched(n));
         }
     }
@@ -441,6 +453,9 @@ impl Content {
         Want { leaves: want.leaves || self.blame.remembers(piece), ..want }
     }
 }
+
+/// Bytes that may always be asked of one peer at a time.
+const SHARE_BYTES_MIN: usize = 1 << 20;
 
 /// Requests outstanding from which on a peer counts as fast: it gets pieces of its own.
 const FAST_DEPTH: u32 = 32;

@@ -239,7 +239,7 @@ impl Torrent {
         self.completed = false;
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
             self.plan(cx, n);
         }
         self.check_complete(cx);

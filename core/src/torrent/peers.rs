@@ -17,6 +17,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 /// Someone in the swarm.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(super) struct Peer {
     pub(super) given: Vec<PieceIndex>,
     /// Bytes of all pieces that we alone gave it.
     pub(super) entrusted: u64,
+    /// Since when it has nothing that we want, while we still say that we are interested.
+    pub(super) useless_since: Option<Instant>,
     /// When it last ceased to be interested.
     pub(super) interested_at: Option<Instant>,
     /// Bytes of such pieces that it passed on.
@@ -204,6 +207,7 @@ impl Torrent {
             hashes_asked: Vec::new(),
             given: Vec::new(),
             entrusted: 0,
+            useless_since: None,
             interested_at: None,
             spread: 0,
         };
@@ -343,7 +347,7 @@ impl Torrent {
             peer.count(&mut content.picker, None);
         }
         self.book.on_upload_only(home, seed);
-        self.heed_interest(n);
+        self.heed_interest(cx.now, n);
         if self.super_seed_on() {
             self.super_seed_join(n);
         }
@@ -434,9 +438,17 @@ impl Torrent {
     }
 
     /// Whether we want what a peer has may have changed: tell it.
-    pub(super) fn heed_interest(&mut self, n: u32) {
+    ///
+    /// In a busy swarm a peer that has nothing for us now has something in a moment: interest is only taken back when it
+    /// was without object for a while, or when we have all.
+    pub(super) fn heed_interest(&mut self, now: Instant, n: u32) {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
         let wanted = content.is_checked() && content.picker.is_interesting(peer.pieces());
+        if wanted || content.picker.is_wanted_complete() {
+            peer.useless_since = None;
+        } else if peer.session.am_interested() && now < *peer.useless_since.get_or_insert(now) + LINGER {
+            return;
+        }
         if wanted != peer.session.am_interested() {
             if wanted {
                 peer.session.interested()
@@ -634,6 +646,9 @@ impl Torrent {
         self.peers.values().map(|peer| status(peer)).collect()
     }
 }
+
+/// How long a peer may have nothing for us before we say that we want nothing.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Pieces remembered that a peer alone was given.
 const GIVEN_MAX: usize = 64;
