@@ -276,3 +276,46 @@ pub(super) fn end(error: &io::Error) -> LinkEnd {
         _ => LinkEnd::Host(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_link_costs_little_and_a_slow_one_gets_small_buffers() {
+        assert!(size_of::<Link>() <= 512, "{}", size_of::<Link>());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let mut links = Links::new(256 << 10);
+        links.insert(ConnId(1), stream, addr, Phase::Open);
+        let size = |link: &Link| SIZES[link.size()];
+        let link = links.get_mut(ConnId(1)).unwrap();
+        for _ in 0..10 {
+            link.learn(1_448, size(link));
+        }
+        assert_eq!(size(link), 4 << 10);
+        for _ in 0..10 {
+            link.learn(size(link), size(link));
+        }
+        assert_eq!(size(link), 256 << 10);
+        link.learn(100 << 10, 256 << 10);
+        assert_eq!(size(link), 64 << 10);
+    }
+
+    #[tokio::test]
+    async fn each_link_stands_in_the_line_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut links = Links::new(256 << 10);
+        for n in [1, 2] {
+            let stream = TcpStream::connect(addr).await.unwrap();
+            links.insert(ConnId(n), stream, addr, Phase::Open);
+        }
+        links.line_up(ConnId(1));
+        assert_eq!([links.next(), links.next(), links.next()], [Some(ConnId(1)), Some(ConnId(2)), None]);
+        links.line_up(ConnId(2));
+        links.remove(ConnId(2));
+        assert_eq!(links.next(), None, "who has gone has no turn");
+    }
+}
