@@ -27,6 +27,8 @@
 
 mod add;
 mod config;
+mod create;
+mod crew;
 mod disk;
 mod error;
 mod events;
@@ -37,9 +39,11 @@ mod resume;
 mod run;
 mod session;
 mod torrent;
+mod verify;
 
 pub use add::AddTorrent;
 pub use config::SessionConfig;
+pub use create::{CreateTorrent, CreateTorrentError};
 pub use error::{AddError, CommandFailed, FetchError, StartError, WaitError};
 pub use events::{Events, SessionEvent};
 pub use millstream_core as core;
@@ -50,6 +54,7 @@ pub use millstream_core::engine::{
 };
 pub use session::{Session, SessionBuilder};
 pub use torrent::Torrent;
+pub use verify::{Missing, Verified, VerifyFilesError, verify_files};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

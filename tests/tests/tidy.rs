@@ -27,9 +27,20 @@ fn a_room_the_map_does_not_name_is_caught() {
     let attic = [Source { path: "core/src/base/time.rs".into(), text: String::new() }];
     assert_eq!(unnamed_rooms("", &attic).len(), 1);
     assert_eq!(unnamed_rooms("the word `base` in prose is no row", &attic).len(), 1);
-    assert_eq!(unnamed_rooms("| `base` | time |", &attic), []);
+    assert_eq!(unnamed_rooms("| `base` | 0 | time |", &attic), []);
     let shed = [Source { path: "core/src/shed/mod.rs".into(), text: String::new() }];
-    assert_eq!(unnamed_rooms("| `shed` | tools |", &shed).len(), 1, "a room without a layer");
+    assert_eq!(unnamed_rooms("| `shed` | 2 | tools |", &shed).len(), 1, "a room without a layer");
+}
+
+#[test]
+fn a_map_that_is_not_true_is_caught() {
+    let attic = [Source { path: "core/src/base/time.rs".into(), text: String::new() }];
+    let laws = |map| unnamed_rooms(map, &attic).into_iter().map(|v| v.law).collect::<Vec<_>>();
+    assert_eq!(laws("| `base` | 1 | time |"), ["it puts base on layer 1; it stands on 0"]);
+    assert_eq!(
+        laws("| `base` | 0 | time |\n| `cellar` | 2 | wine |"),
+        ["it names the room cellar, which is not there"]
+    );
 }
 
 #[test]

@@ -145,6 +145,14 @@ fn unknown() -> Outcome {
     failed(HostErrorKind::Other, "the torrent's files were never opened")
 }
 
+/// Opens a regular file beneath a folder for reading, without a torrent of a session.
+pub(crate) fn open_beneath(root: &std::path::Path, path: &[String]) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    // Opening a pipe must not wait for who writes into it.
+    let file = beneath::open(root, path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 /// A fresh folder for a test.
 #[cfg(test)]
 pub(crate) fn test_folder(name: &str) -> PathBuf {

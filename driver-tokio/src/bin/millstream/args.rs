@@ -1,0 +1,195 @@
+//! The command's arguments, and what its help says of them.
+
+use crate::rate;
+use clap::{ArgAction, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done: all is verified
+  1    failed; one sentence on stderr says what and where
+  2    wrong usage
+  130  interrupted (SIGINT or SIGTERM): trackers are told and progress is kept, within 5 seconds;
+       a second signal ends it at once
+
+Sizes and rates are bytes, or a number with a unit: K, M and G (or KiB, MiB, GiB) count in 1024s, KB, MB and GB in
+1000s. Rates may end in /s.
+
+NO_COLOR=1 turns colours off. Without a terminal there are plain lines instead of bars.
+`millstream completions SHELL` prints a completion script, `millstream man` the manual page.";
+
+/// Downloads, seeds and makes torrents.
+#[derive(Parser, Debug)]
+#[command(name = "millstream", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Args {
+    /// Log to stderr; twice for details with peers' addresses, three times for every message
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show it all at work on this machine alone: a tracker, a seed and several leeches over loopback
+    Demo(DemoArgs),
+    /// Download a torrent; run again, it goes on from where it was
+    Download(DownloadArgs),
+    /// Seed torrents until interrupted
+    Seed(SeedArgs),
+    /// Make a torrent of a file or a folder
+    Create(CreateArgs),
+    /// Show what a torrent file or a magnet link says
+    Inspect(InspectArgs),
+    /// Check stored files against a torrent; exits 1 and shows what is missing if they are not whole
+    Verify(VerifyArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page (for example: millstream man > millstream.1)
+    Man,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// How much to share
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = rate::bytes)]
+    pub(crate) size: u64,
+    /// How many leeches
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) leeches: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where we are reached, and whom we contact.
+#[derive(clap::Args, Debug)]
+pub(crate) struct NetworkArgs {
+    /// Listen here; may be given again [default: 0.0.0.0:6881 and [::]:6881, or the next free port]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Contact this peer, host:port; may be given again
+    #[arg(long = "peer", value_name = "ADDR", value_parser = rate::host_and_port)]
+    pub(crate) peers: Vec<String>,
+    /// Contact nobody but the given peers and who comes in: no tracker, no discovery of any kind
+    #[arg(long)]
+    pub(crate) only_peers: bool,
+    /// Send no more than this a second
+    #[arg(long, value_name = "RATE", value_parser = rate::rate)]
+    pub(crate) max_upload: Option<u64>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DownloadArgs {
+    /// A torrent file, a magnet link, or an http(s) URL of a torrent file
+    #[arg(value_name = "TORRENT|MAGNET|URL")]
+    pub(crate) torrent: String,
+    /// Download into this folder
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    /// Only these files, numbered as `inspect` lists them: 0,2,5-7
+    #[arg(long, value_name = "INDEXES", value_parser = rate::indexes)]
+    pub(crate) select: Option<rate::Indexes>,
+    /// Pieces in order rather than rarest first
+    #[arg(long)]
+    pub(crate) sequential: bool,
+    /// Go on seeding when it is complete, until interrupted
+    #[arg(long)]
+    pub(crate) seed: bool,
+    /// Receive no more than this a second
+    #[arg(long, value_name = "RATE", value_parser = rate::rate)]
+    pub(crate) max_download: Option<u64>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct SeedArgs {
+    /// Torrent files
+    #[arg(value_name = "TORRENT", required = true)]
+    pub(crate) torrents: Vec<PathBuf>,
+    /// The folder that holds the files: what `download -o` would be given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// A file or a folder; symbolic links in a folder are stored as links (BEP 47) if they stay inside it
+    pub(crate) path: PathBuf,
+    /// Where to write the torrent file, which replaces what is there [default: NAME.torrent in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// For BitTorrent v1 alone
+    #[arg(long, group = "version")]
+    pub(crate) v1: bool,
+    /// For BitTorrent v2 alone
+    #[arg(long, group = "version")]
+    pub(crate) v2: bool,
+    /// For both: the default
+    #[arg(long, group = "version")]
+    pub(crate) hybrid: bool,
+    /// Bytes of a piece: a power of two of at least 16K for v2 and hybrid [default: by size, about 1,500 pieces]
+    #[arg(long, value_name = "N", value_parser = rate::piece_length)]
+    pub(crate) piece_length: Option<u32>,
+    /// A tracker; may be given again, each is tried after those before it
+    #[arg(long = "tracker", value_name = "URL", value_parser = rate::url)]
+    pub(crate) trackers: Vec<String>,
+    /// A web seed (BEP 19); may be given again
+    #[arg(long = "web-seed", value_name = "URL", value_parser = rate::url)]
+    pub(crate) web_seeds: Vec<String>,
+    /// Peers from trackers alone (BEP 27)
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// Free text to put into it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// One JSON object that says what was made
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// A torrent file or a magnet link
+    #[arg(value_name = "TORRENT|MAGNET")]
+    pub(crate) torrent: String,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A torrent file
+    pub(crate) torrent: PathBuf,
+    /// The folder that holds the files: what `download -o` would be given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// One JSON object: `complete`, and `missing` as a list of `offset` and `length`
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,121 @@
+//! `millstream create`: a torrent file of a file or a folder.
+
+use crate::args::CreateArgs;
+use crate::inspect::Inspected;
+use crate::outcome::Trouble;
+use crate::signals::interruptible;
+use crate::ui::{self, Bar, text};
+use millstream::core::create::OptionsError;
+use millstream::core::wire::Metainfo;
+use millstream::core::wire::metainfo::Version;
+use millstream::{CreateTorrent, CreateTorrentError};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What `--json` says.
+#[derive(Serialize)]
+struct Created<'a> {
+    torrent: String,
+    #[serde(flatten)]
+    inspected: Inspected<'a>,
+}
+
+pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
+    let (json, output) = (args.json, args.output.clone());
+    interruptible(move || {
+        let options = options(args);
+        let path = options.path.clone();
+        let bar = Bar::new("hashing", json);
+        let made = options.create(|done, all| bar.set(done, all));
+        bar.end();
+        let bytes = made.map_err(|error| trouble(&error))?;
+        let metainfo = Metainfo::parse(&bytes).map_err(Trouble::failed)?;
+        let output = match output {
+            Some(output) => output,
+            None => default_output(&path, metainfo.info.name()),
+        };
+        write(&output, &bytes)
+            .map_err(|error| Trouble::failed(format!("{} can't be written: {error}", output.display())))?;
+        tell(&metainfo, &output, json);
+        Ok(())
+    })
+}
+
+fn options(args: CreateArgs) -> CreateTorrent {
+    let version = match (args.v1, args.v2) {
+        (true, _) => Version::V1,
+        (_, true) => Version::V2,
+        _ => Version::Hybrid,
+    };
+    CreateTorrent {
+        version,
+        piece_length: args.piece_length,
+        trackers: args.trackers.into_iter().map(|url| vec![url]).collect(),
+        web_seeds: args.web_seeds,
+        private: args.private,
+        comment: args.comment,
+        ..CreateTorrent::new(args.path)
+    }
+}
+
+fn trouble(error: &CreateTorrentError) -> Trouble {
+    match error {
+        CreateTorrentError::Options(OptionsError::PieceLength(_)) => Trouble::Usage(format!(
+            "{error}: for v2 and hybrid a power of two from 16 KiB to 1 GiB can be a piece length, for v1 any up to 1 GiB"
+        )),
+        _ => Trouble::failed(error),
+    }
+}
+
+/// The name that the files go by, in the current folder.
+fn default_output(path: &Path, name: &str) -> PathBuf {
+    let mut file = path.file_name().map_or_else(|| OsString::from(name), OsString::from);
+    file.push(".torrent");
+    PathBuf::from(file)
+}
+
+/// Writes all or nothing.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // What is no plain file (a terminal, a pipe, /dev/stdout) is written to as it is.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.part", std::process::id()));
+    let written = File::create(&aside)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        // Of no use to anybody; perhaps it was never there.
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}
+
+fn tell(metainfo: &Metainfo, output: &Path, json: bool) {
+    let torrent = output.display().to_string();
+    if json {
+        ui::json(&Created { torrent, inspected: Inspected::of_torrent(metainfo) });
+        return;
+    }
+    let info = &metainfo.info;
+    let pieces = info.geometry().pieces();
+    ui::line(&format!(
+        "{torrent}: {} in {} and {} of {}",
+        text::size(info.length()),
+        text::count(info.real_files().count() as u64, "file"),
+        text::count(u64::from(pieces), "piece"),
+        text::size(u64::from(info.geometry().piece_length())),
+    ));
+    for hash in info
+        .info_hash()
+        .map(|hash| format!("v1 {hash}"))
+        .into_iter()
+        .chain(info.info_hash_v2().map(|hash| format!("v2 {hash}")))
+    {
+        ui::line(&format!("info-hash {hash}"));
+    }
+}

@@ -1,0 +1,107 @@
+//! `millstream download`: one torrent, until all that is wanted is verified.
+
+use crate::args::DownloadArgs;
+use crate::outcome::Trouble;
+use crate::session;
+use crate::signals::Signals;
+use crate::source;
+use crate::transfer::{Until, Watch, Watched};
+use crate::ui::{Line, News, Output};
+use millstream::core::engine::CommandError;
+use millstream::core::wire::Magnet;
+use millstream::{AddError, AddTorrent, Selection, Session, Torrent};
+
+pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
+    let output = Output::new(args.network.json);
+    let done = crate::block_on(download(&args, &output));
+    if let (Err(Trouble::Failed(why) | Trouble::Usage(why)), Output::Json) = (&done, &output) {
+        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
+    }
+    done
+}
+
+async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
+    let mut signals = Signals::new()?;
+    let add = wanted(args).await?;
+    let session = tokio::select! {
+        session = session::start(&args.network, args.max_download, output) => session?,
+        () = signals.next() => return Err(Trouble::Interrupted),
+    };
+    let events = session.events();
+    let added = tokio::select! {
+        added = session.add(add) => added.map_err(|error| trouble(args, &error)),
+        () = signals.next() => Err(Trouble::Interrupted),
+    };
+    let done = match added {
+        Ok(torrent) => watch(args, output, torrent, events, &mut signals).await,
+        Err(trouble) => Err(trouble),
+    };
+    finish(session, done, &mut signals).await
+}
+
+async fn watch(
+    args: &DownloadArgs,
+    output: &Output,
+    torrent: Torrent,
+    events: millstream::Events<millstream::SessionEvent>,
+    signals: &mut Signals,
+) -> Result<(), Trouble> {
+    let watched = vec![Watched::new(torrent, output)];
+    let mut watch = Watch { output, events, watched };
+    let until = if args.seed { Until::Interrupted } else { Until::Complete };
+    let done = watch.run(until, signals).await;
+    watch.watched.iter().for_each(|watched| watched.end(output));
+    done
+}
+
+/// Ends the session, whatever came of it.
+pub(crate) async fn finish(
+    session: Session,
+    done: Result<(), Trouble>,
+    signals: &mut Signals,
+) -> Result<(), Trouble> {
+    session::leave(session, signals).await;
+    done
+}
+
+/// What is to be added.
+async fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
+    let magnet = source::is_magnet(&args.torrent);
+    if !magnet && !args.torrent.contains("://") {
+        // A torrent that is wrong is said so before anything is started.
+        let (metainfo, _) = source::read_torrent(args.torrent.as_ref())?;
+        let files = metainfo.info.real_files().count() as u64;
+        let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
+        if let Some(n) = beyond {
+            return Err(no_file(*n, Some(files)));
+        }
+    }
+    let add = AddTorrent::new(&args.torrent)
+        .folder(&args.output)
+        .sequential(args.sequential)
+        .only_peers(args.network.only_peers)
+        .peers(session::peers(&args.network).await?);
+    // What the command line says counts, not what an earlier run chose; only a magnet link may choose for itself.
+    let chosen = || magnet && Magnet::parse(&args.torrent).is_ok_and(|magnet| !magnet.select.is_empty());
+    Ok(match &args.select {
+        Some(indexes) => add.select(Selection::Files(indexes.0.clone())),
+        None if chosen() => add,
+        None => add.select(Selection::All),
+    })
+}
+
+fn no_file(n: u32, files: Option<u64>) -> Trouble {
+    let count = files.map_or_else(String::new, |files| format!(", the last is {}", files.saturating_sub(1)));
+    Trouble::Usage(format!("--select: there is no file {n}{count}; `millstream inspect` lists them"))
+}
+
+fn trouble(args: &DownloadArgs, error: &AddError) -> Trouble {
+    match error {
+        AddError::Refused(CommandError::NoFile(n)) => no_file(*n, None),
+        AddError::Malformed(why) => Trouble::Failed(format!("{}: {why}", args.torrent)),
+        AddError::Fetch(why) => Trouble::Failed(format!("{} can't be fetched: {why}", args.torrent)),
+        AddError::Read { .. } | AddError::Folder(_) | AddError::Refused(_) | AddError::Ended => {
+            Trouble::failed(error)
+        }
+    }
+}

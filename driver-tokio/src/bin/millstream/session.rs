@@ -1,0 +1,47 @@
+//! A session as the command line asks for one.
+
+use crate::args::NetworkArgs;
+use crate::outcome::Trouble;
+use crate::ui::{Line, News, Output};
+use core::time::Duration;
+use millstream::{Rates, Session};
+use std::net::SocketAddr;
+
+/// How long taking leave may take: telling trackers, keeping progress.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Starts a session and says where it listens.
+pub(crate) async fn start(
+    network: &NetworkArgs,
+    max_download: Option<u64>,
+    output: &Output,
+) -> Result<Session, Trouble> {
+    let mut builder = Session::builder().rates(Rates { download: max_download, upload: network.max_upload });
+    if !network.listen.is_empty() {
+        // What is asked for by number is meant.
+        builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);
+    }
+    let session = builder.start().await.map_err(Trouble::failed)?;
+    for address in session.listening() {
+        output.say(&Line { news: News::Listening { address }, name: None, node: None });
+    }
+    Ok(session)
+}
+
+/// The given peers' addresses.
+pub(crate) async fn peers(network: &NetworkArgs) -> Result<Vec<SocketAddr>, Trouble> {
+    let mut all = Vec::new();
+    for peer in &network.peers {
+        let wrong = |error| Trouble::failed(format!("the peer {peer} can't be looked up: {error}"));
+        all.extend(tokio::net::lookup_host(peer.as_str()).await.map_err(wrong)?);
+    }
+    Ok(all)
+}
+
+/// Ends a session in good order; another signal ends the process at once.
+pub(crate) async fn leave(session: Session, signals: &mut crate::signals::Signals) {
+    tokio::select! {
+        () = session.shutdown(LEAVE) => {}
+        () = signals.next() => std::process::exit(130),
+    }
+}

@@ -1,0 +1,47 @@
+//! Torrents as they are named on the command line.
+
+use crate::outcome::Trouble;
+use millstream::core::wire::{Magnet, Metainfo};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Longer files are no torrents. Bytes.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// A torrent file or a magnet link.
+pub(crate) enum Source {
+    Torrent(Box<Metainfo>),
+    Magnet(Box<Magnet>),
+}
+
+/// Whether this is a magnet link rather than a file's name.
+pub(crate) fn is_magnet(text: &str) -> bool {
+    text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("magnet:"))
+}
+
+/// Reads what `text` names: a magnet link or the path of a torrent file.
+pub(crate) fn read(text: &str) -> Result<Source, Trouble> {
+    if is_magnet(text) {
+        let magnet =
+            Magnet::parse(text).map_err(|error| Trouble::failed(format!("the magnet link: {error}")))?;
+        return Ok(Source::Magnet(Box::new(magnet)));
+    }
+    let (metainfo, _) = read_torrent(Path::new(text))?;
+    Ok(Source::Torrent(Box::new(metainfo)))
+}
+
+/// Reads a torrent file: what it says, and its bytes.
+pub(crate) fn read_torrent(path: &Path) -> Result<(Metainfo, Vec<u8>), Trouble> {
+    let shown = path.display();
+    let wrong = |error: std::io::Error| Trouble::failed(format!("{shown} can't be read: {error}"));
+    let file = File::open(path).map_err(wrong)?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(Trouble::failed(format!("{shown} is no torrent: it is longer than {BYTES_MAX} bytes")));
+    }
+    let metainfo = Metainfo::parse(&bytes)
+        .map_err(|error| Trouble::failed(format!("{shown} is no usable torrent: {error}")))?;
+    Ok((metainfo, bytes))
+}

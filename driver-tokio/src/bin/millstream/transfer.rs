@@ -1,0 +1,185 @@
+//! Watching torrents until they are complete, fail, or a signal comes: news become lines and bars.
+
+use crate::outcome::Trouble;
+use crate::signals::Signals;
+use crate::ui::{Line, News, Output, Track};
+use core::time::Duration;
+use millstream::{Events, SessionEvent, State, Status, Torrent, TorrentEvent};
+use std::time::Instant;
+
+/// How often the screen is looked after while something goes on.
+const LIVELY: Duration = Duration::from_millis(100);
+/// The same while all seed.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A torrent that is watched.
+pub(crate) struct Watched {
+    pub(crate) torrent: Torrent,
+    track: Track,
+    since: Instant,
+    /// Something changed that wasn't shown.
+    changed: bool,
+    complete: bool,
+    failure: Option<String>,
+}
+
+/// When watching ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When all is complete, or fails.
+    Complete,
+    /// When a signal comes, or all fails.
+    Interrupted,
+}
+
+/// What is watched, and how it is shown.
+pub(crate) struct Watch<'a> {
+    pub(crate) output: &'a Output,
+    pub(crate) events: Events<SessionEvent>,
+    pub(crate) watched: Vec<Watched>,
+}
+
+impl Watched {
+    /// Begins to watch a torrent that was just added.
+    pub(crate) fn new(torrent: Torrent, output: &Output) -> Self {
+        let status = torrent.status();
+        let track = Track::new(output, &status.name, None);
+        track.say(
+            output,
+            News::Added {
+                info_hash_v1: status.info_hash_v1.map(|hash| hash.to_string()),
+                info_hash_v2: status.info_hash_v2.map(|hash| hash.to_string()),
+            },
+        );
+        Self { torrent, track, since: Instant::now(), changed: true, complete: false, failure: None }
+    }
+
+    /// Tells that it has ended.
+    pub(crate) fn end(&self, output: &Output) {
+        let status = self.torrent.status();
+        self.track.end(false);
+        self.track.say(output, News::Stopped { downloaded: status.downloaded, uploaded: status.uploaded });
+    }
+
+    /// Something is amiss with it.
+    pub(crate) fn warn(&self, output: &Output, message: &str) {
+        self.track.say(output, News::Warning { message });
+    }
+
+    fn on_event(&mut self, output: &Output, event: &TorrentEvent) {
+        self.changed = true;
+        match event {
+            TorrentEvent::Metadata(info) => {
+                self.track.rename(info.name());
+                let geometry = info.geometry();
+                self.track.say(
+                    output,
+                    News::Metadata {
+                        length: info.length(),
+                        pieces: geometry.pieces(),
+                        piece_length: geometry.piece_length(),
+                        files: info.real_files().count() as u64,
+                    },
+                );
+            }
+            TorrentEvent::TrackerFailed { url, error } => self.warn(output, &format!("{url}: {error}")),
+            // Who it was is for the log: addresses are shown to nobody who didn't ask.
+            TorrentEvent::Banned { reason, .. } => {
+                self.warn(output, &format!("a peer was banned: {reason}"));
+            }
+            TorrentEvent::Warning(message) => self.warn(output, message),
+            TorrentEvent::Failed(reason) => self.fail(output, reason),
+            TorrentEvent::Checked
+            | TorrentEvent::Progress
+            | TorrentEvent::Verified(_)
+            | TorrentEvent::Completed
+            | TorrentEvent::Peer { .. }
+            | TorrentEvent::TrackerAnswered { .. }
+            | TorrentEvent::Saved
+            | TorrentEvent::Removed => {}
+        }
+    }
+
+    fn fail(&mut self, output: &Output, reason: &str) {
+        if self.failure.is_none() {
+            self.failure = Some(reason.to_owned());
+            self.track.progress_now(output, &self.torrent.status());
+            self.track.say(output, News::Error { message: reason });
+        }
+    }
+
+    /// Looks at how it is now.
+    fn look(&mut self, output: &Output) {
+        let status = self.torrent.status();
+        match status.state {
+            State::Seeding if !self.complete => self.completed(output, &status),
+            State::Failed => self.fail(output, status.failure.as_deref().unwrap_or("it failed")),
+            State::Seeding | State::Metadata | State::Checking | State::Leeching => {}
+            State::Paused | State::Stopping => {}
+        }
+        let moving = status.download_rate > 0 || status.upload_rate > 0;
+        if self.changed || moving {
+            self.changed = !self.track.progress(output, &status);
+        }
+    }
+
+    fn completed(&mut self, output: &Output, status: &Status) {
+        self.complete = true;
+        self.changed = false;
+        self.track.progress_now(output, status);
+        let Status { verified, downloaded, uploaded, .. } = *status;
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.track.say(output, News::Complete { verified, downloaded, uploaded, seconds });
+    }
+}
+
+impl Watch<'_> {
+    /// Watches.
+    pub(crate) async fn run(&mut self, until: Until, signals: &mut Signals) -> Result<(), Trouble> {
+        loop {
+            self.watched.iter_mut().for_each(|watched| watched.look(self.output));
+            if let Some(end) = self.end(until) {
+                return end;
+            }
+            let quiet = self.watched.iter().all(|w| w.complete && !w.changed);
+            tokio::select! {
+                event = self.events.next() => match event {
+                    Some(event) => self.on_event(event),
+                    None => return Err(Trouble::failed("the session ended by itself")),
+                },
+                () = tokio::time::sleep(if quiet { QUIET } else { LIVELY }) => {}
+                () = signals.next() => return Err(Trouble::Interrupted),
+            }
+            // What came together is shown together.
+            while let Some(event) = self.events.try_next() {
+                self.on_event(event);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Torrent(id, event) => {
+                if let Some(watched) = self.watched.iter_mut().find(|w| w.torrent.id() == id) {
+                    watched.on_event(self.output, &event);
+                }
+            }
+            SessionEvent::Warning(message) => {
+                self.output.say(&Line { news: News::Warning { message: &message }, name: None, node: None });
+            }
+            SessionEvent::Listening(_) | SessionEvent::Lagged(_) | SessionEvent::Stopped => {}
+        }
+    }
+
+    fn end(&self, until: Until) -> Option<Result<(), Trouble>> {
+        let settled = |w: &Watched| w.failure.is_some() || (w.complete && until == Until::Complete);
+        if !self.watched.iter().all(settled) {
+            return None;
+        }
+        let failed = self
+            .watched
+            .iter()
+            .find_map(|w| Some(format!("{}: {}", w.torrent.status().name, w.failure.as_ref()?)));
+        Some(failed.map_or(Ok(()), |why| Err(Trouble::Failed(why))))
+    }
+}
