@@ -274,7 +274,10 @@ fn host(error: &io::Error) -> LinkEnd {
 fn send_bytes(stream: &tokio::net::TcpStream, out: &Outgoing) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
     let mut slices = Vec::with_capacity(out.segments.len().min(SLICES_MAX));
-    let mut flags = SendFlags::NOSIGNAL;
+    let mut flags = SendFlags::empty();
+    // Elsewhere, the socket itself is told so when it is made.
+    #[cfg(not(target_vendor = "apple"))]
+    flags.insert(SendFlags::NOSIGNAL);
     for segment in &out.segments {
         match segment {
             Segment::Bytes(chunk) if slices.len() < SLICES_MAX => {

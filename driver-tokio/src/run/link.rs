@@ -22,6 +22,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// when it left more than half of it empty. A slow link so pins 4 KiB where a fast one saves calls.
 const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
 
+/// Bytes of unused buffers of one size that are kept: a fast link's next reads then find theirs without a new page.
+const KEEP_BYTES: usize = 8 << 20;
+
 /// All links.
 pub(super) struct Links {
     table: HashMap<ConnId, Link>,
@@ -65,8 +68,7 @@ pub(super) enum Phase {
 impl Links {
     pub(super) fn new(receive_bytes_max: usize) -> Self {
         let sizes = SIZES.into_iter().filter(|&size| size == SIZES[0] || size <= receive_bytes_max);
-        // Few are kept unused: the large ones cost memory, and the engine gives buffers back soon.
-        let buffers = sizes.map(|size| Pool::new(size, ((4 << 20) / size).min(64))).collect();
+        let buffers = sizes.map(|size| Pool::new(size, (KEEP_BYTES / size).min(64))).collect();
         Self {
             table: HashMap::new(),
             line: VecDeque::new(),
