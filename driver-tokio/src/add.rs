@@ -1,7 +1,7 @@
 //! What an application adds: where the torrent comes from, and how it is to be treated.
 
+use core::net::SocketAddr;
 use millstream_core::engine::{Allocation, Rates, Selection};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// A torrent to add, and how.

@@ -1,9 +1,9 @@
 //! A session's settings: the driver's own beside the engine's.
 
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use millstream_core::engine::{Allocation, Config};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Settings of a session.
 #[derive(Clone, Debug)]

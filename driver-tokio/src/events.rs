@@ -3,13 +3,13 @@
 use crate::lock;
 use core::fmt;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::TorrentEvent;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 
 /// News of a session.

@@ -1,12 +1,40 @@
-//! A careful HTTP client.
+//! A careful HTTP client for trackers and torrent files: GET, and nothing kept between exchanges. Servers are
+//! strangers: bodies, redirects, time and what a gzip unpacks to are bounded, and a server of the open Internet leads
+//! nobody into a private network.
+
 use crate::error::FetchError;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::io::{self, Read};
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// How long one address of a server may take to answer before the next is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer's head. A longer one breaks the exchange.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Addresses of one server that are tried.
+const ADDRESSES_MAX: usize = 8;
 
 /// Bounds of one exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// A longer body, as sent or as unpacked, fails the exchange.
     pub(crate) bytes_max: usize,
     pub(crate) redirects_max: u32,
+    /// For all of it, redirects included.
     pub(crate) timeout: Duration,
 }
 
@@ -17,6 +45,275 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-pub(crate) async fn get(_url: &str, _limits: Limits) -> Result<Answer, FetchError> {
-    Err(FetchError::TimedOut)
+/// Gets a URL.
+pub(crate) async fn get(url: &str, limits: Limits) -> Result<Answer, FetchError> {
+    timeout(limits.timeout, follow(url, limits)).await.unwrap_or(Err(FetchError::TimedOut))
 }
+
+async fn follow(url: &str, limits: Limits) -> Result<Answer, FetchError> {
+    let mut target = Target::parse(url)?;
+    let mut from_public = false;
+    for _ in 0..=limits.redirects_max {
+        let (stream, addr) = connect(&target, from_public).await?;
+        from_public |= is_public(addr.ip());
+        let answer = match target.secure {
+            true => exchange(&target, secure(&target, stream).await?, limits).await?,
+            false => exchange(&target, stream, limits).await?,
+        };
+        match answer {
+            Turn::Answer(answer) => return Ok(answer),
+            Turn::Redirect(location) => target = target.join(&location)?,
+        }
+    }
+    Err(FetchError::Redirects(limits.redirects_max))
+}
+
+/// What one exchange leads to.
+enum Turn {
+    Answer(Answer),
+    Redirect(String),
+}
+
+/// Where a URL leads.
+struct Target {
+    uri: Uri,
+    secure: bool,
+    /// Without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, FetchError> {
+        let wrong = || FetchError::Url(url.to_owned());
+        let uri: Uri = escape(url).parse().map_err(|_| wrong())?;
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong()),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        Ok(Self { secure, host, port, uri })
+    }
+
+    /// Where a `Location` leads from here.
+    fn join(&self, location: &str) -> Result<Self, FetchError> {
+        let location = location.trim();
+        let scheme = if self.secure { "https" } else { "http" };
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        let path = self.uri.path();
+        let lower = location.to_ascii_lowercase();
+        let url = if lower.starts_with("http://") || lower.starts_with("https://") {
+            location.to_owned()
+        } else if location.starts_with("//") {
+            format!("{scheme}:{location}")
+        } else if location.starts_with('/') {
+            format!("{scheme}://{authority}{location}")
+        } else if location.starts_with('?') {
+            format!("{scheme}://{authority}{path}{location}")
+        } else {
+            let folder = path.rfind('/').and_then(|at| path.get(..=at)).unwrap_or("/");
+            format!("{scheme}://{authority}{folder}{location}")
+        };
+        Self::parse(&url)
+    }
+
+    fn path(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// For the `Host` header: no user, and the port only if it isn't the usual one.
+    fn host_header(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.secure, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// Escapes what strangers write into URLs though it doesn't belong there, and leaves the fragment away.
+fn escape(url: &str) -> String {
+    let url = url.split('#').next().unwrap_or_default();
+    let mut out = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+            b'!'..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A link to the server. Whoever comes from a public server is led to public addresses only: the addresses that are
+/// judged are those that are used, so that a name can't change its meaning in between.
+async fn connect(target: &Target, from_public: bool) -> Result<(TcpStream, SocketAddr), FetchError> {
+    let found = lookup_host((target.host.as_str(), target.port)).await;
+    let found = found.map_err(|error| FetchError::Resolve { host: target.host.clone(), error })?;
+    let mut addresses: Vec<SocketAddr> = found.collect();
+    if from_public {
+        addresses.retain(|addr| is_public(addr.ip()));
+        if addresses.is_empty() {
+            return Err(FetchError::Private(target.host.clone()));
+        }
+    }
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for addr in addresses.into_iter().take(ADDRESSES_MAX) {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => return Ok((stream, addr)),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(FetchError::Connect { host: target.host.clone(), error: last })
+}
+
+async fn secure(
+    target: &Target,
+    stream: TcpStream,
+) -> Result<impl AsyncRead + AsyncWrite + use<>, FetchError> {
+    let broken = |error| FetchError::Connect { host: target.host.clone(), error };
+    let name =
+        ServerName::try_from(target.host.clone()).map_err(|_| FetchError::Url(target.uri.to_string()))?;
+    let connector = TlsConnector::from(tls().map_err(broken)?);
+    connector.connect(name, stream).await.map_err(broken)
+}
+
+/// The settings of TLS, made when they are first needed.
+fn tls() -> io::Result<Arc<rustls::ClientConfig>> {
+    static SETTINGS: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
+    if let Some(settings) = SETTINGS.get() {
+        return Ok(Arc::clone(settings));
+    }
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let settings = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::clone(SETTINGS.get_or_init(|| Arc::new(settings))))
+}
+
+async fn exchange<S>(target: &Target, stream: S, limits: Limits) -> Result<Turn, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken =
+        |error: hyper::Error| FetchError::Http { host: target.host.clone(), error: error.to_string() };
+    let (mut sender, link) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    // The link ends with this exchange, however that ends.
+    let _driven = Driven(tokio::spawn(async move { drop(link.await) }));
+    let request = Request::get(target.path())
+        .header(HOST, target.host_header())
+        .header(USER_AGENT, concat!("millstream/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT_ENCODING, "gzip")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| FetchError::Url(target.uri.to_string()))?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    if let Some(location) = redirect(&response) {
+        return Ok(Turn::Redirect(location));
+    }
+    let status = response.status().as_u16();
+    let packed = response
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|with| with.as_bytes().eq_ignore_ascii_case(b"gzip") || with.as_bytes() == b"x-gzip");
+    let body = read(response.into_body(), limits.bytes_max).await.map_err(|error| match error {
+        None => FetchError::TooLong(limits.bytes_max),
+        Some(error) => broken(error),
+    })?;
+    let body = if packed { unpack(&body, limits.bytes_max, target)? } else { body };
+    Ok(Turn::Answer(Answer { status, body }))
+}
+
+/// A task that ends with its owner.
+struct Driven(tokio::task::JoinHandle<()>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn redirect(response: &Response<Incoming>) -> Option<String> {
+    let statuses = [
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::FOUND,
+        StatusCode::SEE_OTHER,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    if !statuses.contains(&response.status()) {
+        return None;
+    }
+    Some(response.headers().get(LOCATION)?.to_str().ok()?.to_owned())
+}
+
+/// The body; `None` as the error if it is too long.
+async fn read(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Option<hyper::Error>> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(Some)?.into_data() {
+            if bytes.len() + data.len() > bytes_max {
+                return Err(None);
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Unpacks no more than is allowed, whatever the packed bytes claim.
+fn unpack(packed: &[u8], bytes_max: usize, target: &Target) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    let unpacked =
+        flate2::read::MultiGzDecoder::new(packed).take(bytes_max as u64 + 1).read_to_end(&mut bytes);
+    match unpacked {
+        Ok(_) if bytes.len() > bytes_max => Err(FetchError::TooLong(bytes_max)),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(FetchError::Http { host: target.host.clone(), error: error.to_string() }),
+    }
+}
+
+/// Whether an address is one of the open Internet.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let special = a == 0 || a >= 240 || (a, b, c) == (192, 0, 0) || (a == 198 && (b == 18 || b == 19));
+    !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_multicast() || shared || special)
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    if let Some(v4) = ip.to_ipv4_mapped() {
+        return is_public_v4(v4);
+    }
+    let [first, second, .., seventh, eighth] = ip.segments();
+    let [a, b] = seventh.to_be_bytes();
+    let [c, d] = eighth.to_be_bytes();
+    if (first, second) == (0x64, 0xff9b) {
+        return is_public_v4(Ipv4Addr::new(a, b, c, d));
+    }
+    // 2000::/3 is all that was ever given out.
+    first & 0xe000 == 0x2000
+}
+
+#[cfg(test)]
+mod tests;

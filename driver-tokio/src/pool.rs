@@ -162,14 +162,14 @@ impl Pool {
     fn perform(&self, work: Work, save_to: Option<PathBuf>) -> Outcome {
         match work {
             Work::Files { torrent, op } => self.disk.files(torrent, op),
-            Work::Read { torrent, extents, plain } => self.disk.read(torrent, &extents, plain),
+            Work::Read { torrent, parts, plain } => self.disk.read(torrent, &parts, plain),
             Work::Write { torrent, extents, data } => self.disk.write(torrent, &extents, &data),
             Work::Hash { data, pad, want } => {
                 let mut digests = digest_all(&[Run { data: &data, pad, want }]);
                 digests.pop().map_or_else(|| failed(HostErrorKind::Other, "no digest"), Outcome::Digests)
             }
-            Work::HashStored { torrent, extents, pad, want } => {
-                self.disk.hash_stored(torrent, &extents, pad, want)
+            Work::HashStored { torrent, parts, pad, want } => {
+                self.disk.hash_stored(torrent, &parts, pad, want)
             }
             Work::Save { torrent: _, data } => save(save_to, &data),
             Work::Http { .. } | Work::Resolve { .. } => failed(HostErrorKind::Other, "no work for the disk"),
@@ -192,6 +192,7 @@ pub(crate) fn failed(kind: HostErrorKind, message: &str) -> Outcome {
 }
 
 /// What the operating system said about something.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(crate) fn host_error(error: &io::Error, about: &str) -> HostError {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
@@ -217,7 +218,7 @@ mod tests {
         let answers = Arc::new(Answers::default());
         let (pool, threads) = Pool::start(1, Arc::new(Disk::new(4)), Arc::clone(&answers)).unwrap();
         let (go, wait) = mpsc::channel::<()>();
-        pool.run(Box::new(move || drop(wait.recv_timeout(Duration::from_secs(20)))));
+        pool.run(Box::new(move || assert!(wait.recv_timeout(Duration::from_secs(20)).is_ok())));
         let want = Want { sha1: true, leaves: false };
         let work = || Work::Hash { data: vec![Chunk::copy_from(b"abc")], pad: 0, want };
         pool.job(JobId(1), work(), None);

@@ -33,8 +33,11 @@ impl Shelf {
     }
 }
 
-fn info_hash(_source: &Source) -> Option<InfoHash> {
-    None
+fn info_hash(source: &Source) -> Option<InfoHash> {
+    match source {
+        Source::Metainfo(metainfo) => metainfo.info.hashes().next(),
+        Source::Magnet(magnet) => magnet.hashes().next(),
+    }
 }
 
 fn name(info_hash: InfoHash, folder: &Path) -> String {

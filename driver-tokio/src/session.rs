@@ -9,14 +9,13 @@ use crate::run::{self, Request};
 use crate::torrent::{Shared, Torrent};
 use crate::{AddTorrent, SessionConfig, lock};
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{self, Command, CommandError, Rates, Reply, Source};
-use millstream_core::wire::magnet::Magnet;
-use millstream_core::wire::metainfo::Metainfo;
+use millstream_core::wire::{Magnet, Metainfo, MetainfoLimits};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
@@ -254,7 +253,9 @@ fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, AddError> {
 }
 
 fn parse_metainfo(bytes: Vec<u8>) -> Result<Source, AddError> {
-    let metainfo = Metainfo::parse(&bytes).map_err(|error| AddError::Malformed(error.to_string()))?;
+    // The bytes were bounded when they were read; how many files and pieces they may name is the codec's to bound.
+    let limits = MetainfoLimits { torrent_bytes_max: bytes.len(), ..MetainfoLimits::default() };
+    let metainfo = Metainfo::parse_within(&bytes, &limits).map_err(|e| AddError::Malformed(e.to_string()))?;
     Ok(Source::Metainfo(Arc::new(metainfo)))
 }
 

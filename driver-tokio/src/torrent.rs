@@ -5,13 +5,13 @@ use crate::events::{Events, Hub};
 use crate::run::Request;
 use crate::session::Port;
 use core::fmt;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{
     Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
 };
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};

@@ -2,10 +2,19 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
-use millstream_core::base::Bits;
+mod session;
+
+pub use session::peer_session;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use millstream_core::base::{Bits, Instant};
+use millstream_core::resume as saved;
+use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::bencode::{Document, Kind, Value};
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{HANDSHAKE_BYTES, Handshake};
+use millstream_core::wire::magnet::{MAGNET_VALUES_MAX, Magnet};
 use millstream_core::wire::message::{Header, Message};
 use millstream_core::wire::metadata_message::MetadataMessage;
 use millstream_core::wire::metainfo::{Info, Metainfo, Stretch};
@@ -16,13 +25,14 @@ use millstream_core::wire::tracker_http_server::{read_announce, read_scrape};
 use millstream_core::wire::tracker_udp::{Family, Reply, Request, read_reply, read_request, scrape_counts};
 use millstream_core::wire::tracker_url::{TrackerUrl, scrape_url};
 use millstream_core::wire::{InfoHash, peer_id, percent as escapes};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// A fuzz body.
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 15] = [
+pub const BODIES: [(&str, Body); 19] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -38,6 +48,10 @@ pub const BODIES: [(&str, Body); 15] = [
     ("info", info),
     ("path", path),
     ("percent", percent),
+    ("magnet", magnet),
+    ("peer_session", peer_session),
+    ("resume", resume),
+    ("tracker_server", tracker_server),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.
@@ -261,4 +275,52 @@ pub fn percent(data: &[u8]) {
     if let Ok(text) = core::str::from_utf8(data) {
         assert!(escapes::decode(text).len() <= text.len(), "escapes never grow when read");
     }
+}
+
+/// A magnet link: what is understood is written and understood again.
+pub fn magnet(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let Ok(magnet) = Magnet::parse(text) else { return };
+    assert!(magnet.hashes().next().is_some(), "a link names its torrent");
+    assert!(magnet.trackers.len() <= MAGNET_VALUES_MAX && magnet.web_seeds.len() <= MAGNET_VALUES_MAX);
+    let written = magnet.to_string();
+    assert_eq!(Magnet::parse(&written).as_ref(), Ok(&magnet), "{written}");
+}
+
+/// Resume data: the bytes as they are, and as the body of a frame whose checksum is right. What is taken is what we
+/// would write.
+pub fn resume(data: &[u8]) {
+    let mut framed = b"millstream resume\n".to_vec();
+    framed.extend_from_slice(&(data.len() as u64).to_be_bytes());
+    framed.extend_from_slice(data);
+    framed.extend_from_slice(&Sha256::digest(&framed));
+    for bytes in [data, framed.as_slice()] {
+        if let Ok(resume) = saved::decode(bytes) {
+            assert_eq!(saved::encode(&resume), bytes, "what is taken is what we would write");
+        }
+    }
+}
+
+/// A tracker asked one thing after another, a line each, by two hosts: every answer can be read, every bound holds.
+pub fn tracker_server(data: &[u8]) {
+    let config = TrackerConfig { torrents_max: 4, peers_per_torrent_max: 4, ..TrackerConfig::default() };
+    let mut tracker = Tracker::new(config, [7; 32]);
+    let hosts: [SocketAddr; 2] =
+        [([192, 0, 2, 1], 50_000).into(), ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 50_000).into()];
+    let mut now = Instant::ZERO;
+    for (n, target) in data.split(|&b| b == b'\n').enumerate() {
+        let answer = http::answer(now, &mut tracker, target, hosts[n % 2]);
+        assert!(
+            answer.status != 200 || Document::decode(&answer.body).is_ok_and(|d| d.dict().is_ok()),
+            "bencode"
+        );
+        assert!(tracker.statistics().torrents <= config.torrents_max, "no more torrents than the limit");
+        now += Duration::from_secs(60);
+        tracker.on_timeout(now);
+    }
+    while let Some(due) = tracker.deadline() {
+        now = now.max(due);
+        tracker.on_timeout(now);
+    }
+    assert_eq!(tracker.statistics().torrents, 0, "who is not heard is forgotten");
 }

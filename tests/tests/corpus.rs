@@ -1,5 +1,6 @@
 //! Every committed fuzz input goes through its body, and nothing of fuzzing is missing. Runs no fuzzer.
 
+use millstream_core::resume;
 use millstream_core::wire::metainfo::{Info, Metainfo};
 use millstream_tests::corpus::{Corpora, corpora, folder, gaps, targets};
 use millstream_tests::fuzz::BODIES;
@@ -38,6 +39,13 @@ fn the_honest_torrents_of_the_corpora_are_accepted() {
         let alone = Info::parse(&input("info")).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(alone.hashes().eq(torrent.info.hashes()), "{name}");
     }
+}
+
+#[test]
+fn the_honest_resume_data_of_the_corpus_is_accepted() {
+    let framed = std::fs::read(folder().join("corpus/resume/framed")).expect("an input");
+    let resume = resume::decode(&framed).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(resume.verified.len(), 10);
 }
 
 const MANIFEST: &str = "name = \"a\"\n";

@@ -3,6 +3,7 @@
 use millstream_tests::tidy::{
     GUARDS, Guard, LAYERS, Source, Violation, bare_ignores, crossings, floats, forbidden_words, hash_maps,
     link_ids, long_files, long_functions, purpose_lines, root, std_paths, tree, unnamed_rooms, unwraps,
+    violations,
 };
 
 #[test]
@@ -10,11 +11,7 @@ fn the_tree_keeps_the_house_rules() {
     let sources = tree();
     let core = sources.iter().filter(|s| s.path.starts_with("core/src/")).count();
     assert!(core > 20, "the guards see only {core} files of core: they look in the wrong place");
-    let found: Vec<String> = sources
-        .iter()
-        .flat_map(|s| GUARDS.iter().flat_map(|(_, guard)| guard(&s.path, &s.text)))
-        .map(|v| v.to_string())
-        .collect();
+    let found: Vec<String> = violations(&sources).iter().map(Violation::to_string).collect();
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
 
@@ -30,9 +27,20 @@ fn a_room_the_map_does_not_name_is_caught() {
     let attic = [Source { path: "core/src/base/time.rs".into(), text: String::new() }];
     assert_eq!(unnamed_rooms("", &attic).len(), 1);
     assert_eq!(unnamed_rooms("the word `base` in prose is no row", &attic).len(), 1);
-    assert_eq!(unnamed_rooms("| `base` | time |", &attic), []);
+    assert_eq!(unnamed_rooms("| `base` | 0 | time |", &attic), []);
     let shed = [Source { path: "core/src/shed/mod.rs".into(), text: String::new() }];
-    assert_eq!(unnamed_rooms("| `shed` | tools |", &shed).len(), 1, "a room without a layer");
+    assert_eq!(unnamed_rooms("| `shed` | 2 | tools |", &shed).len(), 1, "a room without a layer");
+}
+
+#[test]
+fn a_map_that_is_not_true_is_caught() {
+    let attic = [Source { path: "core/src/base/time.rs".into(), text: String::new() }];
+    let laws = |map| unnamed_rooms(map, &attic).into_iter().map(|v| v.law).collect::<Vec<_>>();
+    assert_eq!(laws("| `base` | 1 | time |"), ["it puts base on layer 1; it stands on 0"]);
+    assert_eq!(
+        laws("| `base` | 0 | time |\n| `cellar` | 2 | wine |"),
+        ["it names the room cellar, which is not there"]
+    );
 }
 
 #[test]
@@ -190,10 +198,27 @@ fn an_unwrap_in_core_is_caught_but_in_its_tests() {
     let after = "#[cfg(test)]\nmod tests { fn g() { x.unwrap(); } }\nfn f() { x.unwrap(); }";
     assert_eq!(lines(&unwraps("core/src/peer/mod.rs", after)), [3], "tests end where their module ends");
     assert_eq!(unwraps("core/src/peer/mod.rs", "#[test]\nfn f() { x.unwrap(); }"), []);
-    assert_eq!(unwraps("core/src/peer/tests.rs", "fn f() { x.unwrap(); }"), []);
     assert_eq!(unwraps("core/src/peer/mod.rs", "fn f() { x.unwrap_or(1); } // .unwrap()"), []);
     let not = "#[cfg(not(test))]\nfn f() { x.unwrap(); }";
     assert_eq!(lines(&unwraps("core/src/peer/mod.rs", not)), [2], "what is not a test is code");
+}
+
+#[test]
+fn a_file_is_a_tests_only_if_it_is_declared_so() {
+    let source = |path: &str, text: &str| Source { path: format!("core/src/peer/{path}"), text: text.into() };
+    let bad = "//! A file with an unwrap.\nfn f() { x.unwrap(); }";
+    let home = "//! What the room owns.\n#[cfg(test)]\nmod tests;\nmod code;\n#[cfg(test)]\nmod world;";
+    let sources = [
+        source("mod.rs", home),
+        source("tests.rs", bad),
+        source("code.rs", bad),
+        source("world.rs", "//! What it is made of.\nmod part;"),
+        source("world/part.rs", bad),
+    ];
+    let found = violations(&sources);
+    assert_eq!(found.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(), ["core/src/peer/code.rs"]);
+    let undeclared = [source("mod.rs", "//! What the room owns.\nmod tests;"), source("tests.rs", bad)];
+    assert_eq!(violations(&undeclared).len(), 1, "a name makes no test");
 }
 
 #[test]

@@ -241,6 +241,12 @@ impl Announce {
         out
     }
 
+    /// The URL of the tracker that an ask goes to, while it is awaited.
+    pub fn url_of(&self, id: AskId) -> Option<&str> {
+        let awaited = id.serial == self.serial;
+        self.trackers.get(usize::from(id.tracker)).filter(|_| awaited).map(|tracker| &*tracker.url)
+    }
+
     /// What is known of each tracker, in the order in which they are tried.
     pub fn trackers(&self) -> impl Iterator<Item = TrackerView<'_>> {
         let asked = match &self.phase {

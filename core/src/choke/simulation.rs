@@ -175,7 +175,8 @@ fn run(rates: (u64, u64), slots: usize, seed_policy: SeedPolicy, chance: u8) -> 
 /// How many steps after the last of those that upload the first free rider was done.
 fn margin(outcome: &Outcome) -> i64 {
     let (traders, riders) = outcome.done.split_at(6);
-    *riders.iter().min().unwrap() as i64 - *traders.iter().max().unwrap() as i64
+    let (first, last) = (riders.iter().min(), traders.iter().max());
+    first.map_or(0, |&n| n as i64) - last.map_or(0, |&n| n as i64)
 }
 
 const CAPPED: (u64, u64) = (64 << 20, 512 << 20);

@@ -1,10 +1,8 @@
 //! What an application wants of the engine. Every command is a value, so that it can be recorded and replayed.
 
 use crate::base::{Instant, TorrentId};
-use crate::torrent::{Allocation, Source};
+use crate::torrent::{AddTorrent, Rates, Selection};
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -54,71 +52,6 @@ pub enum Command {
     },
 }
 
-/// Rate limits in bytes a second; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates {
-    /// Payload from peers.
-    pub download: Option<u64>,
-    /// Payload to peers.
-    pub upload: Option<u64>,
-}
-
-/// Which files are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Selection {
-    /// All of them.
-    #[default]
-    All,
-    /// Those with these numbers among the real files (BEP 53).
-    Files(Vec<u32>),
-}
-
-/// A torrent to take on.
-#[derive(Clone, Debug)]
-pub struct AddTorrent {
-    /// What it is.
-    pub source: Source,
-    /// The folder to download into; passed to the driver as it is.
-    pub folder: Arc<str>,
-    /// Resume data that was saved for it. What is damaged is set aside with a warning.
-    pub resume: Option<Vec<u8>>,
-    /// Which files are wanted. `None` is what a magnet or the resume data says, else all.
-    pub selection: Option<Selection>,
-    /// Pieces in order rather than rarest first.
-    pub sequential: bool,
-    /// Don't start yet.
-    pub paused: bool,
-    /// Peers to begin with.
-    pub peers: Vec<SocketAddr>,
-    /// Contact nobody but `peers` and who comes in: no tracker, no discovery.
-    pub only_peers: bool,
-    /// How space is set aside.
-    pub allocation: Allocation,
-    /// Its own rate limits.
-    pub rates: Rates,
-    /// Reveal pieces one by one while seeding (BEP 16).
-    pub super_seed: bool,
-}
-
-impl AddTorrent {
-    /// A torrent into a folder, all else by default.
-    pub fn new(source: Source, folder: impl Into<Arc<str>>) -> Self {
-        Self {
-            source,
-            folder: folder.into(),
-            resume: None,
-            selection: None,
-            sequential: false,
-            paused: false,
-            peers: Vec::new(),
-            only_peers: false,
-            allocation: Allocation::default(),
-            rates: Rates::default(),
-            super_seed: false,
-        }
-    }
-}
-
 /// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -152,9 +85,6 @@ pub enum CommandError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
-    /// The torrent itself is unusable.
-    #[error("{0}")]
-    Torrent(String),
 }
 
 /// Why an incoming link isn't taken.

@@ -1,92 +1,293 @@
-//! The doors: Engine, Command, Input, Effect, Event, Config.
+//! The doors: what happens outside comes in by `handle_*`, what is to be done goes out by `poll_*`, what an application
+//! wants is a `Command`. No callback crosses them: every call is a value that can be recorded and replayed.
+//!
+//! # The driver's law
+//!
+//! - `now` never goes back.
+//! - After inputs and pops, take effects until there is none; then sleep until an input or `poll_timeout`. Early and
+//!   spurious calls do no harm.
+//! - `Connect` is answered by `Opened` or `Closed`; after `Close` comes `Drained` and nothing else.
+//! - Don't read beyond `read_until`; one read of overrun is forgiven.
+//! - One transmit in flight per link, written whole and in order, and told by `Wrote`.
+//! - One answer a job, also after `Cancel`.
 
 mod command;
-mod config;
+mod commands;
+mod datagrams;
+mod dial;
 mod effect;
 mod event;
 mod input;
+mod links;
+mod news;
+mod settle;
+mod slots;
+mod stop;
 
 pub use crate::torrent::{
-    Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PeerStatus, Source, State,
-    Status, TorrentEvent, TrackerStatus, Work,
+    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome,
+    PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus, Work,
 };
-pub use command::{AddTorrent, Command, CommandError, Rates, Refusal, Reply, Selection};
-pub use config::{Config, SeedPolicy};
+pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, How, Transmit};
 pub use event::Event;
 pub use input::{Incoming, Input, LinkEnd, SocketKind};
 
-use crate::base::{ConnId, Instant, LocalId, TorrentId};
+use crate::base::{Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId};
+use crate::choke::ChokeState;
+use crate::link::Link;
+use crate::net::Net;
+use crate::torrent::{Context, Errand, Gate, Host, Torrent};
+use crate::wire::peer_id::our_peer_id;
+use crate::wire::{InfoHash, PeerId};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use news::News;
 
 /// A BitTorrent engine: a pure state machine.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    config: Config,
+    rng: Rng,
+    host: Host,
+    now: Instant,
+    torrents: Arena<Seat>,
+    routes: Map<InfoHash, TorrentId>,
+    links: Arena<Link>,
+    conns: BTreeMap<PeerRef, ConnId>,
+    jobs: Arena<(Asker, Errand)>,
+    timers: Timers<Alarm>,
+    /// Torrents that were touched: their outputs are due.
+    busy: Ready,
+    /// Links whose interest may have changed.
+    touched: Ready,
+    /// Torrents that may want links.
+    hungry: Ready,
+    effects: VecDeque<Effect>,
+    news: News,
+    gate: Gate,
+    choke: ChokeState,
+    choke_rng: Rng,
+    armed: Armed,
+    sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
+    net: Net,
+    half_open: usize,
+    handshakes: usize,
+    stopping: Option<Instant>,
+}
+
+/// A torrent's seat.
+#[derive(Debug)]
+struct Seat {
+    torrent: Torrent,
+    armed: Option<Instant>,
+}
+
+/// Who asked for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    Torrent(TorrentId),
+    Net,
+}
+
+/// Who a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Link(u64),
+    Torrent(u64),
+    Choke,
+    Gate,
+    Net,
+    Stop,
+}
+
+/// The timer entries of what there is only one of.
+#[derive(Debug, Default)]
+struct Armed {
+    choke: Option<Instant>,
+    gate: Option<Instant>,
+    net: Option<Instant>,
+    stop: Option<Instant>,
+}
 
 impl Engine {
     /// An engine with nothing to do. `seed` is all its chance, as secret as a key.
-    pub fn new(_config: Config, _seed: [u8; 32], _now: Instant) -> Self {
-        Self {}
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let rng = Rng::new(seed);
+        let peer_id = config.peer_id.unwrap_or_else(|| our_peer_id(rng.fork("peer id").bytes()));
+        Self {
+            host: Host {
+                peer_id,
+                key: rng.fork("announce key").next_u32(),
+                listening: Vec::new(),
+                addresses: Vec::new(),
+                session: Arc::new(config.session()),
+                announce: Arc::new(config.announce()),
+            },
+            routes: Map::new(Key::draw(&mut rng.fork("routes"))),
+            gate: Gate::new(now, config.rates),
+            choke_rng: rng.fork("choke"),
+            net: Net::new(rng.fork("net"), Arc::new(config.announce())),
+            news: News::new(config.events_max),
+            config,
+            rng,
+            now,
+            torrents: Arena::default(),
+            links: Arena::default(),
+            conns: BTreeMap::new(),
+            jobs: Arena::default(),
+            timers: Timers::default(),
+            busy: Ready::default(),
+            touched: Ready::default(),
+            hungry: Ready::default(),
+            effects: VecDeque::new(),
+            choke: ChokeState::default(),
+            armed: Armed::default(),
+            sockets: BTreeMap::new(),
+            half_open: 0,
+            handshakes: 0,
+            stopping: None,
+        }
     }
 
-    /// Takes in what happened outside. Never fails.
-    pub fn handle_input(&mut self, _now: Instant, _input: Input) {}
+    /// Takes in what happened outside. Never fails: a peer's fault costs that peer its link, an id that is gone is
+    /// ignored.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        let now = self.advance(now);
+        match input {
+            Input::Bound { local, addr, kind } => self.on_bound(local, addr, kind),
+            Input::Unbound { local } => self.on_unbound(local),
+            Input::Opened { conn, local, remote } => self.on_opened(now, conn, local, remote),
+            Input::Received { conn, data } => self.on_received(now, conn, data),
+            Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
+            Input::Closed { conn, why } => self.on_closed(now, conn, &why),
+            Input::Drained { conn } => self.on_drained(conn),
+            Input::Datagrams { local, from, to: _, data, stride } => {
+                self.on_datagrams(now, local, from, (data, stride))
+            }
+            Input::DatagramRefused { local, to } => self.on_datagram_refused(now, local, to),
+            Input::Done { job, outcome } => self.on_done(now, job, outcome),
+        }
+        self.settle(now);
+    }
 
     /// Does what is due. Early and spurious calls do no harm.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        while let Some(alarm) = self.timers.pop_due(now) {
+            match alarm {
+                Alarm::Link(id) => self.on_link_alarm(now, ConnId(id)),
+                Alarm::Torrent(id) => self.on_torrent_alarm(now, TorrentId(id)),
+                Alarm::Choke => self.on_choke_alarm(now),
+                Alarm::Gate => self.on_gate_alarm(now),
+                Alarm::Net => self.on_net_alarm(now),
+                Alarm::Stop => self.on_stop_alarm(),
+            }
+        }
+        self.settle(now);
+    }
 
     /// The next thing for the driver to do; call until `None` after inputs and pops.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        None
+        self.effects.pop_front()
     }
 
     /// The next piece of news.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.news.pop()
     }
 
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
-    /// Bytes to write to a link, at most about `max`. What is handed over is committed: it is written whole, or the
-    /// link is closed. It may make effects.
-    pub fn poll_transmit(&mut self, _now: Instant, _conn: ConnId, _max: usize) -> Option<Transmit> {
-        None
-    }
-
-    /// Datagrams to send from a socket, at most `max` bytes.
-    pub fn poll_datagrams(&mut self, _now: Instant, _local: LocalId, _max: usize) -> Option<Datagrams> {
-        None
-    }
-
-    /// Carries out a command.
-    pub fn command(&mut self, _now: Instant, _command: Command) -> Result<Reply, CommandError> {
-        Err(CommandError::Stopping)
-    }
-
-    /// Takes a link that a stranger opened.
-    pub fn accept(&mut self, _now: Instant, _incoming: Incoming) -> Result<ConnId, Refusal> {
-        Err(Refusal::Stopping)
+    /// Our peer id (BEP 20).
+    pub fn peer_id(&self) -> PeerId {
+        self.host.peer_id
     }
 
     /// A torrent at a glance.
-    pub fn status(&self, _now: Instant, _id: TorrentId) -> Option<Status> {
-        None
+    pub fn status(&self, now: Instant, id: TorrentId) -> Option<Status> {
+        self.torrents.get(id.0).map(|seat| seat.torrent.status(now))
     }
 
-    /// All torrents, in the order they were added.
-    pub fn torrents(&self) -> alloc::vec::Vec<TorrentId> {
-        alloc::vec::Vec::new()
+    /// All torrents.
+    pub fn torrents(&self) -> Vec<TorrentId> {
+        let mut ids: Vec<TorrentId> = self.torrents.iter().map(|(id, _)| TorrentId(id)).collect();
+        ids.sort_unstable();
+        ids
     }
 
-    /// A torrent's connected peers.
-    pub fn peers(&self, _now: Instant, _id: TorrentId) -> alloc::vec::Vec<PeerStatus> {
-        alloc::vec::Vec::new()
+    /// The torrent that answers to this hash.
+    pub fn find(&self, hash: InfoHash) -> Option<TorrentId> {
+        self.routes.get(&hash).copied()
+    }
+
+    /// A torrent's info dictionary, once it is known.
+    pub fn info(&self, id: TorrentId) -> Option<alloc::sync::Arc<crate::wire::metainfo::Info>> {
+        self.torrents.get(id.0)?.torrent.info().cloned()
+    }
+
+    /// Which pieces are verified and written, once the metadata is known.
+    pub fn verified(&self, id: TorrentId) -> Option<crate::base::Bits> {
+        self.torrents.get(id.0)?.torrent.verified()
+    }
+
+    /// A torrent's connected peers, in join order.
+    pub fn peers(&self, now: Instant, id: TorrentId) -> Vec<PeerStatus> {
+        self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.peer_statuses(now))
     }
 
     /// A torrent's trackers.
-    pub fn trackers(&self, _id: TorrentId) -> alloc::vec::Vec<TrackerStatus> {
-        alloc::vec::Vec::new()
+    pub fn trackers(&self, id: TorrentId) -> Vec<TrackerStatus> {
+        self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.tracker_statuses())
+    }
+
+    /// How many links there are, and how many of them aren't open yet.
+    pub fn link_counts(&self) -> (usize, usize) {
+        (self.links.len(), self.half_open)
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        debug_assert!(now >= self.now, "the driver's clock went back");
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Calls a torrent, and lets its outputs follow.
+    fn with<R>(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        call: impl FnOnce(&mut Torrent, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let slot = self.torrents.slot(id.0)?;
+        let (_, seat) = self.torrents.at_mut(slot)?;
+        self.busy.push(slot);
+        let mut context = Context { now, config: &self.config, host: &self.host, gate: &mut self.gate };
+        Some(call(&mut seat.torrent, &mut context))
+    }
+
+    fn on_done(&mut self, now: Instant, job: JobId, outcome: Outcome) {
+        let Some((asker, errand)) = self.jobs.remove(job.0) else {
+            tracing::debug!(?job, "an answer to a job that isn't outstanding");
+            return;
+        };
+        match asker {
+            Asker::Torrent(id) => {
+                self.with(now, id, |torrent, cx| torrent.on_done(cx, errand, outcome));
+            }
+            Asker::Net => self.on_net_done(now, errand, outcome),
+        }
+    }
+
+    fn on_torrent_alarm(&mut self, now: Instant, id: TorrentId) {
+        if let Some(seat) = self.torrents.get_mut(id.0) {
+            seat.armed = None;
+        }
+        self.with(now, id, |torrent, cx| torrent.on_timeout(cx));
     }
 }

@@ -38,8 +38,8 @@ pub struct Rates {
     nodes: BTreeMap<NodeId, Node>,
     timers: BTreeSet<(Instant, NodeId)>,
     next: u64,
-    /// Who was called up last and may still ask.
-    called: Option<NodeId>,
+    /// Who was called up last and may still ask, and from which queue.
+    called: Option<(NodeId, NodeId)>,
 }
 
 impl Rates {
@@ -157,23 +157,29 @@ impl Rates {
     /// Who may ask again now; once each. Ask for it with [`Rates::allow`] before calling this again: what it doesn't
     /// take goes to the next one.
     pub fn next_ready(&mut self, now: Instant) -> Option<NodeId> {
-        if let Some(last) = self.called.take()
-            && self.nodes.get(&last).is_some_and(|node| node.stands_at.is_none())
+        if let Some((last, from)) = self.called.take()
+            && self.nodes.get(&last).is_none_or(|node| node.stands_at.is_none())
         {
             self.end_turns(now, last);
+            // Its path may have been cut in between.
+            if let Some(node) = self.nodes.get_mut(&from).filter(|node| node.turn == Some(last)) {
+                node.turn = None;
+                self.arm(now, from);
+            }
         }
         let &(at, level) = self.timers.first()?;
         if at > now {
             return None;
         }
         let node = self.nodes.get_mut(&level)?;
-        node.turn = node.waiting.pop_front();
-        self.called = node.turn;
+        let first = node.waiting.pop_front();
+        node.turn = first;
+        self.called = first.map(|id| (id, level));
         self.arm(now, level);
-        if let Some(node) = self.called.and_then(|id| self.nodes.get_mut(&id)) {
+        if let Some(node) = first.and_then(|id| self.nodes.get_mut(&id)) {
             node.stands_at = None;
         }
-        self.called
+        first
     }
 
     /// When the next one may be called up.
@@ -378,6 +384,22 @@ mod tests {
         assert_eq!((rates.next_ready(at), rates.take(at, links[3], 16_384)), (Some(links[3]), 16_384));
         assert_eq!((rates.next_ready(at), rates.deadline()), (None, None));
         assert_eq!(rates.allow(at, links[1], 1), 0, "a stale id finds nothing");
+    }
+
+    #[test]
+    fn a_torrent_that_goes_before_its_links_leaves_no_one_stuck() {
+        let mut rates = Rates::default();
+        let engine = rates.add(None, Some(100 * 1024));
+        let torrents = [rates.add(Some(engine), None), rates.add(Some(engine), None)];
+        let links = torrents.map(|torrent| rates.add(Some(torrent), None));
+        let now = Instant::ZERO;
+        rates.pay(now, links[0], 32_768);
+        assert_eq!(links.map(|id| rates.take(now, id, 16_384)), [0, 0]);
+        let at = rates.deadline().unwrap();
+        assert_eq!(rates.next_ready(at), Some(links[0]));
+        rates.remove(at, torrents[0]);
+        rates.remove(at, links[0]);
+        assert_eq!((rates.next_ready(at), rates.take(at, links[1], 16_384)), (Some(links[1]), 16_384));
     }
 
     #[test]

@@ -1,1 +1,173 @@
-//! Splits the datagrams of a process among the machines that speak UDP.
+//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15).
+
+use crate::announce::{
+    AnnounceConfig, AskError, AskId, ConnectionIds, UdpAsk, UdpContext, UdpExchange, UdpInput, UdpOutput,
+};
+use crate::base::{Instant, LocalId, Rng, TorrentId};
+use crate::wire::tracker::AnnounceAnswer;
+use crate::wire::tracker_udp::read_reply;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// Connection ids kept of trackers, 64 bytes each.
+const IDS_MAX: usize = 256;
+
+/// Datagrams that wait to be pulled, at one socket. More are dropped: trackers are asked again.
+const QUEUE_MAX: usize = 1024;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum NetOutput {
+    /// Look a tracker's name up, and come with `on_resolved`.
+    Resolve {
+        /// Names the exchange.
+        exchange: u64,
+        /// The name.
+        host: String,
+        /// The port to put into the addresses.
+        port: u16,
+    },
+    /// Datagrams wait at this socket.
+    Ready(LocalId),
+    /// An exchange is over.
+    Answered(TorrentId, AskId, Result<AnnounceAnswer, AskError>),
+}
+
+/// A socket's address, and what waits to be sent from it.
+#[derive(Debug)]
+struct Socket {
+    addr: SocketAddr,
+    queue: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
+/// The UDP sockets and who speaks over them.
+#[derive(Debug)]
+pub struct Net {
+    rng: Rng,
+    ids: ConnectionIds,
+    config: Arc<AnnounceConfig>,
+    sockets: BTreeMap<LocalId, Socket>,
+    exchanges: BTreeMap<u64, (TorrentId, AskId, UdpExchange)>,
+    transactions: BTreeMap<u32, u64>,
+    next: u64,
+    outputs: VecDeque<NetOutput>,
+}
+
+impl Net {
+    /// No sockets yet.
+    pub fn new(rng: Rng, config: Arc<AnnounceConfig>) -> Self {
+        Self {
+            rng,
+            ids: ConnectionIds::new(IDS_MAX),
+            config,
+            sockets: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            next: 1,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A UDP socket is there.
+    pub fn on_bound(&mut self, local: LocalId, addr: SocketAddr) {
+        self.sockets.insert(local, Socket { addr, queue: VecDeque::new() });
+    }
+
+    /// It is gone.
+    pub fn on_unbound(&mut self, local: LocalId) {
+        self.sockets.remove(&local);
+    }
+
+    /// A torrent wants a tracker asked.
+    pub fn on_ask(&mut self, now: Instant, torrent: TorrentId, ask: AskId, udp: Box<UdpAsk>) {
+        let exchange = self.next;
+        self.next += 1;
+        self.exchanges.insert(exchange, (torrent, ask, UdpExchange::new(udp)));
+        self.step(now, exchange, UdpInput::Start);
+    }
+
+    /// A name was looked up; no addresses if it couldn't be.
+    pub fn on_resolved(&mut self, now: Instant, exchange: u64, addrs: &[SocketAddr]) {
+        self.step(now, exchange, UdpInput::Resolved(addrs));
+    }
+
+    /// A datagram came.
+    pub fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let Ok((transaction, _)) = read_reply(bytes) else { return };
+        if let Some(&exchange) = self.transactions.get(&transaction.0) {
+            self.step(now, exchange, UdpInput::Packet { from, bytes });
+        }
+    }
+
+    /// Time passed.
+    pub fn on_timeout(&mut self, now: Instant) {
+        let due: Vec<u64> = self
+            .exchanges
+            .iter()
+            .filter(|(_, (_, _, exchange))| exchange.deadline().is_some_and(|at| at <= now))
+            .map(|(&n, _)| n)
+            .collect();
+        for exchange in due {
+            self.step(now, exchange, UdpInput::Timeout);
+        }
+    }
+
+    /// When `on_timeout` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.exchanges.values().filter_map(|(_, _, exchange)| exchange.deadline()).min()
+    }
+
+    /// The next thing to do.
+    pub fn next_output(&mut self) -> Option<NetOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The next datagram to send from a socket.
+    pub fn next_datagram(&mut self, local: LocalId) -> Option<(SocketAddr, Vec<u8>)> {
+        self.sockets.get_mut(&local)?.queue.pop_front()
+    }
+
+    /// A torrent is gone: its exchanges end unheard.
+    pub fn on_torrent_gone(&mut self, torrent: TorrentId) {
+        self.exchanges.retain(|_, (owner, _, exchange)| {
+            if *owner == torrent {
+                self.transactions.remove(&exchange.transaction().0);
+            }
+            *owner != torrent
+        });
+    }
+
+    fn step(&mut self, now: Instant, n: u64, input: UdpInput<'_>) {
+        let Some((torrent, ask, exchange)) = self.exchanges.get_mut(&n) else { return };
+        self.transactions.remove(&exchange.transaction().0);
+        let mut context = UdpContext { ids: &mut self.ids, rng: &mut self.rng, config: &self.config };
+        let output = exchange.step(now, input, &mut context);
+        self.transactions.insert(exchange.transaction().0, n);
+        match output {
+            UdpOutput::Wait => {}
+            UdpOutput::Resolve { host, port } => {
+                self.outputs.push_back(NetOutput::Resolve { exchange: n, host: host.into(), port });
+            }
+            UdpOutput::Send { to, packet } => self.send(to, packet),
+            UdpOutput::Done(answer) => {
+                self.transactions.remove(&exchange.transaction().0);
+                self.outputs.push_back(NetOutput::Answered(*torrent, *ask, answer));
+                self.exchanges.remove(&n);
+            }
+        }
+    }
+
+    fn send(&mut self, to: SocketAddr, packet: Vec<u8>) {
+        let socket = self.sockets.iter_mut().find(|(_, socket)| socket.addr.is_ipv4() == to.is_ipv4());
+        if let Some((&local, socket)) = socket
+            && socket.queue.len() < QUEUE_MAX
+        {
+            socket.queue.push_back((to, packet));
+            self.outputs.push_back(NetOutput::Ready(local));
+        }
+    }
+}

@@ -20,6 +20,7 @@ impl Session {
         let (fast, allowed) = (self.traits.fast, core::mem::take(&mut self.allowed_to_peer));
         let gone = self.upload.drain(|block| fast && allowed.contains(&block.piece));
         self.allowed_to_peer = allowed;
+        self.upload.shrink();
         self.reject_all(&gone);
     }
 
@@ -42,6 +43,7 @@ impl Session {
         if core::mem::replace(&mut self.flags.am_interested, false) {
             self.send(&Message::NotInterested);
         }
+        self.pipeline.shrink();
     }
 
     /// Tells which pieces we have, once, before any `have`: as have-all or have-none under BEP 6, which must be told
@@ -238,6 +240,11 @@ impl Session {
     /// Whether what waits to be written is blocks only, so that it needs an allowance.
     pub fn wants_payload_only(&self) -> bool {
         self.outbox.is_empty() && self.upload.is_loaded()
+    }
+
+    /// Whether blocks wait to be written.
+    pub fn has_payload(&self) -> bool {
+        self.upload.is_loaded()
     }
 
     /// Bytes for the link: at most `max_bytes`, messages first, then blocks while some of `payload_allowance` is left

@@ -178,6 +178,12 @@ impl Pipeline {
         lost
     }
 
+    /// Gives memory back, where the pipeline is not used for a while.
+    pub(super) fn shrink(&mut self) {
+        self.outstanding.shrink_to_fit();
+        self.late.shrink_to_fit();
+    }
+
     /// When something waits too long; `serving` is whether the peer unchokes us.
     pub(super) fn deadline(&self, config: &SessionConfig, serving: bool) -> Option<Instant> {
         let oldest = self.outstanding.front()?.at + ms(config.request_timeout_ms);
@@ -287,5 +293,12 @@ impl Pipeline {
             let blocks = rate.saturating_mul(ahead) / 1_000_000 / u64::from(BLOCK);
             self.depth = u32::try_from(blocks.saturating_add(1)).unwrap_or(u32::MAX);
         }
+    }
+}
+
+#[cfg(test)]
+impl Pipeline {
+    pub(super) fn capacity(&self) -> usize {
+        self.outstanding.capacity() + self.late.capacity()
     }
 }

@@ -1,4 +1,5 @@
-//! The session: its state, and what each message of the peer means to it. What we tell the peer is in `commands`.
+//! The session: its state, and what each message of the peer means to it. What we tell the peer is in
+//! `commands`, what can be asked about it in `view`.
 
 use super::fact::{Fact, Fault, Malformed, Misbehaved};
 use super::outbox::Outbox;
@@ -59,7 +60,7 @@ pub struct Session {
     pub(super) outbox: Outbox,
     pub(super) timing: Timing,
     pub(super) up: Meter,
-    down: Meter,
+    pub(super) down: Meter,
     /// Facts that no message brings.
     pending: VecDeque<Fact>,
     pub(super) fault: Option<Fault>,
@@ -68,10 +69,10 @@ pub struct Session {
     pub(super) block_bytes_max: u32,
     /// The peer's numbers of the extensions, in the order of `Extension::ALL`; 0 is off.
     pub(super) m: [u8; Extension::ALL.len()],
-    reqq: Option<u32>,
-    client: Option<Box<str>>,
+    pub(super) reqq: Option<u32>,
+    pub(super) client: Option<Box<str>>,
     /// What the peer lets us ask for while it chokes us.
-    allowed_to_us: Vec<PieceIndex>,
+    pub(super) allowed_to_us: Vec<PieceIndex>,
     /// What we let the peer ask for while we choke it.
     pub(super) allowed_to_peer: Vec<PieceIndex>,
 }
@@ -262,6 +263,7 @@ impl Session {
             Message::Choke => {
                 self.flags.peer_choking = true;
                 let lost = if self.traits.fast { Vec::new() } else { self.pipeline.drop_all() };
+                self.pipeline.shrink();
                 Ok(Some(Fact::Choked { lost }))
             }
             Message::Unchoke => {
@@ -275,6 +277,7 @@ impl Session {
             }
             Message::NotInterested => {
                 self.flags.peer_interested = false;
+                self.upload.shrink();
                 Ok(Some(Fact::NotInterested))
             }
             Message::Have(index) => {
@@ -434,142 +437,6 @@ impl Session {
         let Some(geometry) = &self.geometry else { return Ok(None) };
         let missing = Misbehaved::NoSuchRange { index, begin, length };
         Ok(Some(geometry.range(index, begin, length).ok_or(missing)?))
-    }
-}
-
-/// What a session knows.
-impl Session {
-    /// What was agreed upon.
-    pub fn traits(&self) -> PeerTraits {
-        self.traits
-    }
-
-    /// Whether we choke the peer. So it begins.
-    pub fn am_choking(&self) -> bool {
-        self.flags.am_choking
-    }
-
-    /// Whether we want pieces of the peer.
-    pub fn am_interested(&self) -> bool {
-        self.flags.am_interested
-    }
-
-    /// Whether the peer chokes us. So it begins.
-    pub fn peer_choking(&self) -> bool {
-        self.flags.peer_choking
-    }
-
-    /// Whether the peer wants pieces of ours.
-    pub fn peer_interested(&self) -> bool {
-        self.flags.peer_interested
-    }
-
-    /// Whether the peer says that it wants nothing more (BEP 21).
-    pub fn peer_upload_only(&self) -> bool {
-        self.flags.peer_upload_only
-    }
-
-    /// What the peer has; empty and of length 0 while there is no geometry.
-    pub fn peer_pieces(&self) -> &Bits {
-        self.remote.bits()
-    }
-
-    /// What the peer lets us ask for while it chokes us (BEP 6).
-    pub fn allowed_fast(&self) -> &[PieceIndex] {
-        &self.allowed_to_us
-    }
-
-    /// The client that the peer says it is (BEP 10).
-    pub fn client(&self) -> Option<&str> {
-        self.client.as_deref()
-    }
-
-    /// Whether the peer takes messages of this extension now (BEP 10).
-    pub fn speaks(&self, extension: Extension) -> bool {
-        self.peer_id_of(extension).is_some()
-    }
-
-    pub(super) fn peer_id_of(&self, extension: Extension) -> Option<u8> {
-        let at = Extension::ALL.iter().position(|&e| e == extension)?;
-        self.m.get(at).copied().filter(|&id| id != 0)
-    }
-
-    /// How many requests the peer says it keeps.
-    pub fn reqq(&self) -> u32 {
-        self.reqq.unwrap_or(self.config.requests_untold_max)
-    }
-
-    /// The metadata's pieces and blocks, once known.
-    pub fn geometry(&self) -> Option<&Arc<Geometry>> {
-        self.geometry.as_ref()
-    }
-
-    /// Why the session ended, if it has.
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
-    }
-
-    /// Whether the peer owes us blocks and sends none.
-    pub fn is_snubbed(&self) -> bool {
-        self.pipeline.is_snubbed()
-    }
-
-    /// Blocks that came, in bytes.
-    pub fn downloaded(&self) -> &Meter {
-        &self.down
-    }
-
-    /// Blocks that were written, in bytes.
-    pub fn uploaded(&self) -> &Meter {
-        &self.up
-    }
-
-    /// Whether a request for this piece would be served: the peer has it, and unchokes us or allows it.
-    pub fn may_request(&self, piece: PieceIndex) -> bool {
-        let allowed = !self.flags.peer_choking || self.allowed_to_us.contains(&piece);
-        allowed && self.remote.bits().get(piece.get()) && self.fault.is_none()
-    }
-
-    /// How many requests more the pipeline wants. While the peer chokes us, only pieces that it allows
-    /// (`may_request`) can be asked for.
-    pub fn requests_wanted(&self) -> u32 {
-        let none = self.flags.peer_choking && self.allowed_to_us.is_empty();
-        if none || self.fault.is_some() || self.geometry.is_none() {
-            return 0;
-        }
-        self.pipeline.wanted(&self.config, self.reqq())
-    }
-
-    /// The requests that wait for an answer, oldest first.
-    pub fn requests(&self) -> impl Iterator<Item = BlockRef> {
-        self.pipeline.iter()
-    }
-
-    /// How many requests wait for an answer.
-    pub fn requests_outstanding(&self) -> u32 {
-        self.pipeline.len()
-    }
-
-    /// How many bytes are asked for and have not come.
-    pub fn requested_bytes(&self) -> u32 {
-        self.pipeline.bytes()
-    }
-
-    /// How many requests should be outstanding at the rate of late.
-    pub fn pipeline_depth(&self) -> u32 {
-        self.pipeline.depth()
-    }
-
-    /// How long the whole pipeline takes at the present rate, in milliseconds: how soon an answer to a request made
-    /// now can come. `None` without a rate.
-    pub fn queue_ms(&self, now: Instant) -> Option<u64> {
-        let queued = u64::from(self.pipeline.bytes()) * 1000;
-        queued.checked_div(self.down.rate(now))
-    }
-
-    /// The shortest time from a request to its answer.
-    pub fn round_trip(&self) -> Option<core::time::Duration> {
-        self.pipeline.round_trip()
     }
 }
 

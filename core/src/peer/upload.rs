@@ -47,8 +47,9 @@ pub(super) struct Upload {
     queue: VecDeque<Request>,
     /// How many at the front do not wait any more.
     begun: usize,
-    /// Bytes of those.
-    begun_bytes: u64,
+    /// Bytes of runs that are not answered yet, of requests that were taken back too.
+    loading_bytes: u64,
+    loaded_bytes: u64,
 }
 
 impl Upload {
@@ -58,7 +59,12 @@ impl Upload {
 
     /// Bytes that are being loaded or loaded.
     pub(super) fn begun_bytes(&self) -> u64 {
-        self.begun_bytes
+        self.loading_bytes + self.loaded_bytes
+    }
+
+    /// Gives memory back, where the queue is not used for a while.
+    pub(super) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -110,17 +116,19 @@ impl Upload {
                 break;
             }
             request.state = State::Loading;
-            self.begun_bytes += u64::from(block.length);
             run = Some(UploadRun { length: next.length + block.length, count: next.count + 1, ..next });
         }
         self.begun += run.map_or(0, |run| run.count as usize);
+        self.loading_bytes += run.map_or(0, |run| u64::from(run.length));
         run
     }
 
     /// A run's bytes are there. Requests that were taken back meanwhile are gone.
     pub(super) fn on_loaded(&mut self, run: UploadRun, segments: &[Segment]) {
+        self.loading_bytes = self.loading_bytes.saturating_sub(u64::from(run.length));
         for request in self.queue.iter_mut().take(self.begun) {
             if let (State::Loading, Some(at)) = (&request.state, run.offset_of(request.block)) {
+                self.loaded_bytes += u64::from(request.block.length);
                 request.state = State::Loaded(range(segments, at, request.block.length as usize));
             }
         }
@@ -128,6 +136,7 @@ impl Upload {
 
     /// A run can't be loaded: its requests are gone.
     pub(super) fn on_load_failed(&mut self, run: UploadRun) -> Vec<BlockRef> {
+        self.loading_bytes = self.loading_bytes.saturating_sub(u64::from(run.length));
         let mut gone = Vec::new();
         let mut at = 0;
         while let Some(request) = self.queue.get(at).filter(|_| at < self.begun) {
@@ -156,7 +165,9 @@ impl Upload {
         let gone = if at == 0 { self.queue.pop_front() } else { self.queue.remove(at) }?;
         if at < self.begun {
             self.begun -= 1;
-            self.begun_bytes -= u64::from(gone.block.length);
+        }
+        if let State::Loaded(_) = gone.state {
+            self.loaded_bytes -= u64::from(gone.block.length);
         }
         Some(gone)
     }

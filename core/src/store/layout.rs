@@ -1,6 +1,7 @@
 //! Where each byte of the span lives: in which file, at which offset, or nowhere because it is pad. No paths, no I/O.
 
 use crate::base::{BlockRef, Chunk, Extent, Geometry, Part, PieceIndex};
+use crate::wire::metainfo::Info;
 use alloc::vec::Vec;
 use core::ops::Range;
 use thiserror::Error;
@@ -82,6 +83,16 @@ impl Layout {
         }
         rows.shrink_to_fit();
         Ok(Self { rows, span })
+    }
+
+    /// The layout of a torrent's files.
+    pub fn of(info: &Info) -> Result<Self, LayoutError> {
+        let files = info.files().iter();
+        Self::new(files.map(|file| Place {
+            start: file.offset,
+            length: file.length,
+            pad: file.attributes.pad,
+        }))
     }
 
     /// The layout of files one right behind the other, each a length and whether it is pad (BEP 3, BEP 47).
@@ -260,6 +271,34 @@ mod tests {
         );
         let bytes: Vec<u8> = scatter.chunks.iter().flat_map(|c| c.to_vec()).collect();
         assert_eq!((bytes.as_slice(), scatter.len()), (&b"bcdefg"[..], 6));
+    }
+
+    #[test]
+    fn each_version_of_a_torrent_stores_the_same_bytes() {
+        use crate::wire::metainfo::{FileEntry, InfoBuilder, Version};
+        for version in [Version::V1, Version::V2, Version::Hybrid] {
+            let mut builder = InfoBuilder::new("folder", 16_384, version);
+            (builder.multi_file, builder.pad_files) = (true, true);
+            for (name, length) in [("a", 20_000), ("b", 0), ("c", 5)] {
+                let pieces_root = Some([length as u8; 32]).filter(|_| length > 0);
+                let path = vec![name.into()];
+                builder.files.push(FileEntry { path, length, pieces_root, ..FileEntry::default() });
+            }
+            builder.v1_digests = vec![[0; 20]; 3];
+            let info = Info::parse(&builder.build().unwrap()).unwrap();
+            let (layout, geometry) = (Layout::of(&info).unwrap(), info.geometry());
+            let pieces: Vec<StoredPiece> =
+                geometry.iter().map(|piece| layout.piece(geometry, piece)).collect();
+            let lengths: Vec<u32> = pieces.iter().flat_map(|piece| &piece.parts).map(Part::len).collect();
+            assert_eq!(lengths, [16_384, 3_616, 5], "{version:?}");
+            assert_eq!(
+                pieces.iter().map(|piece| piece.pad).collect::<Vec<_>>(),
+                [0, 12_768, 0],
+                "{version:?}"
+            );
+            let stored = |part: &Part| matches!(part, Part::Stored(_));
+            assert!(pieces.iter().flat_map(|piece| &piece.parts).all(stored));
+        }
     }
 
     #[test]

@@ -1,22 +1,335 @@
-//! One swarm: wires its rooms, its peers in join order, its states.
+//! One swarm: wires its rooms, its peers in join order, its states. It hands up what is to be done; links, sockets and
+//! upload slots are the engine's.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `phase` | the states of a torrent and every transition between them |
+//! | `content` | all that exists once the metadata is known |
+//! | `files` | opening and checking what is stored |
+//! | `peers` | who joined, and what their sessions say |
+//! | `download` | what is asked of whom, and what becomes of blocks |
+//! | `upload` | what is read and sent for whom |
+//! | `metadata` | the info dictionary, from peers and to peers (BEP 9) |
+//! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
+//! | `trackers` | announcing |
+//! | `save` | resume data |
+//! | `gate` | rate limits |
 
+mod add;
+mod config;
+mod content;
+mod download;
 mod event;
+mod files;
+mod gate;
+mod hashes;
+mod metadata;
+mod output;
+mod peers;
+mod phase;
+mod save;
 mod status;
+mod trackers;
+mod upload;
 mod work;
 
-use crate::wire::magnet::Magnet;
-use crate::wire::metainfo::Metainfo;
-use alloc::sync::Arc;
-
+pub use crate::announce::{AskId, UdpAsk};
+pub use crate::choke::SeedPolicy;
+pub use add::{AddTorrent, Selection, Source};
+pub use config::{Config, Rates};
 pub use event::TorrentEvent;
+pub use gate::{Direction, Gate};
+pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output};
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
 
-/// What a torrent is added from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A torrent file.
-    Metainfo(Arc<Metainfo>),
-    /// A magnet link.
-    Magnet(Arc<Magnet>),
+use crate::announce::Announce;
+use crate::base::{Bits, Instant, Meter, Rng, Timers, TorrentId};
+use crate::book::Book;
+use crate::metadata::Fetch;
+use crate::wire::metainfo::Info;
+use crate::wire::{InfoHash, InfoHashV2};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use content::Content;
+use core::net::SocketAddr;
+use gate::Pass;
+use peers::Peer;
+use phase::Phase;
+
+/// One swarm.
+#[derive(Debug)]
+pub struct Torrent {
+    id: TorrentId,
+    /// What it answers to: v1, then v2 truncated.
+    names: Vec<InfoHash>,
+    hash_v2: Option<InfoHashV2>,
+    name: Arc<str>,
+    folder: Arc<str>,
+    allocation: Allocation,
+    only_peers: bool,
+    super_seed: bool,
+    sequential: bool,
+    selection: Selection,
+    rates: Rates,
+    /// The resume data that it was added with, until the files are open.
+    resume: Option<Vec<u8>>,
+    phase: Phase,
+    /// What the application wants, whatever phase it is in.
+    paused: bool,
+    content: Option<Box<Content>>,
+    fetch: Option<Box<Fetch>>,
+    rng: Rng,
+    outputs: VecDeque<Output>,
+    peers: BTreeMap<u32, Box<Peer>>,
+    next_peer: u32,
+    timers: Timers<u32>,
+    /// Peers that could be asked for more if there was more, or room for it.
+    hungry: BTreeSet<u32>,
+    pass: Option<Pass>,
+    book: Book,
+    announce: Option<Box<Announce>>,
+    jobs: usize,
+    down: Meter,
+    up: Meter,
+    wasted: u64,
+    save: save::Saving,
+    completed: bool,
+    /// Addresses on this very host that sent bad data.
+    banned_here: BTreeSet<SocketAddr>,
+    /// Payload sent and received in earlier runs, bytes.
+    before: (u64, u64),
+    /// The moment of the last look at the trackers.
+    clock: Instant,
+}
+
+impl Torrent {
+    /// A torrent that hasn't started.
+    pub fn new(id: TorrentId, add: AddTorrent, config: &Config, host: &Host, rng: Rng) -> Self {
+        let names = add.source.names();
+        let announce =
+            if add.only_peers { None } else { add.source.announce(&names, host, &mut rng.fork("announce")) };
+        let selection = add.selection.clone().or_else(|| add.source.selection()).unwrap_or_default();
+        let mut torrent = Self {
+            id,
+            names,
+            hash_v2: add.source.hash_v2(),
+            name: add.source.name(),
+            folder: add.folder,
+            allocation: add.allocation,
+            only_peers: add.only_peers,
+            super_seed: add.super_seed,
+            sequential: add.sequential,
+            selection,
+            rates: add.rates,
+            resume: add.resume,
+            phase: Phase::Metadata,
+            paused: add.paused,
+            content: None,
+            fetch: None,
+            rng,
+            outputs: VecDeque::new(),
+            peers: BTreeMap::new(),
+            next_peer: 1,
+            timers: Timers::default(),
+            hungry: BTreeSet::new(),
+            pass: None,
+            book: Book::default(),
+            announce,
+            jobs: 0,
+            down: Meter::default(),
+            up: Meter::default(),
+            wasted: 0,
+            save: save::Saving::default(),
+            completed: false,
+            banned_here: BTreeSet::new(),
+            before: (0, 0),
+            clock: Instant::ZERO,
+        };
+        torrent.know_peers(&add.peers);
+        match add.source {
+            Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo), config),
+            Source::Magnet(magnet) => torrent.know_magnet(&magnet, config),
+        }
+        torrent
+    }
+
+    /// What it answers to: v1, then v2 truncated.
+    pub fn names(&self) -> &[InfoHash] {
+        &self.names
+    }
+
+    /// Whether it has a v2 half, for handshakes (BEP 52).
+    pub fn is_v2(&self) -> bool {
+        self.hash_v2.is_some()
+    }
+
+    /// The info dictionary, once it is known.
+    pub fn info(&self) -> Option<&Arc<Info>> {
+        self.content.as_ref().map(|content| &content.info)
+    }
+
+    /// Which pieces are verified and written, once the metadata is known.
+    pub fn verified(&self) -> Option<Bits> {
+        self.content.as_ref().map(|content| content.picker.have().clone())
+    }
+
+    /// The next thing to carry out for it.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When `on_timeout` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let announce = self.announce.as_ref().filter(|_| self.may_announce()).and_then(|a| a.deadline());
+        let book = if self.may_dial() { self.book.deadline() } else { None };
+        let rooms = [
+            self.timers.next(),
+            announce,
+            book,
+            self.save.deadline(),
+            self.fetch_deadline(),
+            self.hashes_deadline(),
+        ];
+        rooms.into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn on_timeout(&mut self, cx: &mut Context<'_>) {
+        while let Some(n) = self.timers.pop_due(cx.now) {
+            self.on_peer_timeout(cx, n);
+        }
+        self.on_announce_timeout(cx);
+        self.on_fetch_timeout(cx);
+        self.on_hashes_timeout(cx);
+        self.on_save_timeout(cx);
+    }
+
+    /// A job of ours is answered.
+    pub fn on_done(&mut self, cx: &mut Context<'_>, errand: Errand, outcome: Outcome) {
+        self.jobs -= 1;
+        match errand {
+            Errand::Open => self.on_files_open(cx, outcome),
+            Errand::Check(piece) => self.on_piece_checked(cx, piece, outcome),
+            Errand::Hash(piece) => self.on_piece_hashed(cx, piece, outcome),
+            Errand::HashStored(piece) => self.on_stored_hashed(cx, piece, outcome),
+            Errand::Blame(piece, senders) => self.on_blame(cx, piece, &senders, outcome),
+            Errand::Write(piece, bytes) => self.on_piece_written(cx, piece, bytes, outcome),
+            Errand::Spill { piece, epoch, bytes } => self.on_spilled(cx, (piece, epoch), bytes, outcome),
+            Errand::Read { peer, range, requests } => self.on_read(cx, peer, (range, requests), outcome),
+            Errand::Leaves(n, range) => self.on_leaves(n, range, outcome),
+            Errand::Sync => self.on_synced(cx, outcome),
+            Errand::Save => self.on_saved(cx, outcome),
+            Errand::Close => {}
+            Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
+            Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
+        }
+        self.check_left(cx);
+    }
+
+    /// Wants these files and no others; says which number isn't one.
+    pub fn select(&mut self, cx: &mut Context<'_>, selection: &Selection) -> Result<(), u32> {
+        if let Some(content) = &mut self.content {
+            content.select(selection)?;
+        }
+        self.selection = selection.clone();
+        self.completed = false;
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.heed_interest(n);
+            self.plan(cx, n);
+        }
+        self.check_complete(cx);
+        Ok(())
+    }
+
+    /// Pieces in order, or rarest first.
+    pub fn set_sequential(&mut self, on: bool) {
+        self.sequential = on;
+        if let Some(content) = &mut self.content {
+            content.picker.set_sequential(on);
+        }
+    }
+
+    /// Has these bytes of the span by then, before others. `false` if they leave the torrent.
+    pub fn set_deadline(&mut self, cx: &mut Context<'_>, start: u64, length: u64, by: Instant) -> bool {
+        let Some(content) = &mut self.content else { return false };
+        if start.checked_add(length).is_none_or(|end| end > content.geometry.span()) {
+            return false;
+        }
+        for piece in content.geometry.touched(start, length).filter_map(|n| content.geometry.piece(n)) {
+            content.picker.set_deadline(piece, Some(by));
+        }
+        self.feed(cx);
+        true
+    }
+
+    /// Changes its rate limits.
+    pub fn set_rates(&mut self, cx: &mut Context<'_>, rates: Rates) {
+        self.rates = rates;
+        if let Some(pass) = self.pass {
+            cx.gate.set_pass(cx.now, pass, rates);
+        }
+    }
+
+    /// It was taken out of the engine.
+    pub fn on_removed(&mut self, now: Instant, gate: &mut Gate) {
+        if let Some(pass) = self.pass.take() {
+            gate.remove(now, pass);
+        }
+    }
+
+    /// Addresses of peers, given by the application.
+    pub fn add_peers(&mut self, _cx: &mut Context<'_>, addrs: &[SocketAddr]) {
+        self.know_peers(addrs);
+    }
+
+    /// A snapshot.
+    pub fn status(&self, now: Instant) -> Status {
+        let content = self.content.as_deref();
+        let picker = content.map(|content| &content.picker);
+        let seeds = self.peers.values().filter(|peer| peer.is_seed()).count();
+        Status {
+            state: self.phase.state(picker.is_some_and(|picker| picker.is_wanted_complete())),
+            name: Arc::clone(&self.name),
+            info_hash_v1: self
+                .names
+                .first()
+                .copied()
+                .filter(|_| self.hash_v2.is_none() || self.names.len() > 1),
+            info_hash_v2: self.hash_v2,
+            length: content.map_or(0, |content| content.geometry.length()),
+            wanted: content.map_or(0, Content::wanted_bytes),
+            verified: content.map_or(0, |c| c.wanted_bytes() - c.picker.wanted_bytes_left()),
+            pieces: content.map_or(0, |content| content.geometry.pieces()),
+            pieces_verified: picker.map_or(0, |picker| picker.have().count()),
+            checked: self
+                .phase
+                .checked(content.map_or(0, |content| u64::from(content.geometry.piece_length()))),
+            downloaded: self.down.total(),
+            uploaded: self.up.total(),
+            wasted: self.wasted,
+            download_rate: self.down.rate(now),
+            upload_rate: self.up.rate(now),
+            peers: self.peers.len() as u32,
+            seeds: seeds as u32,
+            known: self.book.len() as u32,
+            failure: self.phase.failure(),
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn event(&mut self, event: TorrentEvent) {
+        self.output(Output::Event(event));
+    }
+
+    fn job(&mut self, errand: Errand, work: Work) {
+        self.jobs += 1;
+        self.output(Output::Job(errand, work));
+    }
 }

@@ -1,6 +1,6 @@
 //! What a torrent asks of its host, and what the host answers. Values only: the driver decides how.
 
-use crate::base::{Chunk, Digests, Extent, TorrentId, Want};
+use crate::base::{Chunk, Digests, Extent, Part, TorrentId, Want};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,13 +18,13 @@ pub enum Work {
         /// What about them.
         op: FilesOp,
     },
-    /// Read these extents, in order, as one run of bytes. Answered by `Outcome::Bytes`, or by `Outcome::Stored` if
+    /// Read these parts, in order, as one run of bytes. Answered by `Outcome::Bytes`, or by `Outcome::Stored` if
     /// `plain` and the driver holds the bytes warm in an open file and will send them from there.
     Read {
         /// Whose files.
         torrent: TorrentId,
         /// What to read.
-        extents: Vec<Extent>,
+        parts: Vec<Part>,
         /// Whether the bytes go out on a link as they are.
         plain: bool,
     },
@@ -51,7 +51,7 @@ pub enum Work {
         /// Whose files.
         torrent: TorrentId,
         /// One run of bytes.
-        extents: Vec<Extent>,
+        parts: Vec<Part>,
         /// Zeros that follow the bytes in the SHA-1.
         pad: u32,
         /// Which digests.
@@ -169,6 +169,25 @@ pub enum Outcome {
     Failed(HostError),
     /// It was cancelled before it was done.
     Cancelled,
+}
+
+impl Outcome {
+    /// The digests, or what came instead.
+    pub(super) fn digests(self) -> Result<Digests, Self> {
+        if let Self::Digests(digests) = self { Ok(digests) } else { Err(self) }
+    }
+
+    /// Why it isn't what was asked for.
+    pub(super) fn failure(self) -> HostError {
+        if let Self::Failed(error) = self {
+            return error;
+        }
+        debug_assert!(false, "a driver's bug: an answer of the wrong kind: {self:?}");
+        HostError {
+            kind: HostErrorKind::Other,
+            message: String::from("the driver's answer is of the wrong kind"),
+        }
+    }
 }
 
 /// A host's failure.

@@ -13,6 +13,7 @@ pub use trees::{TreeFile, Trees, TreesError};
 
 use crate::base::{Digests, Geometry, PieceIndex, Want};
 pub use crate::wire::message::HashRange;
+use crate::wire::metainfo::Info;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -49,11 +50,25 @@ pub enum VerifyError {
     Nothing,
 }
 
-/// The digests that a torrent's pieces should have: v1, v2 or both. Shared with the metainfo, so that it costs nothing
-/// by itself.
+/// The v1 digests, wherever they stand in shared bytes.
+#[derive(Clone, Debug)]
+struct V1 {
+    bytes: Arc<[u8]>,
+    start: usize,
+}
+
+impl V1 {
+    fn get(&self, piece: PieceIndex) -> Option<&[u8; 20]> {
+        let from = self.start + piece.at() * 20;
+        self.bytes.get(from..)?.first_chunk()
+    }
+}
+
+/// The digests that a torrent's pieces should have: v1, v2 or both. v1 digests are shared with the metainfo; piece layers
+/// are copied, so a torrent that neither loads nor answers hash requests had better not keep one.
 #[derive(Clone, Debug)]
 pub struct Verify {
-    v1: Option<Arc<[[u8; 20]]>>,
+    v1: Option<V1>,
     trees: Option<Trees>,
 }
 
@@ -70,8 +85,26 @@ impl Verify {
                 Err(VerifyError::Count { got: digests.len(), wanted })
             }
             None if trees.is_none() => Err(VerifyError::Nothing),
-            Some(_) | None => Ok(Self { v1, trees }),
+            Some(_) | None => {
+                let v1 = v1.map(|digests| V1 { bytes: digests.as_flattened().into(), start: 0 });
+                Ok(Self { v1, trees })
+            }
         }
+    }
+
+    /// All that a torrent's info dictionary, and the piece layers that came with it, say.
+    pub fn of(info: &Info) -> Self {
+        let shared = || {
+            let (bytes, digests) = (info.raw(), info.v1_digests().as_flattened());
+            // the digests are a part of the raw dictionary: where, their addresses tell
+            let start = digests.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+            let end = start.checked_add(digests.len());
+            match end.and_then(|end| bytes.get(start..end)) {
+                Some(same) if same == digests => V1 { bytes: Arc::clone(bytes), start },
+                Some(_) | None => V1 { bytes: digests.into(), start: 0 },
+            }
+        };
+        Self { v1: info.version().has_v1().then(shared), trees: Trees::of(info) }
     }
 
     /// The digests that `judge` needs of any piece. Where `Blame::remembers` a piece, its leaves are wanted too.
@@ -95,7 +128,7 @@ impl Verify {
         if !complete {
             return Verdict::Unknown;
         }
-        let v1 = self.v1.as_ref().map(|v1| v1.get(piece.at()) == digests.sha1.as_ref());
+        let v1 = self.v1.as_ref().map(|v1| v1.get(piece) == digests.sha1.as_ref());
         let v2 = self.trees.as_ref().and_then(|trees| trees.holds(piece, &digests.leaves));
         match (v1, v2) {
             (None, None) => Verdict::Unknown,
@@ -126,7 +159,8 @@ impl Verify {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::merkle::{leaf, root};
+    use crate::wire::merkle::{leaf, pad, root, root_of_height};
+    use crate::wire::metainfo::{FileEntry, InfoBuilder, Metainfo, MetainfoBuilder, Version};
     use alloc::vec;
 
     /// Two blocks in one piece, as a hybrid.
@@ -166,6 +200,46 @@ mod tests {
         assert_eq!(judge(2, &other), Verdict::Bad);
         assert_eq!(judge(1, &other), Verdict::Inconsistent);
         assert_eq!(judge(2, &leaves), Verdict::Inconsistent);
+    }
+
+    /// A torrent in memory of two files, with the digests of its first and last piece.
+    fn torrent(version: Version) -> (Info, [Digests; 2]) {
+        let (first, last) = ([1; 40_000], [2; 20_000]);
+        let leaves = |data: &[u8]| data.chunks(16_384).map(leaf).collect::<Vec<_>>();
+        let layer: Vec<_> = leaves(&first).chunks(2).map(|part| root_of_height(part, 1, [0; 32])).collect();
+        let entry = |path: &str, length, pieces_root, layer| FileEntry {
+            path: vec![path.into()],
+            length,
+            pieces_root: Some(pieces_root),
+            layer,
+            ..FileEntry::default()
+        };
+        let mut info = InfoBuilder::new("folder", 32_768, version);
+        info.multi_file = true;
+        info.pad_files = true;
+        info.files.push(entry("a", 40_000, root(&layer, pad(1)), layer));
+        info.files.push(entry("b", 20_000, root(&leaves(&last), [0; 32]), Vec::new()));
+        info.v1_digests = vec![[5; 20], [6; 20], [7; 20]];
+        let digests = |n, leaves: Vec<_>| Digests { sha1: Some([n; 20]), leaves };
+        let both = [digests(5, leaves(&first[..32_768])), digests(7, leaves(&last))];
+        let torrent = MetainfoBuilder::default().build(&info).unwrap();
+        (Metainfo::parse(&torrent).unwrap().info, both)
+    }
+
+    #[test]
+    fn the_digests_of_a_torrent_file_are_found_in_its_own_bytes() {
+        for version in [Version::V1, Version::V2, Version::Hybrid] {
+            let (info, [first, last]) = torrent(version);
+            let verify = Verify::of(&info);
+            let g = info.geometry();
+            let piece = |n| g.piece(n).unwrap();
+            assert_eq!(verify.wanted(), Want { sha1: version.has_v1(), leaves: version.has_v2() });
+            assert_eq!(verify.judge(g, piece(0), &first), Verdict::Good, "{version:?}");
+            assert_eq!(verify.judge(g, piece(2), &last), Verdict::Good, "{version:?}");
+            assert_eq!(verify.judge(g, piece(0), &last), Verdict::Bad, "{version:?}");
+            assert!(verify.v1.is_none_or(|v1| Arc::ptr_eq(&v1.bytes, info.raw())), "shared, not copied");
+            assert!(verify.trees.is_none_or(|trees| trees.knows_all()));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::base::PieceIndex;
 use crate::wire::merkle::{self, Hash};
+use crate::wire::metainfo::Info;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -78,9 +79,29 @@ impl Trees {
                 }
             }
         }
+        Ok(Self::proved(piece_length, files))
+    }
+
+    /// The trees of a torrent, if it has a v2 half. Its piece layers were checked when it was read.
+    pub fn of(info: &Info) -> Option<Self> {
+        let piece_length = info.geometry().piece_length();
+        let tree_file = |file: &crate::wire::metainfo::File| {
+            Some(TreeFile {
+                first_piece: u32::try_from(file.offset / u64::from(piece_length)).ok()?,
+                length: file.length,
+                root: file.pieces_root?,
+                layer: info.layer(file).map(Into::into),
+            })
+        };
+        let files = info.real_files().filter(|(_, file)| file.length > 0);
+        let files = files.filter_map(|(_, file)| tree_file(file)).collect();
+        info.version().has_v2().then(|| Self::proved(piece_length, files))
+    }
+
+    fn proved(piece_length: u32, files: Arc<[TreeFile]>) -> Self {
         let mut by_root: Vec<u32> = (0..files.len() as u32).collect();
         by_root.sort_by_key(|&tree| files.get(tree as usize).map(|file| (file.root, file.length, tree)));
-        Ok(Self { files, by_root, piece_length, fetched: BTreeMap::new(), leaves: BTreeMap::new() })
+        Self { files, by_root, piece_length, fetched: BTreeMap::new(), leaves: BTreeMap::new() }
     }
 
     /// Whether a piece's v2 hash is known.

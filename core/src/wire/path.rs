@@ -51,15 +51,26 @@ pub fn component(raw: &[u8], rules: PathRules) -> String {
         name = name.replace('.', "_");
     }
     if rules.windows_names {
-        let kept = name.trim_end_matches(['.', ' ']).len();
-        let trimmed = name.len() - kept;
-        name.truncate(kept);
-        name.extend(core::iter::repeat_n('_', trimmed));
+        replace_trailing(&mut name);
         if is_device(&name) {
             name.insert(0, '_');
         }
     }
-    if name.len() > COMPONENT_BYTES_MAX { with_suffix(&name, "") } else { name }
+    if name.len() > COMPONENT_BYTES_MAX {
+        name = with_suffix(&name, "");
+        if rules.windows_names {
+            replace_trailing(&mut name); // the cut may have laid bare what may not end a name
+        }
+    }
+    name
+}
+
+/// Windows drops trailing dots and spaces, so that another file would be meant.
+fn replace_trailing(name: &mut String) {
+    let kept = name.trim_end_matches(['.', ' ']).len();
+    let trimmed = name.len() - kept;
+    name.truncate(kept);
+    name.extend(core::iter::repeat_n('_', trimmed));
 }
 
 fn is_hostile(c: char, rules: PathRules) -> bool {
@@ -240,6 +251,9 @@ mod tests {
         let name = portable("é".repeat(200).as_bytes());
         assert!(name.len() <= COMPONENT_BYTES_MAX && name.chars().all(|c| c == 'é'));
         assert_eq!(portable(&b"x".repeat(255)).len(), 255);
+        let cut_at_dots =
+            portable(&[&b"x".repeat(100)[..], &b".".repeat(150), b"y/z", &b"x".repeat(50)].concat());
+        assert!(!cut_at_dots.ends_with(['.', ' ']), "{cut_at_dots}: no cut leaves an end that Windows drops");
     }
 
     #[test]

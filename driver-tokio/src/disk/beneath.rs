@@ -42,15 +42,13 @@ pub(super) fn link(root: &Path, path: &[String], target: &str) -> io::Result<()>
     }
 }
 
-/// Brings the folder that holds `path` onto the medium: the names in it.
-pub(super) fn sync_parent(root: &Path, path: &[String]) -> io::Result<()> {
+/// Brings a folder's names onto the medium.
+pub(super) fn sync_folder(root: &Path, path: &[String]) -> io::Result<()> {
     let root = open_root(root)?;
-    match path.split_last() {
-        Some((_, parents)) if !parents.is_empty() => {
-            Ok(fs::fsync(open_at(root.as_fd(), parents, FOLDER, Mode::empty())?)?)
-        }
-        _ => Ok(fs::fsync(root)?),
+    if path.is_empty() {
+        return Ok(fs::fsync(root)?);
     }
+    Ok(fs::fsync(open_at(root.as_fd(), path, FOLDER, Mode::empty())?)?)
 }
 
 /// Length and time of the last change of what lies beneath `root`, links not followed at the end.

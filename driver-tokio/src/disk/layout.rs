@@ -114,7 +114,10 @@ pub(super) fn look(folder: &Folder) -> Outcome {
             _ => None,
         };
         let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-        let modified_ns = seconds.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec as u64);
+        // The field's type differs between systems.
+        #[allow(clippy::useless_conversion)]
+        let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        let modified_ns = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
         FileNow { length, modified_ns: if length.is_some() { modified_ns } else { 0 } }
     };
     Outcome::Files(folder.files.iter().map(one).collect())

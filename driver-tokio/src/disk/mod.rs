@@ -90,6 +90,9 @@ impl Disk {
     fn sync(&self, folder: &Folder) -> Outcome {
         let dirty = core::mem::take(&mut *lock(&folder.dirty));
         let mut left = dirty.clone();
+        let specs = dirty.iter().filter_map(|&file| folder.spec(file).ok());
+        let parents: BTreeSet<&[String]> =
+            specs.filter_map(|spec| spec.path.split_last()).map(|(_, folders)| folders).collect();
         for file in dirty {
             let synced = self.open_file(folder, file, Purpose::Write).and_then(|open| open.sync_data());
             if let Err(error) = synced {
@@ -98,6 +101,12 @@ impl Disk {
                 return Outcome::Failed(host_error(&error, &folder.name(file)));
             }
             left.remove(&file);
+        }
+        // A file of a folder that isn't synced may be nameless after a crash.
+        for folders in parents {
+            if let Err(error) = beneath::sync_folder(&folder.root, folders) {
+                return Outcome::Failed(host_error(&error, &folder.root.display().to_string()));
+            }
         }
         layout::look(folder)
     }

@@ -4,7 +4,7 @@ use super::{Disk, Folder, Purpose, READ_BYTES, ZeroRun, unknown};
 use crate::hash::Hasher;
 use crate::lock;
 use crate::pool::host_error;
-use millstream_core::base::{Digests, Extent, TorrentId, Want};
+use millstream_core::base::{Digests, Extent, Part, TorrentId, Want};
 use millstream_core::engine::{HostError, Outcome};
 use std::fs::File;
 use std::io;
@@ -13,43 +13,58 @@ use std::sync::Arc;
 
 impl Disk {
     /// Digests stored bytes as one run. `Absent` if a file isn't there or is too short.
-    pub(crate) fn hash_stored(
-        &self,
-        torrent: TorrentId,
-        extents: &[Extent],
-        pad: u32,
-        want: Want,
-    ) -> Outcome {
+    pub(crate) fn hash_stored(&self, torrent: TorrentId, parts: &[Part], pad: u32, want: Want) -> Outcome {
         let Some(folder) = self.folder(torrent) else { return unknown() };
-        let files = match self.open_all(&folder, extents) {
+        let files = match self.open_all(&folder, parts) {
             Ok(Some(files)) => files,
             Ok(None) => return Outcome::Absent,
             Err(error) => return Outcome::Failed(error),
         };
-        if extents.iter().zip(&files).all(|(extent, file)| is_hole(file, *extent)) {
-            let length = extents.iter().map(|extent| u64::from(extent.length)).sum();
+        let is_zeros = |(part, file): (&Part, &Option<Arc<File>>)| match (part, file) {
+            (Part::Stored(extent), Some(file)) => is_hole(file, *extent),
+            (Part::Stored(_), None) => false,
+            (Part::Pad(_), _) => true,
+        };
+        if parts.iter().zip(&files).all(is_zeros) {
+            let length = parts.iter().map(|part| u64::from(part.len())).sum();
             return Outcome::Digests(self.digests_of_zeros((length, pad, want)));
         }
         let mut hasher = Hasher::new(want);
-        for (extent, file) in extents.iter().zip(&files) {
-            match self.feed(&mut hasher, file, *extent) {
+        for (part, file) in parts.iter().zip(&files) {
+            let fed = match (part, file) {
+                (Part::Stored(extent), Some(file)) => self
+                    .feed(&mut hasher, file, *extent)
+                    .map_err(|error| host_error(&error, &folder.name(extent.file))),
+                (Part::Stored(_), None) => Ok(false),
+                (Part::Pad(length), _) => {
+                    feed_zeros(&mut hasher, u64::from(*length));
+                    Ok(true)
+                }
+            };
+            match fed {
                 Ok(true) => {}
                 Ok(false) => return Outcome::Absent,
-                Err(error) => return Outcome::Failed(host_error(&error, &folder.name(extent.file))),
+                Err(error) => return Outcome::Failed(error),
             }
         }
         Outcome::Digests(hasher.finish(pad))
     }
 
-    /// All files that hold the extents; `None` if one is missing or too short.
-    fn open_all(&self, folder: &Folder, extents: &[Extent]) -> Result<Option<Vec<Arc<File>>>, HostError> {
-        let mut files = Vec::with_capacity(extents.len());
-        for extent in extents {
+    /// The file of each part, none for a pad; `None` if one is missing or too short.
+    fn open_all(&self, folder: &Folder, parts: &[Part]) -> Result<Option<Vec<Option<Arc<File>>>>, HostError> {
+        let mut files = Vec::with_capacity(parts.len());
+        for part in parts {
+            let Part::Stored(extent) = part else {
+                files.push(None);
+                continue;
+            };
             let opened = self
                 .open_file(folder, extent.file, Purpose::Read)
                 .and_then(|file| Ok((file.metadata()?.len(), file)));
             match opened {
-                Ok((length, file)) if length >= extent.offset + u64::from(extent.length) => files.push(file),
+                Ok((length, file)) if length >= extent.offset + u64::from(extent.length) => {
+                    files.push(Some(file))
+                }
                 Ok(_) => return Ok(None),
                 Err(error) if is_absence(&error) => return Ok(None),
                 Err(error) => return Err(host_error(&error, &folder.name(extent.file))),
@@ -83,17 +98,20 @@ impl Disk {
             return digests.clone();
         }
         let (length, pad, want) = run;
-        let zeros = vec![0; READ_BYTES];
         let mut hasher = Hasher::new(want);
-        let mut left = length;
-        while left > 0 {
-            let now = left.min(READ_BYTES as u64) as usize;
-            hasher.update(zeros.get(..now).unwrap_or(&zeros));
-            left -= now as u64;
-        }
+        feed_zeros(&mut hasher, length);
         let digests = hasher.finish(pad);
         *lock(&self.zeros) = Some((run, digests.clone()));
         digests
+    }
+}
+
+fn feed_zeros(hasher: &mut Hasher, mut length: u64) {
+    let zeros = [0; 4096];
+    while length > 0 {
+        let now = length.min(zeros.len() as u64) as usize;
+        hasher.update(zeros.get(..now).unwrap_or(&zeros));
+        length -= now as u64;
     }
 }
 

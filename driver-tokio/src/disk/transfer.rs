@@ -2,7 +2,7 @@
 
 use super::{Disk, Folder, Purpose, READ_BYTES, unknown};
 use crate::pool::host_error;
-use millstream_core::base::{Chunk, Extent, TorrentId};
+use millstream_core::base::{Chunk, Extent, Part, TorrentId};
 use millstream_core::engine::{HostError, Outcome};
 use rustix::io::Errno;
 use std::fs::File;
@@ -16,32 +16,32 @@ const SLICES_MAX: usize = 1024;
 const PROBE_STRIDE: u64 = 128 << 10;
 
 impl Disk {
-    /// Reads extents as one run of bytes. If they go out on a link as they are, they are only brought into memory:
+    /// Reads parts as one run of bytes. If they go out on a link as they are, they are only brought into memory:
     /// the link sends them from the file.
-    pub(crate) fn read(&self, torrent: TorrentId, extents: &[Extent], plain: bool) -> Outcome {
+    pub(crate) fn read(&self, torrent: TorrentId, parts: &[Part], plain: bool) -> Outcome {
         let Some(folder) = self.folder(torrent) else { return unknown() };
         let done = if plain && cfg!(target_os = "linux") {
-            self.warm(&folder, extents).map(|()| Outcome::Stored)
+            self.warm(&folder, parts).map(|()| Outcome::Stored)
         } else {
-            self.fetch(&folder, extents).map(|chunk| Outcome::Bytes(vec![chunk]))
+            self.fetch(&folder, parts).map(|chunk| Outcome::Bytes(vec![chunk]))
         };
         done.unwrap_or_else(Outcome::Failed)
     }
 
     /// Whether all of this is in open files and in memory. Cheap enough for the engine's own thread.
-    pub(crate) fn is_warm(&self, torrent: TorrentId, extents: &[Extent]) -> bool {
-        extents.iter().all(|extent| {
+    pub(crate) fn is_warm(&self, torrent: TorrentId, parts: &[Part]) -> bool {
+        stored(parts).all(|extent| {
             let file = self.open.peek((torrent, extent.file), Purpose::Read);
-            file.is_some_and(|file| probe(&file, *extent) == Some(true))
+            file.is_some_and(|file| probe(&file, extent) == Some(true))
         })
     }
 
-    fn warm(&self, folder: &Folder, extents: &[Extent]) -> Result<(), HostError> {
+    fn warm(&self, folder: &Folder, parts: &[Part]) -> Result<(), HostError> {
         let mut scratch = None;
-        for extent in extents {
+        for extent in stored(parts) {
             let wrong = |error| host_error(&error, &folder.name(extent.file));
             let file = self.open_file(folder, extent.file, Purpose::Read).map_err(wrong)?;
-            if probe(&file, *extent) == Some(true) {
+            if probe(&file, extent) == Some(true) {
                 continue;
             }
             let buffer = scratch.get_or_insert_with(|| self.runs.take());
@@ -57,16 +57,20 @@ impl Disk {
         Ok(())
     }
 
-    fn fetch(&self, folder: &Folder, extents: &[Extent]) -> Result<Chunk, HostError> {
-        let total: usize = extents.iter().map(|extent| extent.length as usize).sum();
+    fn fetch(&self, folder: &Folder, parts: &[Part]) -> Result<Chunk, HostError> {
+        let total: usize = parts.iter().map(|part| part.len() as usize).sum();
         let read = |into: &mut [u8]| {
             let mut rest = into;
-            for extent in extents {
+            for part in parts {
+                let (now, after) = rest.split_at_mut(part.len() as usize);
+                rest = after;
+                let Part::Stored(extent) = part else {
+                    now.fill(0);
+                    continue;
+                };
                 let wrong = |error| host_error(&error, &folder.name(extent.file));
                 let file = self.open_file(folder, extent.file, Purpose::Read).map_err(wrong)?;
-                let (now, after) = rest.split_at_mut(extent.length as usize);
                 file.read_exact_at(now, extent.offset).map_err(wrong)?;
-                rest = after;
             }
             Ok(())
         };
@@ -97,6 +101,14 @@ impl Disk {
         }
         Outcome::Written
     }
+}
+
+/// The parts that lie in files.
+fn stored(parts: &[Part]) -> impl Iterator<Item = Extent> {
+    parts.iter().filter_map(|part| match part {
+        Part::Stored(extent) => Some(*extent),
+        Part::Pad(_) => None,
+    })
 }
 
 /// Takes `length` bytes off a reversed list of slices.

@@ -4,10 +4,10 @@ use super::Body;
 use crate::error::FetchError;
 use crate::http::{self, Limits};
 use crate::pool::{failed, host_error};
+use core::future::Future;
 use core::time::Duration;
 use millstream_core::base::{Chunk, JobId, TorrentId};
 use millstream_core::engine::{Effect, HostError, HostErrorKind, Outcome, Work};
-use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,11 +52,11 @@ impl Body {
                 self.ask(job, async move { http_outcome(http::get(&url, limits).await) });
             }
             Work::Resolve { host, port } => self.ask(job, resolve(host, port)),
-            Work::Read { torrent, extents, plain } => {
-                if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &extents) {
+            Work::Read { torrent, parts, plain } => {
+                if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &parts) {
                     self.answer(job, Outcome::Stored);
                 } else {
-                    self.board.pool.job(job, Work::Read { torrent, extents, plain }, None);
+                    self.board.pool.job(job, Work::Read { torrent, parts, plain }, None);
                 }
             }
             Work::Save { torrent, data } => {

@@ -4,6 +4,7 @@
 use super::Body;
 use super::carry::Outgoing;
 use super::wake::{LinkWake, Woken};
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use millstream_core::base::{ConnId, Instant, Pool};
@@ -11,7 +12,6 @@ use millstream_core::engine::{How, Input, LinkEnd};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
@@ -49,6 +49,8 @@ pub(super) struct Link {
     /// The engine may have something to pull.
     pub(super) pull: bool,
     pub(super) out: Outgoing,
+    /// The other end is on this host.
+    pub(super) is_local: bool,
 }
 
 /// Where a link is in its life.
@@ -116,13 +118,13 @@ impl Links {
         self.table.get_mut(&conn)
     }
 
-    /// A buffer for a link's next read.
+    /// The buffers of one size, or of the largest.
     pub(super) fn buffer(&self, size: usize) -> Option<&Pool> {
         self.buffers.get(size).or(self.buffers.last())
     }
 
     /// A new link.
-    pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream, phase: Phase) {
+    pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream, remote: SocketAddr, phase: Phase) {
         let wake = LinkWake::new(conn, &self.woken);
         let link = Link {
             stream,
@@ -135,6 +137,7 @@ impl Links {
             size: 0,
             pull: false,
             out: Outgoing::default(),
+            is_local: remote.ip().to_canonical().is_loopback(),
         };
         self.table.insert(conn, link);
         self.line_up(conn);
@@ -182,7 +185,7 @@ impl Body {
     /// Begins to open a link.
     pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr) {
         match begin(to) {
-            Ok(stream) => self.links.insert(conn, stream, Phase::Connecting),
+            Ok(stream) => self.links.insert(conn, stream, to, Phase::Connecting),
             Err(error) => self.on_closed(conn, end(&error)),
         }
     }
@@ -258,6 +261,7 @@ fn begin(to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// What an error of a socket means for its link.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(super) fn end(error: &io::Error) -> LinkEnd {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => LinkEnd::Refused,

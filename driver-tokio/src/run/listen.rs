@@ -4,6 +4,7 @@ use super::Body;
 use super::link::Phase;
 use crate::SessionEvent;
 use crate::error::StartError;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use millstream_core::base::{Chunk, Instant, LocalId};
@@ -12,7 +13,6 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Links accepted in one pass.
@@ -70,7 +70,7 @@ impl Body {
             // Nobody can reach us, but trackers that speak UDP can be asked.
             let any =
                 [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))];
-            any.into_iter().filter_map(|addr| Some(Pair { tcp: None, udp: bind_udp(addr).ok() })).collect()
+            any.into_iter().map(|addr| Pair { tcp: None, udp: bind_udp(addr).ok() }).collect()
         } else {
             bind_all(&wanted, self.board.config.listen_tries_max, &mut warnings)
                 .map_err(StartError::Listen)?
@@ -140,7 +140,7 @@ impl Body {
         let Ok(to) = prepared else { return };
         let now = self.now();
         match self.engine.accept(now, Incoming { local, to, from }) {
-            Ok(conn) => self.links.insert(conn, stream, Phase::Open),
+            Ok(conn) => self.links.insert(conn, stream, from, Phase::Open),
             Err(refusal) => tracing::debug!(%from, %refusal, "a link isn't taken"),
         }
     }

@@ -297,7 +297,8 @@ impl Body {
     ) -> Result<Arc<Shared>, CommandError> {
         match self.engine.command(now, Command::Add(order))? {
             Reply::Added(id) => Ok(self.seat(now, id, keep)),
-            Reply::Done => Err(CommandError::Torrent("the engine gave it no name".to_owned())),
+            // Never: `Add` is answered by `Added`.
+            Reply::Done => Err(CommandError::Stopping),
         }
     }
 

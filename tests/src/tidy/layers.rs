@@ -70,6 +70,15 @@ fn judge(home: &str, level: usize, full: &[String]) -> Option<String> {
     }
 }
 
+/// The folder that the modules a file declares stand in.
+pub(super) fn folder_of(path: &str) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match name {
+        "mod.rs" | "lib.rs" => folder.to_owned(),
+        other => format!("{folder}/{}", other.trim_end_matches(".rs")),
+    }
+}
+
 /// The module path of a file, without the crate.
 fn module_of(path: &str) -> Vec<String> {
     let inner = path.trim_start_matches("core/src/").trim_end_matches(".rs");

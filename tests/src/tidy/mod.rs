@@ -6,6 +6,7 @@ mod shape;
 mod tokens;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,42 @@ pub const GUARDS: [(&str, Guard); 11] = [
     ("bare_ignores", bare_ignores),
     ("forbidden_words", forbidden_words),
 ];
+
+/// The guards that say nothing of tests.
+const CODE_ONLY: [&str; 3] = ["unwraps", "std_paths", "floats"];
+
+/// All that is wrong with the files, each looked at alone.
+pub fn violations(sources: &[Source]) -> Vec<Violation> {
+    let only_in_tests = only_in_tests(sources);
+    let mut found = Vec::new();
+    for source in sources {
+        let test = only_in_tests.contains(&source.path);
+        for (_, guard) in GUARDS.iter().filter(|(name, _)| !(test && CODE_ONLY.contains(name))) {
+            found.extend(guard(&source.path, &source.text));
+        }
+    }
+    found
+}
+
+/// The files of core that are declared under `#[cfg(test)]`, and what they declare in turn.
+pub fn only_in_tests(sources: &[Source]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let rust = || sources.iter().filter(|s| s.path.starts_with("core/src/") && s.path.ends_with(".rs"));
+    loop {
+        let before = found.len();
+        for source in rust() {
+            let all = found.contains(&source.path);
+            for name in tokens::modules_in(&source.text, all) {
+                let folder = layers::folder_of(&source.path);
+                found.insert(format!("{folder}/{name}.rs"));
+                found.insert(format!("{folder}/{name}/mod.rs"));
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}
 
 /// The project's root.
 pub fn root() -> PathBuf {

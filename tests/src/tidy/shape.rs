@@ -2,6 +2,7 @@
 
 use super::tokens::{Kind, Token, closing, tokens};
 use super::{Source, Violation, layers};
+use std::collections::BTreeSet;
 
 /// A file with its tests.
 const FILE_LINES_MAX: usize = 700;
@@ -71,21 +72,34 @@ pub fn bare_ignores(path: &str, text: &str) -> Vec<Violation> {
         .collect()
 }
 
-/// Rooms of core that the map (ARCHITECTURE.md) does not name in a row of its own, or that stand in no layer.
+/// Rooms of core that the map (ARCHITECTURE.md) has no row for, that stand in no layer, or that its rows put elsewhere:
+/// on another layer, or where no room is.
 pub fn unnamed_rooms(map: &str, sources: &[Source]) -> Vec<Violation> {
-    let mut rooms: Vec<&str> = sources.iter().filter_map(|s| layers::room(&s.path)).collect();
-    rooms.sort_unstable();
-    rooms.dedup();
+    let rooms: BTreeSet<&str> = sources.iter().filter_map(|s| layers::room(&s.path)).collect();
+    let rows: Vec<(&str, usize)> = map.lines().filter_map(map_row).collect();
     let mut found = Vec::new();
-    for room in rooms {
+    for &room in &rooms {
         let path = format!("core/src/{room}");
-        let named = map.lines().any(|line| line.starts_with(&format!("| `{room}` |")));
-        if !named {
+        if !rows.iter().any(|(name, _)| *name == room) {
             found.push(Violation::new(&path, 1, "a room that ARCHITECTURE.md does not name"));
         }
         if layers::layer(room).is_none() {
             found.push(Violation::new(&path, 1, "a room that stands in no layer"));
         }
     }
+    for (name, layer) in rows {
+        let law = match layers::layer(name) {
+            _ if !rooms.contains(name) => format!("it names the room {name}, which is not there"),
+            Some(real) if real != layer => format!("it puts {name} on layer {layer}; it stands on {real}"),
+            Some(_) | None => continue,
+        };
+        found.push(Violation::new("ARCHITECTURE.md", 1, law));
+    }
     found
+}
+
+/// The room and layer of a row like ``| `base` | 0 | ..``.
+fn map_row(line: &str) -> Option<(&str, usize)> {
+    let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+    Some((name, rest.split_once(" |")?.0.parse().ok()?))
 }

@@ -279,3 +279,10 @@ pub fn tests_in(text: &str) -> Vec<String> {
     }
     found
 }
+
+/// The names of the modules declared with a file of their own (`mod x;`): those of tests, or all.
+pub(super) fn modules_in(text: &str, all: bool) -> Vec<String> {
+    let tokens = tokens(text);
+    let declared = tokens.windows(3).filter(|w| w[0].is("mod") && w[2].is_mark(';') && (all || w[0].in_test));
+    declared.filter_map(|w| w[1].word()).map(str::to_owned).collect()
+}

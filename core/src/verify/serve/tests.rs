@@ -228,6 +228,19 @@ fn a_forged_answer_is_the_peers_fault_and_another_is_asked() {
 }
 
 #[test]
+fn bep_0052_pad_that_is_no_zero_hash_is_refused_even_if_it_leads_to_the_root() {
+    let hashes: Vec<Hash> = (1..=4).map(|n| [n; 32]).collect();
+    let root = merkle::root(&hashes, [0; 32]);
+    let file = TreeFile { first_piece: 0, length: 3 * u64::from(BLOCK), root, layer: None };
+    let mut trees = Trees::new(BLOCK, Arc::new([file])).unwrap();
+    let mut fetch = Fetch::new(FetchConfig::default());
+    fetch.want_all();
+    let range = fetch.next_hash_request(Instant::ZERO, &trees, 1).unwrap();
+    assert_eq!(fetch.on_hashes(&mut trees, 1, &range, &hashes), Err(HashFault::Proof));
+    assert_eq!(trees.fetched_bytes(), 0);
+}
+
+#[test]
 fn a_piece_that_is_wanted_comes_before_the_walk() {
     let world = world(64, 1);
     let mut fetch = Fetch::new(config(4));

@@ -1,9 +1,22 @@
-//! The engine's settings: plain data, a default for each, its consequence beside it.
+//! The settings of an engine and of its torrents: plain data, a default for each, its consequence beside it.
 
-use super::command::Rates;
+use crate::announce::AnnounceConfig;
+use crate::book::BookConfig;
+use crate::choke::SeedPolicy;
+use crate::peer::SessionConfig;
+use crate::store::StoreConfig;
 use crate::wire::PeerId;
 use alloc::string::String;
 use core::time::Duration;
+
+/// Rate limits in bytes a second; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Payload from peers.
+    pub download: Option<u64>,
+    /// Payload to peers.
+    pub upload: Option<u64>,
+}
 
 /// Settings of an engine.
 #[derive(Clone, Debug)]
@@ -43,6 +56,8 @@ pub struct Config {
     pub rates: Rates,
     /// Jobs of one torrent that hash stored data, outstanding at once. As many as the driver has cores keeps them busy.
     pub check_jobs_max: usize,
+    /// Bounds and back-off of the addresses of peers.
+    pub book: BookConfig,
     /// How often resume data is saved while something changes.
     pub save_interval: Duration,
     /// Events that wait for the application. Beyond it the oldest that may be dropped are.
@@ -57,18 +72,31 @@ pub struct Config {
     pub metadata_bytes_max: usize,
 }
 
-/// Who is unchoked while we seed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SeedPolicy {
-    /// Each in turn.
-    RoundRobin,
-    /// Whoever takes fastest.
-    FastestUpload,
-    /// Those near the start and the end of their download first: leeches in the middle have others to ask.
-    AntiLeech,
-    /// Those who pass on to others what we gave them.
-    #[default]
-    Spread,
+impl Config {
+    /// The limits of sessions.
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            requests_outstanding_max: u32::try_from(self.requests_outstanding_max).unwrap_or(u32::MAX),
+            upload_loaded_bytes_max: self.upload_ahead_bytes_max as u64,
+            ..SessionConfig::default()
+        }
+    }
+
+    /// How trackers are asked.
+    pub(crate) fn announce(&self) -> AnnounceConfig {
+        AnnounceConfig { numwant_max: self.numwant, each_family: false, ..AnnounceConfig::default() }
+    }
+
+    /// The marks of a torrent's memory.
+    pub(crate) fn store(&self) -> StoreConfig {
+        let max = self.store_bytes_max as u64;
+        StoreConfig {
+            store_bytes_max: max,
+            store_high_bytes: max / 4 * 3,
+            store_low_bytes: max / 2,
+            ..StoreConfig::default()
+        }
+    }
 }
 
 impl Default for Config {
@@ -91,6 +119,7 @@ impl Default for Config {
             seed_policy: SeedPolicy::default(),
             rates: Rates::default(),
             check_jobs_max: 8,
+            book: BookConfig::default(),
             save_interval: Duration::from_secs(60),
             events_max: 4096,
             numwant: 80,

@@ -1,0 +1,110 @@
+//! Commands: what an application wants, carried out or refused with a reason.
+
+use super::{Command, CommandError, Engine, Event, Rates, Reply, Seat};
+use crate::base::{Instant, TorrentId};
+use crate::torrent::{AddTorrent, Context, Torrent};
+
+impl Engine {
+    /// Carries out a command.
+    pub fn command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
+        let now = self.advance(now);
+        let reply = self.carry_out(now, command);
+        self.settle(now);
+        reply
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
+        match command {
+            Command::Add(add) => return self.add(now, *add).map(Reply::Added),
+            Command::Remove(id) => self.tell(now, id, |torrent, cx| torrent.leave(cx))?,
+            Command::Pause(id) => self.tell(now, id, |torrent, cx| torrent.pause(cx))?,
+            Command::Resume(id) => self.tell(now, id, |torrent, cx| torrent.resume(cx))?,
+            Command::Recheck(id) => self.tell(now, id, |torrent, cx| torrent.recheck(cx))?,
+            Command::Select(id, selection) => {
+                self.tell(now, id, |torrent, cx| torrent.select(cx, &selection))?
+                    .map_err(CommandError::NoFile)?;
+            }
+            Command::Sequential(id, on) => self.tell(now, id, |torrent, _| torrent.set_sequential(on))?,
+            Command::Deadline { torrent, start, length, by } => {
+                if !self.tell(now, torrent, |torrent, cx| torrent.set_deadline(cx, start, length, by))? {
+                    return Err(CommandError::Range);
+                }
+            }
+            Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
+            Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
+            Command::TorrentRates(id, rates) => {
+                self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
+            }
+            Command::Rates(rates) => self.set_rates(now, rates),
+            Command::Save(id) => self.tell(now, id, |torrent, cx| torrent.save(cx))?,
+            Command::Stop { by } => self.stop(now, by),
+        }
+        Ok(Reply::Done)
+    }
+
+    fn tell<R>(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        call: impl FnOnce(&mut Torrent, &mut Context<'_>) -> R,
+    ) -> Result<R, CommandError> {
+        self.with(now, id, call).ok_or(CommandError::NoTorrent(id))
+    }
+
+    fn set_rates(&mut self, now: Instant, rates: Rates) {
+        self.config.rates = rates;
+        self.gate.set(now, rates);
+    }
+
+    fn add(&mut self, now: Instant, add: AddTorrent) -> Result<TorrentId, CommandError> {
+        if self.stopping.is_some() {
+            return Err(CommandError::Stopping);
+        }
+        if self.torrents.len() >= self.config.torrents_max {
+            return Err(CommandError::TooMany(self.torrents.len()));
+        }
+        let names = add.source.names();
+        if let Some(id) = names.iter().find_map(|name| self.find(*name)) {
+            return Err(CommandError::Duplicate(id));
+        }
+        let rng = &self.rng;
+        let (config, host) = (&self.config, &self.host);
+        let id = TorrentId(self.torrents.insert_with(|n| {
+            let torrent = Torrent::new(TorrentId(n), add, config, host, rng.fork_at("torrent", n));
+            Seat { torrent, armed: None }
+        }));
+        for name in names {
+            self.routes.insert(name, id);
+        }
+        self.with(now, id, |torrent, cx| torrent.start(cx));
+        Ok(id)
+    }
+
+    pub(super) fn on_bound(
+        &mut self,
+        local: crate::base::LocalId,
+        addr: core::net::SocketAddr,
+        kind: super::SocketKind,
+    ) {
+        self.sockets.insert(local, (addr, kind));
+        match kind {
+            super::SocketKind::TcpListener => {
+                self.learn_ports();
+                self.news.push(Event::Listening(local, addr));
+            }
+            super::SocketKind::Udp => self.net.on_bound(local, addr),
+        }
+    }
+
+    pub(super) fn on_unbound(&mut self, local: crate::base::LocalId) {
+        self.sockets.remove(&local);
+        self.net.on_unbound(local);
+        self.learn_ports();
+    }
+
+    /// What we announce is what is bound.
+    fn learn_ports(&mut self) {
+        let listeners = self.sockets.values().filter(|(_, kind)| *kind == super::SocketKind::TcpListener);
+        self.host.listening = listeners.map(|&(addr, _)| addr).collect();
+    }
+}

@@ -1,0 +1,74 @@
+//! Datagrams in and out, and what the machines that speak UDP ask for.
+
+use super::effect::{Datagrams, Effect};
+use super::{Asker, Engine};
+use crate::announce::{AskId, UdpAsk};
+use crate::base::{Chunk, Instant, LocalId, TorrentId};
+use crate::net::NetOutput;
+use crate::torrent::{Errand, Outcome, Work};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+impl Engine {
+    pub(super) fn on_datagrams(
+        &mut self,
+        now: Instant,
+        local: LocalId,
+        from: SocketAddr,
+        (data, stride): (Chunk, u16),
+    ) {
+        if !self.sockets.contains_key(&local) || data.is_empty() {
+            return;
+        }
+        let stride = if stride == 0 { data.len() } else { usize::from(stride) };
+        for datagram in data.chunks(stride) {
+            self.net.on_datagram(now, from, datagram);
+        }
+        self.drain_net(now);
+    }
+
+    pub(super) fn on_datagram_refused(&mut self, _now: Instant, _local: LocalId, to: SocketAddr) {
+        // A tracker that refuses now may answer the retransmission.
+        tracing::debug!(%to, "a datagram was refused");
+    }
+
+    /// Datagrams to send from a socket, `max` bytes at most beside the first.
+    pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
+        self.advance(now);
+        let (to, data) = self.net.next_datagram(local)?;
+        Some(Datagrams { to, data: Chunk::from(data), stride: None })
+    }
+
+    pub(super) fn on_udp_ask(&mut self, now: Instant, (torrent, ask): (TorrentId, AskId), udp: Box<UdpAsk>) {
+        self.net.on_ask(now, torrent, ask, udp);
+        self.drain_net(now);
+    }
+
+    pub(super) fn on_net_alarm(&mut self, now: Instant) {
+        self.armed.net = None;
+        self.net.on_timeout(now);
+        self.drain_net(now);
+    }
+
+    pub(super) fn on_net_done(&mut self, now: Instant, errand: Errand, outcome: Outcome) {
+        let Errand::Resolve(exchange) = errand else { return };
+        let addrs = if let Outcome::Resolved(addrs) = outcome { addrs } else { Vec::new() };
+        self.net.on_resolved(now, exchange, &addrs);
+        self.drain_net(now);
+    }
+
+    fn drain_net(&mut self, now: Instant) {
+        while let Some(output) = self.net.next_output() {
+            match output {
+                NetOutput::Resolve { exchange, host, port } => {
+                    self.job(Asker::Net, Errand::Resolve(exchange), Work::Resolve { host, port });
+                }
+                NetOutput::Ready(local) => self.effects.push_back(Effect::DatagramsReady { local }),
+                NetOutput::Answered(torrent, ask, answer) => {
+                    self.with(now, torrent, |it, cx| it.on_announced(cx, ask, answer));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Byte links: taken and opened, their handshakes, what they receive and send, and their end.
+
+use super::effect::{Effect, How, Transmit};
+use super::{Alarm, Engine, Incoming, LinkEnd, Refusal};
+use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
+use crate::link::{Dialed, Link, Prelude, Stage, Step, answers, is_self};
+use crate::torrent::{Joining, Leave};
+use crate::wire::InfoHash;
+use crate::wire::handshake::{Feature, Handshake, Reserved};
+use alloc::vec;
+use core::net::SocketAddr;
+
+impl Engine {
+    /// Takes a link that a stranger opened. It has a bounded time to name a torrent of ours.
+    pub fn accept(&mut self, now: Instant, incoming: Incoming) -> Result<ConnId, Refusal> {
+        let now = self.advance(now);
+        if self.stopping.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        if self.links.len() >= self.config.links_max {
+            return Err(Refusal::TooManyLinks);
+        }
+        if self.handshakes >= self.config.handshakes_max {
+            return Err(Refusal::TooManyHandshakes);
+        }
+        self.handshakes += 1;
+        let link = Link::accept(incoming.from, now + self.config.handshake_timeout);
+        let conn = ConnId(self.links.insert(link));
+        self.touch(conn);
+        self.settle(now);
+        Ok(conn)
+    }
+
+    pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, local: SocketAddr, remote: SocketAddr) {
+        let deadline = now + self.config.handshake_timeout;
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        let Stage::Connecting(dialed) = *link.stage() else { return };
+        let hello = Handshake {
+            reserved: self
+                .torrents
+                .get(dialed.torrent.0)
+                .map_or(Reserved::NONE, |seat| features(seat.torrent.is_v2())),
+            info_hash: dialed.info_hash,
+            peer_id: self.host.peer_id,
+        };
+        if link.on_opened(&hello, deadline) {
+            self.half_open -= 1;
+            self.handshakes += 1;
+            self.host.learn_address(local.ip());
+            tracing::debug!(%remote, "link open");
+            self.touch(conn);
+        }
+    }
+
+    pub(super) fn on_received(&mut self, now: Instant, conn: ConnId, data: Chunk) {
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        link.count_received(data.len());
+        let peer = link.peer();
+        let step = if peer.is_none() { link.on_received(data.clone()) } else { Step::Wait };
+        self.touch(conn);
+        match peer {
+            Some(peer) => self.forward(now, peer, data),
+            None => {
+                drop(data);
+                self.on_step(now, conn, step);
+            }
+        }
+    }
+
+    fn on_step(&mut self, now: Instant, conn: ConnId, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Asked(prelude) => self.on_asked(now, conn, prelude),
+            Step::Whole { handshake, rest } => self.on_whole(now, conn, &handshake, rest),
+            Step::Fault(error) => {
+                tracing::debug!(?conn, %error, "no handshake");
+                self.close(now, conn, How::Abort);
+            }
+        }
+    }
+
+    fn on_asked(&mut self, now: Instant, conn: ConnId, prelude: Prelude) {
+        let torrent = self.routes.get(&prelude.info_hash).copied();
+        let Some(seat) = torrent.and_then(|id| self.torrents.get(id.0)) else {
+            return self.close(now, conn, How::Abort);
+        };
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        if !seat.torrent.welcomes(link.remote, &self.config) {
+            return self.close(now, conn, How::Abort);
+        }
+        let v2 = seat.torrent.is_v2();
+        let hello = Handshake {
+            reserved: features(v2),
+            info_hash: upgrade(seat.torrent.names(), &prelude),
+            peer_id: self.host.peer_id,
+        };
+        let step = link.on_answer(&hello);
+        self.on_step(now, conn, step);
+    }
+
+    fn on_whole(&mut self, now: Instant, conn: ConnId, handshake: &Handshake, rest: Chunk) {
+        let Some(link) = self.links.get(conn.0) else { return };
+        let (remote, incoming) = (link.remote, link.incoming);
+        let called = match *link.stage() {
+            Stage::Calling(dialed, _) => Some(dialed),
+            Stage::Connecting(_)
+            | Stage::Called(_)
+            | Stage::Answered(_)
+            | Stage::Joined(_)
+            | Stage::Closed => None,
+        };
+        let torrent = called.map(|dialed| dialed.torrent).or_else(|| self.find(handshake.info_hash));
+        let Some(id) = torrent else { return self.close(now, conn, How::Abort) };
+        let names = self.torrents.get(id.0).map(|seat| seat.torrent.names());
+        let ours = is_self(self.host.peer_id, handshake);
+        let right =
+            called.is_none_or(|dialed| answers(dialed.info_hash, names.unwrap_or_default(), handshake));
+        if !right || ours {
+            self.with(now, id, |torrent, cx| torrent.on_stranger(cx, remote, ours));
+            return self.close(now, conn, How::Abort);
+        }
+        let joining = Joining { addr: remote, incoming, handshake: *handshake };
+        match self.with(now, id, |torrent, cx| torrent.join(cx, joining)) {
+            Some(Ok(n)) => {
+                let peer = PeerRef { torrent: id, n };
+                if let Some(link) = self.links.get_mut(conn.0) {
+                    link.on_joined(peer);
+                }
+                self.handshakes -= 1;
+                self.conns.insert(peer, conn);
+                if !rest.is_empty() {
+                    self.forward(now, peer, rest);
+                }
+            }
+            Some(Err(refusal)) => {
+                tracing::debug!(%remote, ?refusal, "peer refused");
+                self.close(now, conn, How::Abort);
+            }
+            None => self.close(now, conn, How::Abort),
+        }
+    }
+
+    fn forward(&mut self, now: Instant, peer: PeerRef, data: Chunk) {
+        self.with(now, peer.torrent, |torrent, cx| torrent.on_received(cx, peer.n, data));
+    }
+
+    pub(super) fn on_wrote(&mut self, now: Instant, conn: ConnId, bytes: u64) {
+        if let Some(peer) = self.links.get(conn.0).and_then(Link::peer) {
+            self.with(now, peer.torrent, |torrent, cx| torrent.on_wrote(cx, peer.n, bytes));
+            self.touch(conn);
+        }
+    }
+
+    /// Bytes to write to a link, at most about `max`. What is handed over is committed: it is paid for and can't be
+    /// cancelled any more; it is written whole, or the link is closed. It may make effects: take them afterwards.
+    pub fn poll_transmit(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
+        let now = self.advance(now);
+        let link = self.links.get_mut(conn.0)?;
+        if let Some(hello) = link.take_hello() {
+            return Some(Transmit { len: hello.len(), segments: vec![Segment::Bytes(hello)] });
+        }
+        let transmit = match link.peer() {
+            Some(peer) => {
+                self.with(now, peer.torrent, |torrent, cx| torrent.poll_transmit(cx, peer.n, max)).flatten()
+            }
+            None => None,
+        };
+        if transmit.is_none()
+            && let Some(link) = self.links.get_mut(conn.0)
+        {
+            link.on_dry();
+            self.touch(conn);
+        }
+        self.settle(now);
+        transmit.map(|t| Transmit { segments: t.segments, len: t.len })
+    }
+
+    /// A peer's link is to be closed: the torrent has let it go already.
+    pub(super) fn on_leave(&mut self, now: Instant, peer: PeerRef, why: &Leave) {
+        if let Some(conn) = self.conns.remove(&peer) {
+            tracing::debug!(?conn, ?why, "peer let go");
+            self.close(now, conn, if why.flush() { How::Flush } else { How::Abort });
+        }
+    }
+
+    /// The other side, or the network, ended a link.
+    pub(super) fn on_closed(&mut self, now: Instant, conn: ConnId, why: &LinkEnd) {
+        tracing::debug!(?conn, ?why, "link ended");
+        self.close(now, conn, How::Abort);
+    }
+
+    /// Ends a link from our side or after the other side did; either way the driver owes `Drained`.
+    pub(super) fn close(&mut self, now: Instant, conn: ConnId, how: How) {
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        let remote = link.remote;
+        let stage = link.on_closed();
+        self.timers.disarm(Alarm::Link(conn.0), &mut link.armed);
+        match stage {
+            Stage::Closed => return,
+            Stage::Connecting(dialed) => {
+                self.half_open -= 1;
+                self.on_dial_failed(now, dialed, remote);
+            }
+            Stage::Calling(dialed, _) => {
+                self.handshakes -= 1;
+                self.on_dial_failed(now, dialed, remote);
+            }
+            Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
+            Stage::Joined(peer) => {
+                if self.conns.remove(&peer).is_some() {
+                    self.with(now, peer.torrent, |torrent, cx| torrent.on_gone(cx, peer.n));
+                }
+            }
+        }
+        self.effects.push_back(Effect::Close { conn, how });
+    }
+
+    fn on_dial_failed(&mut self, now: Instant, dialed: Dialed, remote: SocketAddr) {
+        self.with(now, dialed.torrent, |torrent, cx| torrent.on_dial_failed(cx, remote));
+    }
+
+    pub(super) fn on_drained(&mut self, conn: ConnId) {
+        match self.links.get(conn.0).map(Link::stage) {
+            Some(Stage::Closed) => {
+                self.links.remove(conn.0);
+            }
+            Some(_) => debug_assert!(false, "Drained answers Close"),
+            None => {}
+        }
+    }
+
+    pub(super) fn on_link_alarm(&mut self, now: Instant, conn: ConnId) {
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        link.armed = None;
+        match link.deadline {
+            Some(at) if at <= now => self.close(now, conn, How::Abort),
+            Some(_) => self.touch(conn),
+            None => {}
+        }
+    }
+
+    /// Lets a link's interest and deadline be looked at.
+    pub(super) fn touch(&mut self, conn: ConnId) {
+        if let Some(slot) = self.links.slot(conn.0) {
+            self.touched.push(slot);
+        }
+    }
+
+    pub(super) fn touch_peer(&mut self, torrent: TorrentId, n: u32) {
+        if let Some(&conn) = self.conns.get(&PeerRef { torrent, n }) {
+            self.touch(conn);
+        }
+    }
+}
+
+/// What we can do, for a handshake.
+fn features(v2: bool) -> Reserved {
+    let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
+    if v2 { reserved.with(Feature::V2) } else { reserved }
+}
+
+/// The name to answer with: a hybrid's v2 name if the stranger called its v1 name and speaks v2 (BEP 52).
+fn upgrade(names: &[InfoHash], prelude: &Prelude) -> InfoHash {
+    match names {
+        [v1, v2] if prelude.info_hash == *v1 && prelude.reserved.has(Feature::V2) => *v2,
+        _ => prelude.info_hash,
+    }
+}

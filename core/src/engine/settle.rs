@@ -1,0 +1,97 @@
+//! What follows an input: outputs of torrents become effects and events, links are told what they may do.
+
+use super::effect::Effect;
+use super::event::Event;
+use super::{Alarm, Asker, Engine};
+use crate::base::{ConnId, Instant, JobId, PeerRef, TorrentId};
+use crate::torrent::{Errand, Output, Work};
+
+impl Engine {
+    /// Carries all that was touched to its end. The work is bounded by what was touched.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(slot) = self.busy.pop() {
+                self.drain(now, slot);
+            }
+            self.dial(now);
+            if self.busy.is_empty() {
+                break;
+            }
+        }
+        while let Some(slot) = self.touched.pop() {
+            self.tell_interest(slot);
+        }
+        self.arm();
+    }
+
+    fn drain(&mut self, now: Instant, slot: u32) {
+        while let Some((id, seat)) = self.torrents.at_mut(slot) {
+            let Some(output) = seat.torrent.next_output() else {
+                let deadline = seat.torrent.deadline();
+                self.timers.arm(Alarm::Torrent(id), &mut seat.armed, deadline);
+                if seat.torrent.may_want_links(&self.config) {
+                    self.hungry.push(slot);
+                }
+                return;
+            };
+            self.on_output(now, TorrentId(id), output);
+        }
+    }
+
+    fn on_output(&mut self, now: Instant, id: TorrentId, output: Output) {
+        match output {
+            Output::Job(errand, work) => self.job(Asker::Torrent(id), errand, work),
+            Output::Event(news) => self.news.push(Event::Torrent(id, news)),
+            Output::Touched(n) => self.touch_peer(id, n),
+            Output::Leave(n, why) => self.on_leave(now, PeerRef { torrent: id, n }, &why),
+            Output::Slots { freed } => self.on_slots(now, freed),
+            Output::CreditUsed => self.on_credit_used(now),
+            Output::Named(hash) => {
+                self.routes.insert(hash, id);
+            }
+            Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),
+            Output::Gone => self.on_torrent_gone(id),
+        }
+    }
+
+    /// Gives the driver a job.
+    pub(super) fn job(&mut self, asker: Asker, errand: Errand, work: Work) {
+        let job = JobId(self.jobs.insert((asker, errand)));
+        self.effects.push_back(Effect::Job { job, work });
+    }
+
+    fn tell_interest(&mut self, slot: u32) {
+        let Some((id, link)) = self.links.at_mut(slot) else { return };
+        let conn = ConnId(id);
+        let (credit, wants_write) = match link.peer() {
+            Some(peer) => match self.torrents.get(peer.torrent.0) {
+                Some(seat) => seat.torrent.link_wish(peer.n, &self.config),
+                None => return,
+            },
+            None => match link.stage() {
+                crate::link::Stage::Connecting(_) | crate::link::Stage::Closed => return,
+                crate::link::Stage::Calling(..)
+                | crate::link::Stage::Called(_)
+                | crate::link::Stage::Answered(_)
+                | crate::link::Stage::Joined(_) => (HANDSHAKE_CREDIT, false),
+            },
+        };
+        if let Some((read_until, write)) = link.next_interest(credit, wants_write) {
+            self.effects.push_back(Effect::Interest { conn, read_until, write });
+        }
+        let deadline = link.deadline;
+        self.timers.arm(Alarm::Link(id), &mut link.armed, deadline);
+    }
+
+    fn arm(&mut self) {
+        let choke = self.choke.deadline();
+        self.timers.arm(Alarm::Choke, &mut self.armed.choke, choke);
+        let gate = self.gate.deadline();
+        self.timers.arm(Alarm::Gate, &mut self.armed.gate, gate);
+        let net = self.net.deadline();
+        self.timers.arm(Alarm::Net, &mut self.armed.net, net);
+    }
+}
+
+/// What a stranger may send before it has named a torrent, in bytes: a handshake and the first messages behind it.
+const HANDSHAKE_CREDIT: u64 = 4096;

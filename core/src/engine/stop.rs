@@ -1,0 +1,55 @@
+//! The end: every torrent announces `stopped`, saves and closes; then the engine has stopped, or its time is up.
+
+use super::event::Event;
+use super::{Alarm, Engine, How};
+use crate::base::{ConnId, Instant, TorrentId};
+
+impl Engine {
+    pub(super) fn stop(&mut self, now: Instant, by: Instant) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(by);
+        self.timers.arm(Alarm::Stop, &mut self.armed.stop, Some(by));
+        for id in self.torrents() {
+            self.with(now, id, |torrent, cx| torrent.leave(cx));
+        }
+        let nameless = |link: &crate::link::Link| link.peer().is_none();
+        let conns: alloc::vec::Vec<ConnId> =
+            self.links.iter().filter(|(_, link)| nameless(link)).map(|(id, _)| ConnId(id)).collect();
+        for conn in conns {
+            self.close(now, conn, How::Abort);
+        }
+        self.check_stopped();
+    }
+
+    /// A torrent is gone: announced, saved, closed.
+    pub(super) fn on_torrent_gone(&mut self, id: TorrentId) {
+        let Some(mut seat) = self.torrents.remove(id.0) else { return };
+        self.timers.disarm(Alarm::Torrent(id.0), &mut seat.armed);
+        seat.torrent.on_removed(self.now, &mut self.gate);
+        for name in seat.torrent.names() {
+            self.routes.remove(name);
+        }
+        self.net.on_torrent_gone(id);
+        self.news.push(Event::Torrent(id, crate::torrent::TorrentEvent::Removed));
+        self.check_stopped();
+    }
+
+    pub(super) fn on_stop_alarm(&mut self) {
+        self.armed.stop = None;
+        if self.stopping.is_some_and(|by| by != Instant::MAX) {
+            tracing::debug!(torrents = self.torrents.len(), "time is up");
+            self.stopping = Some(Instant::MAX);
+            self.news.push(Event::Stopped);
+        }
+    }
+
+    fn check_stopped(&mut self) {
+        if self.stopping.is_some_and(|by| by != Instant::MAX) && self.torrents.is_empty() {
+            self.stopping = Some(Instant::MAX);
+            self.timers.disarm(Alarm::Stop, &mut self.armed.stop);
+            self.news.push(Event::Stopped);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a torrent is added with.
+
+use super::config::Rates;
+use super::output::Host;
+use super::work::Allocation;
+use crate::announce::{Announce, Identity};
+use crate::base::Rng;
+use crate::wire::magnet::Magnet;
+use crate::wire::metainfo::{Info, Metainfo};
+use crate::wire::{InfoHash, InfoHashV2};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// What a torrent is added from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A torrent file.
+    Metainfo(Arc<Metainfo>),
+    /// A magnet link.
+    Magnet(Arc<Magnet>),
+}
+
+impl Source {
+    /// What the torrent answers to: v1, then v2 truncated.
+    pub fn names(&self) -> Vec<InfoHash> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.hashes().collect(),
+            Self::Magnet(magnet) => magnet.hashes().collect(),
+        }
+    }
+
+    pub(super) fn hash_v2(&self) -> Option<InfoHashV2> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.info_hash_v2(),
+            Self::Magnet(magnet) => magnet.info_hash_v2,
+        }
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.info.name().into(),
+            Self::Magnet(magnet) => magnet.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    /// What the source itself selects: a magnet's `so` (BEP 53).
+    pub(super) fn selection(&self) -> Option<Selection> {
+        match self {
+            Self::Metainfo(_) => None,
+            Self::Magnet(magnet) if magnet.select.is_empty() => None,
+            Self::Magnet(magnet) => {
+                Some(Selection::Files(magnet.select.iter().cloned().flatten().take(FILES_MAX).collect()))
+            }
+        }
+    }
+
+    /// Its trackers, ready to be asked; `None` if it has none.
+    pub(super) fn announce(&self, names: &[InfoHash], host: &Host, rng: &mut Rng) -> Option<Box<Announce>> {
+        let tiers: Vec<Vec<Arc<str>>> = match self {
+            Self::Metainfo(metainfo) => metainfo
+                .trackers
+                .iter()
+                .map(|tier| tier.iter().map(|url| url.as_str().into()).collect())
+                .collect(),
+            Self::Magnet(magnet) => magnet.trackers.iter().map(|url| vec![url.as_str().into()]).collect(),
+        };
+        if tiers.iter().all(Vec::is_empty) {
+            return None;
+        }
+        let identity = Identity {
+            info_hash: *names.first()?,
+            second_hash: names.get(1).copied(),
+            peer_id: host.peer_id,
+        };
+        Some(Box::new(Announce::new(Arc::clone(&host.announce), rng, identity, &tiers)))
+    }
+}
+
+/// The info dictionary of a torrent file, moved out where nobody else holds the file.
+pub(super) fn info_of(metainfo: Arc<Metainfo>) -> Arc<Info> {
+    Arc::new(match Arc::try_unwrap(metainfo) {
+        Ok(metainfo) => metainfo.info,
+        Err(shared) => shared.info.clone(),
+    })
+}
+
+/// Files that a magnet may select.
+const FILES_MAX: usize = 1_000_000;
+
+/// Which files are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with these numbers among the real files (BEP 53).
+    Files(Vec<u32>),
+}
+
+/// A torrent to take on.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub source: Source,
+    /// The folder to download into; passed to the driver as it is.
+    pub folder: Arc<str>,
+    /// Resume data that was saved for it. What is damaged is set aside with a warning.
+    pub resume: Option<Vec<u8>>,
+    /// Which files are wanted. `None` is what a magnet or the resume data says, else all.
+    pub selection: Option<Selection>,
+    /// Pieces in order rather than rarest first.
+    pub sequential: bool,
+    /// Don't start yet.
+    pub paused: bool,
+    /// Peers to begin with.
+    pub peers: Vec<SocketAddr>,
+    /// Contact nobody but `peers` and who comes in: no tracker, no discovery.
+    pub only_peers: bool,
+    /// How space is set aside.
+    pub allocation: Allocation,
+    /// Its own rate limits.
+    pub rates: Rates,
+    /// Reveal pieces one by one while seeding (BEP 16).
+    pub super_seed: bool,
+}
+
+impl AddTorrent {
+    /// A torrent into a folder, all else by default.
+    pub fn new(source: Source, folder: impl Into<Arc<str>>) -> Self {
+        Self {
+            source,
+            folder: folder.into(),
+            resume: None,
+            selection: None,
+            sequential: false,
+            paused: false,
+            peers: Vec::new(),
+            only_peers: false,
+            allocation: Allocation::default(),
+            rates: Rates::default(),
+            super_seed: false,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! All that exists once the metadata is known.
+
+use super::{FileSpec, Selection};
+use crate::base::{Bits, Geometry, PieceIndex};
+use crate::picker::{self, Picker, SuperSeed};
+use crate::store::{Assembly, Layout, StoreConfig, Taken, Watermarks};
+use crate::verify::{Blame, BlameConfig, Fetch, Server, Verify};
+use crate::wire::metainfo::Info;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What a torrent is made of, and how much of it is here.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) info: Arc<Info>,
+    pub(super) geometry: Arc<Geometry>,
+    pub(super) layout: Layout,
+    pub(super) picker: Picker,
+    pub(super) verify: Verify,
+    pub(super) assembly: Assembly,
+    pub(super) marks: Watermarks,
+    /// Whole pieces whose digest, or whose expected hash, is awaited.
+    pub(super) awaiting: BTreeMap<PieceIndex, Taken>,
+    /// Pieces whose digests came before their expected v2 hashes.
+    pub(super) unjudged: BTreeMap<PieceIndex, crate::base::Digests>,
+    pub(super) blame: Blame,
+    pub(super) hash_fetch: Option<Box<Fetch>>,
+    pub(super) hash_server: Server,
+    pub(super) super_seed: Option<Box<SuperSeed>>,
+    /// Pieces that resume data may claim after the next sync.
+    pub(super) written: Bits,
+    checked: bool,
+    wanted_bytes: u64,
+}
+
+impl Content {
+    /// What an info dictionary describes, with nothing of it here yet.
+    pub(super) fn new(info: Arc<Info>, store: &StoreConfig) -> Self {
+        let geometry = Arc::new(info.geometry().clone());
+        let layout = Layout::of(&info).expect("an info dictionary's files follow each other");
+        let nothing = Bits::new(geometry.pieces());
+        let picker = Picker::new(Arc::clone(&geometry), &nothing, picker::Config::default());
+        let verify = Verify::of(&info);
+        let mut hash_fetch = None;
+        if info.missing_layers().next().is_some() {
+            let mut fetch = Fetch::new(crate::verify::FetchConfig::default());
+            fetch.want_all();
+            hash_fetch = Some(Box::new(fetch));
+        }
+        let wanted_bytes = geometry.length();
+        Self {
+            marks: Watermarks::new(store),
+            info,
+            geometry,
+            layout,
+            picker,
+            verify,
+            assembly: Assembly::new(),
+            awaiting: BTreeMap::new(),
+            unjudged: BTreeMap::new(),
+            blame: Blame::new(BlameConfig::default()),
+            hash_fetch,
+            hash_server: Server::new(HASH_SERVER_BYTES_MAX),
+            super_seed: None,
+            written: nothing,
+            checked: false,
+            wanted_bytes,
+        }
+    }
+
+    /// Whether all that is stored was looked at.
+    pub(super) fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    pub(super) fn on_checked(&mut self, good: &Bits) {
+        for piece in good.iter().filter_map(|n| self.geometry.piece(n)) {
+            self.picker.on_stored(piece);
+            self.written.set(piece.get());
+        }
+        self.checked = true;
+    }
+
+    /// Bytes of the wanted pieces.
+    pub(super) fn wanted_bytes(&self) -> u64 {
+        self.wanted_bytes
+    }
+
+    /// The piece layers that are known, by root (BEP 52), for resume data.
+    pub(super) fn layers(&self) -> BTreeMap<[u8; 32], Vec<u8>> {
+        let Some(trees) = self.verify.trees().filter(|_| self.hash_fetch.is_some()) else {
+            return BTreeMap::new();
+        };
+        let files = trees.files().iter().zip(0..);
+        files.filter_map(|(file, n)| Some((file.root, trees.layer(n)?.as_flattened().to_vec()))).collect()
+    }
+
+    /// The files as the driver shall store them.
+    pub(super) fn specs(&self) -> Arc<[FileSpec]> {
+        let spec = |file: &crate::wire::metainfo::File| FileSpec {
+            path: self.info.storage_path(file).map(Into::into).collect(),
+            length: file.length,
+            pad: file.attributes.pad || (file.attributes.symlink && file.symlink.is_none()),
+            executable: file.attributes.executable,
+            symlink: file.symlink.clone(),
+        };
+        self.info.files().iter().map(spec).collect()
+    }
+
+    /// Wants these files and no others; says which number isn't one, and changes nothing then.
+    pub(super) fn select(&mut self, selection: &Selection) -> Result<(), u32> {
+        let wanted: Vec<(u64, u64)> = match selection {
+            Selection::All => alloc::vec![(0, self.geometry.span())],
+            Selection::Files(numbers) => {
+                let real: Vec<(u64, u64)> =
+                    self.info.real_files().map(|(_, file)| (file.offset, file.length)).collect();
+                let file = |&n: &u32| real.get(n as usize).copied().ok_or(n);
+                numbers.iter().map(file).collect::<Result<_, u32>>()?
+            }
+        };
+        let mut pieces = Bits::new(self.geometry.pieces());
+        for piece in wanted.iter().flat_map(|&(start, length)| self.geometry.touched(start, length)) {
+            pieces.set(piece);
+        }
+        self.wanted_bytes = 0;
+        for piece in self.geometry.iter() {
+            let on = pieces.get(piece.get());
+            self.picker.set_priority(piece, if on { picker::PRIORITY_DEFAULT } else { 0 });
+            if on {
+                self.wanted_bytes += u64::from(self.geometry.length_of(piece));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Upper layers of hash trees kept for serving, in bytes.
+const HASH_SERVER_BYTES_MAX: usize = 1 << 20;

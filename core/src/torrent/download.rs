@@ -1,0 +1,446 @@
+//! What is asked of whom, and what becomes of the blocks that come: digest, write, have; or blame.
+
+use super::content::Content;
+use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
+use crate::base::{BLOCK, BlockRef, Digests, PieceIndex, Want};
+use crate::peer::Parts;
+use crate::picker::{BlockOutcome, Pick, SourceId};
+use crate::store::{Accepted, Taken};
+use crate::verify::{Blame, Verdict};
+use alloc::format;
+use alloc::vec::Vec;
+
+impl Torrent {
+    /// Asks a peer for as many blocks as its pipeline, the memory and the rate limits allow.
+    pub(super) fn plan(&mut self, cx: &mut Context<'_>, n: u32) {
+        if !self.is_active() {
+            return;
+        }
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
+        let session = &mut peer.session;
+        let choked = session.peer_choking();
+        if peer.held_down || !session.am_interested() || (choked && session.allowed_fast().is_empty()) {
+            return;
+        }
+        let wanted = u64::from(session.requests_wanted());
+        if wanted == 0 {
+            return;
+        }
+        let room = content.marks.room() / u64::from(BLOCK);
+        let count = wanted.min(room);
+        let allowed = match count {
+            0 => 0,
+            _ => cx.gate.take(cx.now, peer.pass, Direction::Down, count * u64::from(BLOCK)),
+        };
+        if count > 0 && allowed < u64::from(BLOCK) {
+            cx.gate.refund(cx.now, peer.pass, Direction::Down, allowed);
+            peer.held_down = allowed == 0;
+            return;
+        }
+        let mut blocks = Vec::new();
+        let bits = session.peer_pieces();
+        let all = !bits.is_empty() && bits.is_full();
+        let pick = Pick {
+            source: SourceId(n),
+            pieces: if all { crate::picker::PeerPieces::All } else { crate::picker::PeerPieces::Some(bits) },
+            only: choked.then(|| session.allowed_fast()),
+            suggested: &peer.suggested,
+            count: (allowed / u64::from(BLOCK)) as usize,
+            fast: session.pipeline_depth() >= FAST_DEPTH,
+            may_start: true,
+            now: cx.now,
+        };
+        content.picker.pick(&mut self.rng, &pick, &mut blocks);
+        let mut asked = 0;
+        for &block in &blocks {
+            if session.request(cx.now, block) {
+                asked += u64::from(block.length);
+            } else {
+                content.picker.on_released(SourceId(n), block);
+            }
+        }
+        content.marks.on_asked(asked);
+        cx.gate.refund(cx.now, peer.pass, Direction::Down, allowed - asked.min(allowed));
+        if (blocks.len() as u64) < wanted {
+            self.hungry.insert(n);
+        } else {
+            self.hungry.remove(&n);
+        }
+        if !blocks.is_empty() {
+            self.output(Output::Touched(n));
+        }
+    }
+
+    /// Blocks or room became free: whoever could be asked for more is.
+    pub(super) fn feed(&mut self, cx: &mut Context<'_>) {
+        let hungry = core::mem::take(&mut self.hungry);
+        for n in hungry {
+            self.plan(cx, n);
+        }
+    }
+
+    /// Tokens are there for a peer that waited to be asked.
+    pub fn on_download_allowed(&mut self, cx: &mut Context<'_>, n: u32) {
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.held_down = false;
+            self.plan(cx, n);
+            self.output(Output::Touched(n));
+        }
+    }
+
+    /// Requests that won't be answered: their blocks may be asked of others.
+    pub(super) fn on_lost(&mut self, cx: &mut Context<'_>, n: u32, blocks: &[BlockRef]) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get(&n)) else { return };
+        for &block in blocks {
+            content.picker.on_released(SourceId(n), block);
+            content.marks.on_settled(u64::from(block.length));
+            cx.gate.refund(cx.now, peer.pass, Direction::Down, u64::from(block.length));
+        }
+        if !blocks.is_empty() {
+            self.feed(cx);
+        }
+    }
+
+    pub(super) fn on_snubbed(&mut self, cx: &mut Context<'_>, n: u32) {
+        if let Some(content) = &mut self.content {
+            content.picker.on_source_snubbed(SourceId(n));
+        }
+        self.feed(cx);
+    }
+
+    /// A block that was asked for.
+    pub(super) fn on_block(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef, data: Parts) {
+        let length = u64::from(block.length);
+        self.down.add(cx.now, length);
+        let Some(content) = &mut self.content else { return };
+        content.marks.on_settled(length);
+        match content.picker.on_block(SourceId(n), block) {
+            BlockOutcome::Accepted { complete: _, cancel } => {
+                for other in cancel {
+                    self.take_back(cx, other.0, block);
+                }
+                self.keep(cx, block, data);
+            }
+            BlockOutcome::Duplicate | BlockOutcome::Unwanted => self.wasted += length,
+        }
+    }
+
+    /// A block that isn't asked for any more. While it is missing it is as good as any.
+    pub(super) fn on_unrequested(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef, data: Parts) {
+        self.down.add(cx.now, u64::from(block.length));
+        let Some(content) = &mut self.content else { return };
+        match content.picker.on_block(SourceId(n), block) {
+            BlockOutcome::Accepted { complete: _, cancel } => {
+                for other in cancel {
+                    self.take_back(cx, other.0, block);
+                }
+                self.keep(cx, block, data);
+            }
+            BlockOutcome::Duplicate | BlockOutcome::Unwanted => self.wasted += u64::from(block.length),
+        }
+    }
+
+    fn take_back(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
+        if peer.session.cancel(cx.now, block) {
+            content.marks.on_settled(u64::from(block.length));
+            cx.gate.refund(cx.now, peer.pass, Direction::Down, u64::from(block.length));
+            self.hungry.insert(n);
+            self.output(Output::Touched(n));
+        }
+    }
+
+    fn keep(&mut self, cx: &mut Context<'_>, block: BlockRef, data: Parts) {
+        let Some(content) = &mut self.content else { return };
+        let before = content.assembly.pinned();
+        let parts: Vec<_> = data.into_iter().collect();
+        let accepted = content.assembly.on_block(&content.geometry, block, parts);
+        content.marks.on_collected(before, content.assembly.pinned());
+        match accepted {
+            Accepted::More => {}
+            Accepted::Complete => self.hash(block.piece),
+            Accepted::CompleteStored => self.spill(block.piece),
+            Accepted::Duplicate | Accepted::Unfit => {
+                debug_assert!(false, "the picker accepted a block that the store has");
+            }
+        }
+        while let Some(piece) = self.next_spill() {
+            self.spill(piece);
+        }
+        let _ = cx;
+    }
+
+    fn next_spill(&self) -> Option<PieceIndex> {
+        let content = self.content.as_deref().filter(|content| content.marks.spill() > 0)?;
+        content.assembly.next_spill()
+    }
+
+    /// A whole piece is in memory: its digest is asked for.
+    fn hash(&mut self, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        let before = content.assembly.pinned();
+        let Some(taken) = content.assembly.take(piece) else { return };
+        content.marks.on_collected(before, content.assembly.pinned());
+        content.marks.on_jobs(0, taken.bytes);
+        let data = taken.chunks.clone();
+        let pad = content.geometry.padded_length(piece) - content.geometry.length_of(piece);
+        let want = content.wanted_of(piece);
+        content.awaiting.insert(piece, taken);
+        self.job(Errand::Hash(piece), Work::Hash { data, pad, want });
+    }
+
+    /// Memory is short: what is in memory of a piece is written unverified, and hashed from storage when it is whole.
+    fn spill(&mut self, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        let before = content.assembly.pinned();
+        let Some(spill) = content.assembly.spill(&content.geometry, &content.layout, piece) else { return };
+        content.marks.on_collected(before, content.assembly.pinned());
+        content.marks.on_jobs(0, spill.bytes);
+        let errand = Errand::Spill { piece, epoch: spill.epoch, bytes: spill.bytes };
+        let work =
+            Work::Write { torrent: self.id, extents: spill.scatter.extents, data: spill.scatter.chunks };
+        self.job(errand, work);
+    }
+
+    pub(super) fn on_spilled(
+        &mut self,
+        cx: &mut Context<'_>,
+        (piece, epoch): (PieceIndex, u64),
+        bytes: u64,
+        outcome: Outcome,
+    ) {
+        let Some(content) = &mut self.content else { return };
+        content.marks.on_jobs(bytes, 0);
+        if outcome != Outcome::Written {
+            content.assembly.drop_piece(piece);
+            content.picker.abandon(piece);
+            return self.fail_with(cx, "can't write", outcome);
+        }
+        if content.assembly.on_spilled(piece, epoch) {
+            let (parts, pad) = content.stored(piece);
+            let want = content.wanted_of(piece);
+            self.job(Errand::HashStored(piece), Work::HashStored { torrent: self.id, parts, pad, want });
+        }
+        self.feed(cx);
+    }
+
+    pub(super) fn on_piece_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
+        match outcome.digests() {
+            Ok(digests) => self.judge(cx, piece, digests),
+            Err(outcome) => {
+                self.drop_awaiting(piece);
+                self.fail_with(cx, "can't hash", outcome);
+            }
+        }
+    }
+
+    /// A piece's digests are known: compare.
+    pub(super) fn judge(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: Digests) {
+        let Some(content) = &mut self.content else { return };
+        match content.verify.judge(&content.geometry, piece, &digests) {
+            Verdict::Good => self.on_good(cx, piece, &digests),
+            Verdict::Bad => self.on_bad(cx, piece, &digests),
+            Verdict::BlocksBad(blocks) => self.on_blocks_bad(cx, piece, &blocks),
+            Verdict::Unknown => {
+                content.unjudged.insert(piece, digests);
+                self.want_hash(cx, piece);
+            }
+            Verdict::Inconsistent => {
+                self.drop_awaiting(piece);
+                let reason =
+                    format!("the torrent contradicts itself: the two hashes of piece {}", piece.get());
+                self.fail(cx, reason);
+            }
+        }
+    }
+
+    fn on_good(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
+        let Some(content) = &mut self.content else { return };
+        let liars = content.blame.on_passed(piece, &digests.leaves);
+        if !content.picker.on_verified(piece) {
+            return;
+        }
+        match content.awaiting.get(&piece) {
+            Some(taken) => {
+                let scatter =
+                    content.layout.scatter(content.geometry.start(piece), taken.chunks.iter().cloned());
+                let (errand, id) = (Errand::Write(piece, taken.bytes), self.id);
+                content.awaiting.remove(&piece);
+                self.job(errand, Work::Write { torrent: id, extents: scatter.extents, data: scatter.chunks });
+            }
+            // Its blocks are written already.
+            None => self.on_have_piece(cx, piece),
+        }
+        for liar in liars {
+            self.ban(cx, liar);
+        }
+    }
+
+    fn on_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
+        let Some(content) = &mut self.content else { return };
+        self.wasted += u64::from(content.geometry.length_of(piece));
+        let senders: Vec<(u32, u32)> =
+            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
+        let taken = content.awaiting.remove(&piece);
+        if let Some(taken) = &taken {
+            content.marks.on_jobs(taken.bytes, 0);
+        }
+        content.picker.on_hash_failed(piece);
+        tracing::debug!(torrent = ?self.id, piece = piece.get(), "a piece fails its digest");
+        if digests.leaves.is_empty() {
+            // Who sent which block wrong can only be told from digests of blocks: one more job, on a bad day only.
+            let want = Want { sha1: false, leaves: true };
+            match taken {
+                Some(Taken { chunks, .. }) => {
+                    self.job(Errand::Blame(piece, senders), Work::Hash { data: chunks, pad: 0, want });
+                }
+                None => {
+                    let (parts, pad) = content.stored(piece);
+                    let work = Work::HashStored { torrent: self.id, parts, pad, want };
+                    self.job(Errand::Blame(piece, senders), work);
+                }
+            }
+        } else {
+            self.on_blamable(cx, piece, &digests.leaves, &senders);
+        }
+        self.feed(cx);
+    }
+
+    pub(super) fn on_blame(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: PieceIndex,
+        senders: &[(u32, u32)],
+        outcome: Outcome,
+    ) {
+        if let Outcome::Digests(digests) = outcome {
+            self.on_blamable(cx, piece, &digests.leaves, senders);
+        }
+    }
+
+    fn on_blamable(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: PieceIndex,
+        leaves: &[[u8; 32]],
+        senders: &[(u32, u32)],
+    ) {
+        let Some(content) = &mut self.content else { return };
+        if let Some(liar) = content.blame.on_failed(piece, leaves, senders) {
+            self.ban(cx, liar);
+        }
+    }
+
+    /// v2 leaves say which blocks are bad: only these are fetched again.
+    fn on_blocks_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, blocks: &[u32]) {
+        let Some(content) = &mut self.content else { return };
+        let senders: Vec<(u32, u32)> =
+            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
+        let liars = Blame::on_blocks_bad(blocks, &senders);
+        let taken = content.awaiting.remove(&piece);
+        if let Some(taken) = &taken {
+            content.marks.on_jobs(taken.bytes, 0);
+        }
+        content.picker.on_hash_failed(piece);
+        self.wasted += u64::from(content.geometry.length_of(piece));
+        for liar in liars {
+            self.ban(cx, liar);
+        }
+        self.feed(cx);
+    }
+
+    fn drop_awaiting(&mut self, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        content.unjudged.remove(&piece);
+        if let Some(taken) = content.awaiting.remove(&piece) {
+            content.marks.on_jobs(taken.bytes, 0);
+        }
+        content.picker.on_hash_failed(piece);
+    }
+
+    pub(super) fn on_stored_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
+        match outcome.digests() {
+            Ok(digests) => self.judge(cx, piece, digests),
+            Err(Outcome::Absent) => self.drop_awaiting(piece),
+            Err(outcome) => {
+                self.drop_awaiting(piece);
+                self.fail_with(cx, "can't read back", outcome);
+            }
+        }
+    }
+
+    pub(super) fn on_piece_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: PieceIndex,
+        bytes: u64,
+        outcome: Outcome,
+    ) {
+        let Some(content) = &mut self.content else { return };
+        content.marks.on_jobs(bytes, 0);
+        if outcome != Outcome::Written {
+            content.picker.on_write_failed(piece);
+            return self.fail_with(cx, "can't write", outcome);
+        }
+        self.on_have_piece(cx, piece);
+        self.feed(cx);
+    }
+
+    /// A piece is verified and written: everyone may know.
+    fn on_have_piece(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        if !content.picker.on_written(piece) {
+            return;
+        }
+        content.written.set(piece.get());
+        self.save.touch(cx.now, cx.config.save_interval);
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            if let Some(peer) = self.peers.get_mut(&n) {
+                peer.session.have(piece);
+                self.output(Output::Touched(n));
+            }
+            self.heed_interest(n);
+        }
+        self.event(TorrentEvent::Verified(piece));
+        self.event(TorrentEvent::Progress);
+        self.check_complete(cx);
+    }
+
+    /// Whether all that is wanted is here now.
+    pub(super) fn check_complete(&mut self, cx: &mut Context<'_>) {
+        if self.completed || !self.is_seeding() || !self.is_active() {
+            return;
+        }
+        self.completed = true;
+        self.event(TorrentEvent::Completed);
+        if self.down.total() > 0 {
+            self.announce_completed(cx);
+        }
+        let whole = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
+        if whole {
+            for peer in self.peers.values_mut() {
+                peer.session.upload_only(true);
+            }
+        }
+        self.part_from_seeds(cx, None);
+        self.save(cx);
+        self.begin_super_seed();
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.heed_interest(n);
+            self.output(Output::Touched(n));
+        }
+    }
+}
+
+impl Content {
+    /// Which digests of a piece are worth computing.
+    fn wanted_of(&self, piece: PieceIndex) -> Want {
+        let want = self.verify.wanted();
+        Want { leaves: want.leaves || self.blame.remembers(piece), ..want }
+    }
+}
+
+/// Requests outstanding from which on a peer counts as fast: it gets pieces of its own.
+const FAST_DEPTH: u32 = 32;

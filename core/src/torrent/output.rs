@@ -1,0 +1,198 @@
+//! What a torrent is called with, and what it hands up: its outputs, and what its jobs are for.
+
+use super::config::Config;
+use super::event::TorrentEvent;
+use super::gate::Gate;
+use super::work::Work;
+use crate::announce::{AskId, UdpAsk};
+use crate::base::{BlockRef, Instant, PieceIndex};
+use crate::book::Own;
+use crate::peer::{Fault, SessionConfig};
+use crate::wire::handshake::Handshake;
+use crate::wire::message::HashRange;
+use crate::wire::tracker::AnswerLimits;
+use crate::wire::{InfoHash, PeerId};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+/// What every call brings along.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The moment of the call.
+    pub now: Instant,
+    /// The engine's settings.
+    pub config: &'a Config,
+    /// Facts about ourselves.
+    pub host: &'a Host,
+    /// The rate limits.
+    pub gate: &'a mut Gate,
+}
+
+/// Facts about ourselves that all torrents share.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Our peer id (BEP 20).
+    pub peer_id: PeerId,
+    /// The key that tells trackers that we are still we (BEP 7).
+    pub key: u32,
+    /// Where peers can reach us.
+    pub listening: Vec<SocketAddr>,
+    /// Our addresses, as links show them.
+    pub addresses: Vec<IpAddr>,
+    /// The limits of all sessions.
+    pub session: Arc<SessionConfig>,
+    /// How trackers are asked.
+    pub announce: Arc<crate::announce::AnnounceConfig>,
+}
+
+impl Host {
+    /// A link shows an address of ours.
+    pub fn learn_address(&mut self, ip: IpAddr) {
+        if !self.addresses.contains(&ip) && self.addresses.len() < 16 {
+            self.addresses.push(ip);
+        }
+    }
+
+    /// The port to tell peers; 0 if nobody can reach us.
+    pub(super) fn port(&self, config: &Config) -> u16 {
+        self.port_of(config, |_| true).unwrap_or(0)
+    }
+
+    /// The port to announce for one address family.
+    pub(super) fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
+        let bound = self.listening.iter().find(|addr| family(addr)).map(SocketAddr::port);
+        config.announce_port.filter(|_| bound.is_some()).or(bound)
+    }
+
+    /// Our own addresses, for the priorities of others (BEP 40).
+    pub(super) fn own(&self) -> Own {
+        let own = |v4: bool| {
+            let ip = self.addresses.iter().find(|ip| ip.is_ipv4() == v4)?;
+            let port = self.listening.iter().find(|addr| addr.is_ipv4() == v4)?.port();
+            Some(SocketAddr::new(*ip, port))
+        };
+        Own { v4: own(true), v6: own(false) }
+    }
+}
+
+/// A peer whose handshake is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Whether it came to us.
+    pub incoming: bool,
+    /// What it said.
+    pub handshake: Handshake,
+}
+
+/// Why a peer may not join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// The torrent takes no peers now.
+    Closed,
+    /// It has as many as it may.
+    Full,
+    /// The address is banned.
+    Banned,
+    /// The same peer is here already.
+    Duplicate,
+}
+
+/// Why a peer is let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It broke the protocol, or its link stalled.
+    Fault(Fault),
+    /// It sent data that fails its digest.
+    Banned,
+    /// Both of us have all.
+    BothSeeds,
+    /// The torrent stops.
+    Stopping,
+}
+
+impl Leave {
+    /// Whether what was handed out is still worth writing.
+    pub fn flush(&self) -> bool {
+        match self {
+            Self::BothSeeds | Self::Stopping => true,
+            Self::Fault(_) | Self::Banned => false,
+        }
+    }
+}
+
+/// What a job is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Open the files.
+    Open,
+    /// Look at a stored piece.
+    Check(PieceIndex),
+    /// Digest a piece in memory.
+    Hash(PieceIndex),
+    /// Digest a piece whose blocks were written before they could be verified.
+    HashStored(PieceIndex),
+    /// Digest the blocks of a piece that failed, to find out who lied.
+    Blame(PieceIndex, Vec<(u32, u32)>),
+    /// Write a verified piece.
+    Write(PieceIndex, u64),
+    /// Write blocks of an unfinished piece.
+    Spill {
+        /// The piece.
+        piece: PieceIndex,
+        /// Which time of collecting it.
+        epoch: u64,
+        /// Bytes with the driver.
+        bytes: u64,
+    },
+    /// Read for a peer's requests.
+    Read {
+        /// The peer.
+        peer: u32,
+        /// The range that serves them.
+        range: BlockRef,
+        /// How many requests it serves.
+        requests: usize,
+    },
+    /// Read stored leaves for a peer that asked for these hashes.
+    Leaves(u32, HashRange),
+    /// Bring what was written onto the medium, before resume data may claim it.
+    Sync,
+    /// Keep the resume data.
+    Save,
+    /// Close the files.
+    Close,
+    /// Ask an HTTP tracker; its answer is to be read like this.
+    Ask(AskId, Box<AnswerLimits>),
+    /// Find a UDP tracker's address.
+    Resolve(u64),
+}
+
+/// What a torrent hands up.
+#[derive(Debug)]
+pub enum Output {
+    /// A job for the driver.
+    Job(Errand, Work),
+    /// News for the application.
+    Event(TorrentEvent),
+    /// A peer's link may have something to write, or more to read.
+    Touched(u32),
+    /// A peer was let go: close its link.
+    Leave(u32, Leave),
+    /// Someone became interested, or (`freed`) a slot was given up.
+    Slots {
+        /// A slot was given up.
+        freed: bool,
+    },
+    /// An unchoked peer took as much as one credit: see whether it owes.
+    CreditUsed,
+    /// The torrent answers to one more name.
+    Named(InfoHash),
+    /// Ask a UDP tracker.
+    Udp(AskId, Box<UdpAsk>),
+    /// All is done: nothing of the torrent is left.
+    Gone,
+}

@@ -1,0 +1,653 @@
+//! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
+
+use super::gate::Pass;
+use super::{Context, JoinError, Joining, Leave, Output, PeerStatus, Torrent, TorrentEvent};
+use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
+use crate::book::BanReason;
+use crate::choke::PeerView;
+use crate::metadata::Asked;
+use crate::peer::{Fact, Fault, PeerTraits, Session};
+use crate::picker::{PeerPieces, Picker, SourceId};
+use crate::wire::PeerId;
+use crate::wire::allowed_fast::allowed_fast_set;
+use crate::wire::extension::{Extension, ExtensionHandshake};
+use crate::wire::handshake::{Feature, Reserved};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+/// Someone in the swarm.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) session: Session,
+    pub(super) addr: SocketAddr,
+    /// Where it listens, as far as we know: the address to keep.
+    pub(super) home: SocketAddr,
+    pub(super) peer_id: PeerId,
+    pub(super) incoming: bool,
+    pub(super) pass: Pass,
+    pub(super) armed: Option<Instant>,
+    pub(super) joined: Instant,
+    pub(super) unchoked_at: Option<Instant>,
+    /// What had been sent to it when it was unchoked.
+    pub(super) sent_then: u64,
+    /// Payload that it may be sent, already paid for.
+    pub(super) granted: u64,
+    /// It waits for tokens before it may be sent more.
+    pub(super) held_up: bool,
+    /// It waits for tokens before it may be asked for more.
+    pub(super) held_down: bool,
+    /// How the picker counts its pieces.
+    pub(super) counted: Counted,
+    pub(super) suggested: Vec<PieceIndex>,
+    pub(super) metadata_asked: Asked,
+    /// Hash requests that wait for leaves.
+    pub(super) hashes_asked: Vec<crate::wire::message::HashRange>,
+    /// Pieces that we alone gave it, until someone else has them.
+    pub(super) given: Vec<PieceIndex>,
+    /// Bytes of all pieces that we alone gave it.
+    pub(super) entrusted: u64,
+    /// When it last ceased to be interested.
+    pub(super) interested_at: Option<Instant>,
+    /// Bytes of such pieces that it passed on.
+    pub(super) spread: u64,
+}
+
+impl Peer {
+    pub(super) fn is_seed(&self) -> bool {
+        let pieces = self.session.peer_pieces();
+        self.session.peer_upload_only() || (!pieces.is_empty() && pieces.is_full())
+    }
+
+    pub(super) fn pieces(&self) -> PeerPieces<'_> {
+        let bits = self.session.peer_pieces();
+        if !bits.is_empty() && bits.is_full() { PeerPieces::All } else { PeerPieces::Some(bits) }
+    }
+}
+
+/// How the picker counts a peer's pieces: whoever came as a seed must go as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    No,
+    Some,
+    All,
+}
+
+impl Peer {
+    /// Lets the picker count what the peer has now; `news` is the one piece that is new since the last time.
+    fn count(&mut self, picker: &mut Picker, news: Option<PieceIndex>) {
+        let bits = self.session.peer_pieces();
+        let all = !bits.is_empty() && bits.is_full();
+        match (self.counted, news) {
+            (Counted::All, _) => return,
+            (Counted::Some, Some(piece)) => picker.on_have(piece),
+            (Counted::Some, None) => {}
+            (Counted::No, _) if all => picker.on_pieces(PeerPieces::All),
+            (Counted::No, _) => picker.on_pieces(PeerPieces::Some(bits)),
+        }
+        if self.counted == Counted::Some && all {
+            picker.on_pieces_gone(PeerPieces::Some(bits));
+            picker.on_pieces(PeerPieces::All);
+        }
+        self.counted = if all { Counted::All } else { Counted::Some };
+    }
+
+    /// The peer lost a piece (BEP 54): the session has forgotten it already.
+    fn uncount(&mut self, picker: &mut Picker, piece: PieceIndex) {
+        if self.counted == Counted::All {
+            picker.on_pieces_gone(PeerPieces::All);
+            picker.on_pieces(PeerPieces::Some(self.session.peer_pieces()));
+            self.counted = Counted::Some;
+        } else {
+            picker.on_dont_have(piece);
+        }
+    }
+}
+
+/// Suggestions kept of one peer; more replace the oldest.
+const SUGGESTED_MAX: usize = 16;
+
+/// What we can do, as our handshakes say.
+pub(super) fn reserved(v2: bool) -> Reserved {
+    let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
+    if v2 { reserved.with(Feature::V2) } else { reserved }
+}
+
+impl Torrent {
+    /// Our reserved bits for this torrent (BEP 6, 10, 52).
+    pub fn reserved(&self) -> Reserved {
+        reserved(self.is_v2())
+    }
+
+    /// Whether a stranger at this address would be taken, before its handshake is answered.
+    pub fn welcomes(&self, addr: SocketAddr, config: &super::Config) -> bool {
+        self.takes_peers() && self.peers.len() < config.torrent_links_max && !self.is_banned(addr)
+    }
+
+    /// Whether it could use more links.
+    pub fn may_want_links(&self, config: &super::Config) -> bool {
+        self.may_dial()
+            && self.peers.len() < config.torrent_links_max
+            && self.book.candidates(self.is_seeding()) > 0
+    }
+
+    pub(super) fn may_dial(&self) -> bool {
+        self.takes_peers()
+    }
+
+    pub(super) fn is_seeding(&self) -> bool {
+        self.content
+            .as_deref()
+            .is_some_and(|content| content.is_checked() && content.picker.is_wanted_complete())
+    }
+
+    /// Whom to call next, by which name.
+    pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<(SocketAddr, crate::wire::InfoHash)> {
+        if !self.may_want_links(cx.config) {
+            return None;
+        }
+        let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
+        self.book.on_connecting(addr);
+        Some((addr, *self.names.first()?))
+    }
+
+    /// A call didn't lead to a peer.
+    pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+    }
+
+    /// A handshake showed that we called someone else, or ourselves.
+    pub fn on_stranger(&mut self, _cx: &mut Context<'_>, addr: SocketAddr, ourselves: bool) {
+        if ourselves {
+            self.book.on_ourselves(addr);
+        }
+    }
+
+    /// A peer joins, its handshake done.
+    pub fn join(&mut self, cx: &mut Context<'_>, joining: Joining) -> Result<u32, JoinError> {
+        let Joining { addr, incoming, handshake } = joining;
+        let pass = self.pass.filter(|_| self.takes_peers()).ok_or(JoinError::Closed)?;
+        if self.peers.len() >= cx.config.torrent_links_max {
+            return Err(JoinError::Full);
+        }
+        if self.is_banned(addr) {
+            return Err(JoinError::Banned);
+        }
+        if self.peers.values().any(|peer| peer.peer_id == handshake.peer_id) {
+            return Err(JoinError::Duplicate);
+        }
+        let n = self.next_peer;
+        self.next_peer += 1;
+        let geometry =
+            self.content.as_deref().filter(|c| c.is_checked()).map(|content| Arc::clone(&content.geometry));
+        let mut traits = PeerTraits::agreed(self.reserved(), handshake.reserved);
+        traits.v2 |= self.hash_v2.is_some_and(|hash| hash.truncated() == handshake.info_hash);
+        let peer = Peer {
+            session: Session::new(Arc::clone(&cx.host.session), cx.now, traits, geometry),
+            addr,
+            home: addr,
+            peer_id: handshake.peer_id,
+            incoming,
+            pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
+            armed: None,
+            joined: cx.now,
+            unchoked_at: None,
+            sent_then: 0,
+            granted: 0,
+            held_up: false,
+            held_down: false,
+            counted: Counted::No,
+            suggested: Vec::new(),
+            metadata_asked: Asked::default(),
+            hashes_asked: Vec::new(),
+            given: Vec::new(),
+            entrusted: 0,
+            interested_at: None,
+            spread: 0,
+        };
+        self.peers.insert(n, Box::new(peer));
+        if !incoming {
+            self.book.on_connected(addr);
+        }
+        tracing::debug!(torrent = ?self.id, %addr, n, "peer joined");
+        self.event(TorrentEvent::Peer { addr, joined: true });
+        self.greet(cx, n);
+        self.after(cx, n);
+        Ok(n)
+    }
+
+    /// The first messages: who we are, and which pieces we have.
+    fn greet(&mut self, cx: &mut Context<'_>, n: u32) {
+        let seeding = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
+        let super_seed = self.super_seed_on();
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        let content = self.content.as_deref().filter(|content| content.is_checked());
+        let mut hello = ExtensionHandshake {
+            m: alloc::vec![],
+            v: Some(cx.config.client.clone()),
+            p: Some(cx.host.port(cx.config)).filter(|&port| port != 0),
+            reqq: Some(cx.host.session.requests_queued_max),
+            yourip: Some(peer.addr.ip()),
+            metadata_size: content.map(|content| content.info.raw().len() as u64),
+            upload_only: (seeding && !super_seed).then_some(true),
+            ..ExtensionHandshake::default()
+        };
+        hello.m = our_extensions(content.is_some_and(|content| content.info.is_private()));
+        peer.session.extension_handshake(&hello);
+        match content {
+            Some(content) if !super_seed => {
+                peer.session.pieces(content.picker.have());
+                if peer.session.traits().fast
+                    && let (IpAddr::V4(ip), Some(name)) = (peer.addr.ip(), self.names.first())
+                    && content.picker.have().count() > 0
+                {
+                    let set = allowed_fast_set(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
+                    let set: Vec<PieceIndex> =
+                        set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
+                    peer.session.allow_fast(&set);
+                }
+            }
+            Some(_) | None => peer.session.pieces(&Bits::new(content.map_or(0, |c| c.geometry.pieces()))),
+        }
+        if super_seed {
+            self.super_seed_join(n);
+        }
+    }
+
+    /// Bytes came from a peer.
+    pub fn on_received(&mut self, cx: &mut Context<'_>, n: u32, data: Chunk) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        peer.session.on_received(cx.now, data);
+        self.hear(cx, n);
+    }
+
+    /// Takes in all that a session has to say, then does what follows.
+    fn hear(&mut self, cx: &mut Context<'_>, n: u32) {
+        let nothing = Bits::default();
+        loop {
+            let Some(peer) = self.peers.get_mut(&n) else { return };
+            let have = self.content.as_deref().map_or(&nothing, |content| content.picker.have());
+            let Some(fact) = peer.session.next_fact(cx.now, have) else { break };
+            self.on_fact(cx, n, fact);
+        }
+        self.after(cx, n);
+    }
+
+    /// What follows whatever happened with a peer: asking, loading, its timer, its link.
+    pub(super) fn after(&mut self, cx: &mut Context<'_>, n: u32) {
+        self.plan(cx, n);
+        self.load(n);
+        if let Some(peer) = self.peers.get_mut(&n) {
+            let deadline = peer.session.deadline();
+            self.timers.arm(n, &mut peer.armed, deadline);
+            self.output(Output::Touched(n));
+        }
+    }
+
+    fn on_fact(&mut self, cx: &mut Context<'_>, n: u32, fact: Fact) {
+        match fact {
+            Fact::Requested(block) => self.on_requested(n, block.piece),
+            Fact::KeepAlive | Fact::Cancelled(_) | Fact::Port(_) => {}
+            Fact::Block { block, data } => self.on_block(cx, n, block, data),
+            Fact::Unrequested { block, data } => self.on_unrequested(cx, n, block, data),
+            Fact::Have(piece) => self.on_have(cx, n, piece),
+            Fact::Pieces => self.on_pieces(cx, n),
+            Fact::Choked { lost } => self.on_lost(cx, n, &lost),
+            Fact::Unchoked | Fact::AllowedFast(_) => {}
+            Fact::Rejected(block) => self.on_lost(cx, n, &[block]),
+            Fact::TimedOut(blocks) => self.on_lost(cx, n, &blocks),
+            Fact::Snubbed => self.on_snubbed(cx, n),
+            Fact::Interested => self.output(Output::Slots { freed: false }),
+            Fact::NotInterested => self.on_not_interested(cx, n),
+            Fact::DontHave { piece, lost } => {
+                self.on_lost(cx, n, &lost);
+                if let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) {
+                    peer.uncount(&mut content.picker, piece);
+                }
+            }
+            Fact::Suggested(piece) => {
+                if let Some(peer) = self.peers.get_mut(&n) {
+                    peer.suggested.truncate(SUGGESTED_MAX - 1);
+                    peer.suggested.insert(0, piece);
+                }
+            }
+            Fact::ExtensionHandshake(hello) => self.on_extension_handshake(cx, n, &hello),
+            Fact::Extended { extension: Extension::UtMetadata, payload } => {
+                self.on_metadata_message(cx, n, &payload)
+            }
+            Fact::Extended { .. } => {}
+            Fact::UploadOnly(upload_only) => self.on_upload_only(cx, n, upload_only),
+            Fact::HashRequested(range) => self.on_hash_requested(n, range),
+            Fact::Hashes { range, hashes } => self.on_hashes(cx, n, &range, &hashes),
+            Fact::HashRejected(range) => self.on_hash_rejected(cx, n, &range),
+            Fact::Fault(fault) => self.on_fault(cx, n, fault),
+        }
+    }
+
+    fn on_fault(&mut self, cx: &mut Context<'_>, n: u32, fault: Fault) {
+        let Some(peer) = self.peers.get(&n) else { return };
+        tracing::debug!(torrent = ?self.id, addr = %peer.addr, %fault, "peer at fault");
+        let home = peer.home;
+        self.dismiss(cx, n, Leave::Fault(fault));
+        if matches!(fault, Fault::Malformed(_) | Fault::Misbehaved(_)) {
+            self.book.on_failed(cx.now, home, &cx.config.book, &mut self.rng);
+        }
+    }
+
+    fn on_pieces(&mut self, cx: &mut Context<'_>, n: u32) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        let (seed, home) = (peer.is_seed(), peer.home);
+        if let Some(content) = &mut self.content {
+            peer.count(&mut content.picker, None);
+        }
+        self.book.on_upload_only(home, seed);
+        self.heed_interest(n);
+        if self.super_seed_on() {
+            self.super_seed_join(n);
+        }
+        self.part_from_seeds(cx, Some(n));
+    }
+
+    fn on_have(&mut self, cx: &mut Context<'_>, n: u32, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        peer.count(&mut content.picker, Some(piece));
+        let full = peer.is_seed();
+        if !peer.session.am_interested() && content.picker.is_needed(piece) {
+            peer.session.interested();
+        }
+        let length = u64::from(content.geometry.length_of(piece));
+        self.credit_spread(n, piece, length);
+        self.super_seed_have(n, piece);
+        if full {
+            self.part_from_seeds(cx, Some(n));
+        }
+    }
+
+    /// A seed remembers what it gives to one peer alone: whether that one passes it on shows who spreads.
+    fn on_requested(&mut self, n: u32, piece: PieceIndex) {
+        if !self.is_seeding() {
+            return;
+        }
+        let Some(content) = &self.content else { return };
+        if content.picker.availability(piece) > 0
+            || self.peers.values().any(|peer| peer.given.contains(&piece))
+        {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&n)
+            && peer.given.len() < GIVEN_MAX
+        {
+            peer.given.push(piece);
+            peer.entrusted += u64::from(content.geometry.length_of(piece));
+        }
+    }
+
+    /// Someone has a piece: if we gave it to one other peer only, that one passed it on.
+    fn credit_spread(&mut self, n: u32, piece: PieceIndex, length: u64) {
+        if !self.is_seeding() {
+            return;
+        }
+        for (&other, peer) in &mut self.peers {
+            if other != n
+                && let Some(at) = peer.given.iter().position(|&given| given == piece)
+            {
+                peer.given.swap_remove(at);
+                peer.spread += length;
+            }
+        }
+    }
+
+    fn on_not_interested(&mut self, cx: &mut Context<'_>, n: u32) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        peer.interested_at = Some(cx.now);
+        if !peer.session.am_choking() {
+            self.output(Output::Slots { freed: true });
+        }
+    }
+
+    fn on_upload_only(&mut self, cx: &mut Context<'_>, n: u32, upload_only: bool) {
+        let Some(peer) = self.peers.get(&n) else { return };
+        let home = peer.home;
+        self.book.on_upload_only(home, upload_only);
+        self.part_from_seeds(cx, Some(n));
+    }
+
+    fn on_extension_handshake(&mut self, cx: &mut Context<'_>, n: u32, hello: &ExtensionHandshake) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        if let (true, Some(port)) = (peer.incoming, hello.p.filter(|&port| port != 0)) {
+            let home = SocketAddr::new(peer.addr.ip(), port);
+            if peer.home != home {
+                peer.home = home;
+                let own = cx.host.own();
+                if self.book.on_address(home, crate::book::Source::Incoming, &own, &cx.config.book).is_ok() {
+                    self.book.on_connected(home);
+                }
+            }
+        }
+        self.on_metadata_offer(cx, n, hello.metadata_size);
+        if let Some(upload_only) = hello.upload_only {
+            self.on_upload_only(cx, n, upload_only);
+        }
+    }
+
+    /// Whether we want what a peer has may have changed: tell it.
+    pub(super) fn heed_interest(&mut self, n: u32) {
+        let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
+        let wanted = content.is_checked() && content.picker.is_interesting(peer.pieces());
+        if wanted != peer.session.am_interested() {
+            if wanted {
+                peer.session.interested()
+            } else {
+                peer.session.not_interested()
+            }
+            self.output(Output::Touched(n));
+        }
+    }
+
+    /// Two who both have all keep no link: it would be of no use to either.
+    pub(super) fn part_from_seeds(&mut self, cx: &mut Context<'_>, only: Option<u32>) {
+        if !self.is_seeding() || self.super_seed_on() {
+            return;
+        }
+        let of_no_use = |peer: &Peer| peer.is_seed() && !peer.session.peer_interested();
+        let seeds: Vec<u32> = match only {
+            Some(n) => self.peers.get(&n).filter(|peer| of_no_use(peer)).map(|_| n).into_iter().collect(),
+            None => self.peers.iter().filter(|(_, peer)| of_no_use(peer)).map(|(&n, _)| n).collect(),
+        };
+        for n in seeds {
+            self.dismiss(cx, n, Leave::BothSeeds);
+        }
+    }
+
+    /// The metadata is known and what is stored was looked at: everyone here learns of it.
+    pub(super) fn welcome_content(&mut self, cx: &mut Context<'_>) {
+        let Some(content) = self.content.as_deref() else { return };
+        let (geometry, have) = (Arc::clone(&content.geometry), content.picker.have().clone());
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            if let Some(peer) = self.peers.get_mut(&n) {
+                peer.session.on_geometry(Arc::clone(&geometry));
+                for piece in have.iter().filter_map(|piece| geometry.piece(piece)) {
+                    peer.session.have(piece);
+                }
+            }
+            self.hear(cx, n);
+        }
+    }
+
+    pub(super) fn on_peer_timeout(&mut self, cx: &mut Context<'_>, n: u32) {
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.armed = None;
+            peer.session.on_timeout(cx.now);
+            self.hear(cx, n);
+        }
+    }
+
+    /// A peer's link is gone.
+    pub fn on_gone(&mut self, cx: &mut Context<'_>, n: u32) {
+        self.forget(cx, n);
+    }
+
+    /// Lets a peer go.
+    pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, n: u32, why: Leave) {
+        if self.forget(cx, n) {
+            self.output(Output::Leave(n, why));
+        }
+    }
+
+    pub(super) fn dismiss_all(&mut self, cx: &mut Context<'_>, why: &Leave) {
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.dismiss(cx, n, why.clone());
+        }
+    }
+
+    fn forget(&mut self, cx: &mut Context<'_>, n: u32) -> bool {
+        let Some(mut peer) = self.peers.remove(&n) else { return false };
+        self.timers.disarm(n, &mut peer.armed);
+        self.hungry.remove(&n);
+        cx.gate.remove(cx.now, peer.pass);
+        if let Some(content) = &mut self.content {
+            content.marks.on_settled(u64::from(peer.session.requested_bytes()));
+            content.picker.on_source_gone(SourceId(n));
+            match peer.counted {
+                Counted::No => {}
+                Counted::Some => content.picker.on_pieces_gone(PeerPieces::Some(peer.session.peer_pieces())),
+                Counted::All => content.picker.on_pieces_gone(PeerPieces::All),
+            }
+            if let Some(fetch) = &mut content.hash_fetch {
+                fetch.on_source_gone(n);
+            }
+            if let Some(super_seed) = &mut content.super_seed {
+                super_seed.on_source_gone(SourceId(n));
+            }
+        }
+        if let Some(fetch) = &mut self.fetch {
+            fetch.on_peer_gone(PeerRef { torrent: self.id, n });
+        }
+        self.book.on_closed(cx.now, peer.home, &cx.config.book, &mut self.rng);
+        if !peer.session.am_choking() {
+            self.output(Output::Slots { freed: true });
+        }
+        self.event(TorrentEvent::Peer { addr: peer.addr, joined: false });
+        self.feed(cx);
+        true
+    }
+
+    /// Lets a peer go for data that fails its digest, and takes it never again.
+    pub(super) fn ban(&mut self, cx: &mut Context<'_>, n: u32) {
+        let Some(peer) = self.peers.get(&n) else { return };
+        let (addr, home) = (peer.addr, peer.home);
+        for addr in [addr, home] {
+            // Everyone on this host has the loopback address: banning it would ban the innocent.
+            if addr.ip().is_loopback() {
+                self.banned_here.insert(addr);
+            } else {
+                self.book.ban(addr.ip(), BanReason::BadData, &cx.config.book);
+            }
+        }
+        let reason = String::from("it sent data that fails its digest");
+        self.event(TorrentEvent::Banned { addr, reason });
+        self.dismiss(cx, n, Leave::Banned);
+    }
+
+    fn is_banned(&self, addr: SocketAddr) -> bool {
+        self.banned_here.contains(&addr) || self.book.ban_of(addr.ip()).is_some()
+    }
+
+    /// What the engine may tell a peer's link: how many bytes it may read beyond what came, and whether there is
+    /// something to pull.
+    pub fn link_wish(&self, n: u32, config: &super::Config) -> (u64, bool) {
+        let Some(peer) = self.peers.get(&n) else { return (0, false) };
+        let write = peer.session.wants_write() && !(peer.held_up && peer.session.wants_payload_only());
+        (config.credit_bytes, write)
+    }
+
+    /// What choking needs to know of everyone.
+    pub fn choke_views(&self, now: Instant, out: &mut Vec<PeerView>) {
+        if !self.is_active() {
+            return;
+        }
+        let seeding = self.is_seeding();
+        let pieces = self.content.as_deref().map_or(0, |content| u64::from(content.geometry.pieces()));
+        out.extend(self.peers.iter().map(|(&n, peer)| {
+            let session = &peer.session;
+            let have = u64::from(session.peer_pieces().count());
+            PeerView {
+                id: PeerRef { torrent: self.id, n },
+                interested: session.peer_interested(),
+                unchoked: !session.am_choking(),
+                snubbed: session.is_snubbed(),
+                upload_only: session.peer_upload_only(),
+                seeding,
+                down_rate: session.downloaded().rate(now),
+                up_rate: session.uploaded().rate(now),
+                down_total: session.downloaded().total(),
+                up_total: session.uploaded().total(),
+                up_since_unchoked: session.uploaded().total() - peer.sent_then,
+                entrusted: peer.entrusted,
+                interested_at: peer.interested_at,
+                spread: peer.spread,
+                have_permille: (have * 1000).checked_div(pieces).unwrap_or(0) as u32,
+                joined: peer.joined,
+                unchoked_at: peer.unchoked_at,
+            }
+        }));
+    }
+
+    /// Who is served is decided by the engine.
+    pub fn set_choked(&mut self, cx: &mut Context<'_>, n: u32, choked: bool) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        if choked {
+            peer.session.choke();
+        } else {
+            peer.session.unchoke();
+            peer.unchoked_at = Some(cx.now);
+            peer.sent_then = peer.session.uploaded().total();
+        }
+        self.after(cx, n);
+    }
+
+    /// Everyone here at a glance, in join order.
+    pub fn peer_statuses(&self, now: Instant) -> Vec<PeerStatus> {
+        let status = |peer: &Peer| {
+            let session = &peer.session;
+            PeerStatus {
+                addr: peer.addr,
+                peer_id: peer.peer_id,
+                client: session.client().map_or_else(|| client_of(peer.peer_id), String::from),
+                incoming: peer.incoming,
+                downloaded: session.downloaded().total(),
+                uploaded: session.uploaded().total(),
+                download_rate: session.downloaded().rate(now),
+                upload_rate: session.uploaded().rate(now),
+                pieces: session.peer_pieces().count(),
+                choked: session.am_choking(),
+                choking: session.peer_choking(),
+                interested: session.peer_interested(),
+                interesting: session.am_interested(),
+            }
+        };
+        self.peers.values().map(|peer| status(peer)).collect()
+    }
+}
+
+/// Pieces remembered that a peer alone was given.
+const GIVEN_MAX: usize = 64;
+
+/// How many pieces a new peer may have while choked (BEP 6).
+const ALLOWED_FAST: u32 = 10;
+
+fn our_extensions(_private: bool) -> Vec<(Extension, u8)> {
+    [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly]
+        .into_iter()
+        .map(|extension| (extension, extension.our_id()))
+        .collect()
+}
+
+fn client_of(id: PeerId) -> String {
+    crate::wire::peer_id::client(id).map_or_else(|| String::from("unknown"), |client| client.to_string())
+}

@@ -1,0 +1,218 @@
+//! The states of a torrent and every transition between them.
+
+use super::content::Content;
+use super::{Context, Leave, Output, State, Torrent, TorrentEvent};
+use crate::store::Recheck;
+use alloc::boxed::Box;
+use alloc::string::String;
+
+/// Where a torrent stands.
+///
+/// ```text
+///            metadata known          files open            all looked at
+/// Metadata ------------------> Opening -----> Checking -----------------> Active
+///     |                           |               |                          |
+///     +------- pause, or the host fails: Paused, Failed; resume goes back ---+
+///     +------- leave: Leaving, until all is announced, saved and closed -----+
+/// ```
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The info dictionary isn't known.
+    Metadata,
+    /// The driver looks for the files.
+    Opening,
+    /// Stored pieces are looked at.
+    Checking(Box<Recheck>),
+    /// Pieces are exchanged.
+    Active,
+    /// The application wants a pause.
+    Paused,
+    /// The host failed.
+    Failed(String),
+    /// It is to go.
+    Leaving(Steps),
+}
+
+/// What is done already of leaving.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steps {
+    pub(super) saved: bool,
+    pub(super) closed: bool,
+    pub(super) gone: bool,
+}
+
+impl Phase {
+    pub(super) fn state(&self, complete: bool) -> State {
+        match self {
+            Self::Metadata => State::Metadata,
+            Self::Opening | Self::Checking(_) => State::Checking,
+            Self::Active if complete => State::Seeding,
+            Self::Active => State::Leeching,
+            Self::Paused => State::Paused,
+            Self::Failed(_) => State::Failed,
+            Self::Leaving(_) => State::Stopping,
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        if let Self::Failed(reason) = self { Some(reason.clone()) } else { None }
+    }
+
+    /// Bytes looked at and to look at, in whole pieces.
+    pub(super) fn checked(&self, piece_length: u64) -> (u64, u64) {
+        let Self::Checking(recheck) = self else { return (0, 0) };
+        let progress = recheck.progress();
+        (u64::from(progress.done) * piece_length, u64::from(progress.total) * piece_length)
+    }
+}
+
+impl Torrent {
+    /// Whether peers are welcome: while metadata or pieces are exchanged.
+    pub(super) fn takes_peers(&self) -> bool {
+        matches!(self.phase, Phase::Metadata | Phase::Active)
+    }
+
+    /// Whether pieces are exchanged.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_))
+    }
+
+    /// Begins, or begins again after a pause or a failure.
+    pub fn start(&mut self, cx: &mut Context<'_>) {
+        if self.pass.is_none() {
+            self.pass = Some(cx.gate.add_torrent(self.rates));
+        }
+        if let Some(content) = &self.content {
+            let info = content.info.clone();
+            self.event(TorrentEvent::Metadata(info));
+        }
+        if self.paused {
+            self.phase = Phase::Paused;
+        } else {
+            self.proceed(cx);
+        }
+    }
+
+    /// Goes to the first phase whose work isn't done.
+    pub(super) fn proceed(&mut self, cx: &mut Context<'_>) {
+        match &self.content {
+            None => self.phase = Phase::Metadata,
+            Some(content) if !content.is_checked() => {
+                self.phase = Phase::Opening;
+                self.open_files();
+            }
+            Some(_) => self.activate(cx),
+        }
+        self.event(TorrentEvent::Progress);
+        self.announce_started(cx);
+    }
+
+    /// The files are open: look at these pieces of them.
+    pub(super) fn check(&mut self, cx: &mut Context<'_>, recheck: Recheck) {
+        debug_assert!(matches!(self.phase, Phase::Opening), "files are opened before they are checked");
+        self.phase = Phase::Checking(Box::new(recheck));
+        self.next_checks(cx);
+    }
+
+    /// All that is stored was looked at.
+    pub(super) fn activate(&mut self, cx: &mut Context<'_>) {
+        self.phase = Phase::Active;
+        self.welcome_content(cx);
+        self.check_complete(cx);
+    }
+
+    /// The application wants a pause.
+    pub fn pause(&mut self, cx: &mut Context<'_>) {
+        self.paused = true;
+        if self.is_leaving() || matches!(self.phase, Phase::Paused) {
+            return;
+        }
+        self.rest(cx, Phase::Paused);
+    }
+
+    /// The application wants it to go on.
+    pub fn resume(&mut self, cx: &mut Context<'_>) {
+        self.paused = false;
+        if matches!(self.phase, Phase::Paused | Phase::Failed(_)) {
+            self.proceed(cx);
+        }
+    }
+
+    /// The host failed: nothing that is verified is lost, and nothing more is tried until the application says so.
+    pub(super) fn fail(&mut self, cx: &mut Context<'_>, reason: String) {
+        if self.is_leaving() {
+            return;
+        }
+        if !matches!(self.phase, Phase::Failed(_)) {
+            tracing::debug!(torrent = ?self.id, reason, "failed");
+            self.event(TorrentEvent::Failed(reason.clone()));
+            self.rest(cx, Phase::Failed(reason));
+        }
+    }
+
+    fn rest(&mut self, cx: &mut Context<'_>, phase: Phase) {
+        self.phase = phase;
+        self.dismiss_all(cx, &Leave::Stopping);
+        self.announce_stopped(cx);
+        self.save(cx);
+        self.event(TorrentEvent::Progress);
+    }
+
+    /// Looks at all files again.
+    pub fn recheck(&mut self, cx: &mut Context<'_>) {
+        let Some(info) = self.info().cloned() else { return };
+        if self.is_leaving() || matches!(self.phase, Phase::Opening) {
+            return;
+        }
+        self.dismiss_all(cx, &Leave::Stopping);
+        self.resume = None;
+        self.set_content(info, cx.config);
+        self.completed = false;
+        if !self.paused {
+            self.proceed(cx);
+        }
+    }
+
+    /// Leaves the engine: announces `stopped`, saves, closes. `Output::Gone` comes when all is done.
+    pub fn leave(&mut self, cx: &mut Context<'_>) {
+        if self.is_leaving() {
+            return;
+        }
+        let worth_saving = self.content.as_deref().is_some_and(Content::is_checked);
+        self.phase = Phase::Leaving(Steps { saved: !worth_saving, ..Steps::default() });
+        self.dismiss_all(cx, &Leave::Stopping);
+        self.announce_stopped(cx);
+        if worth_saving {
+            self.save(cx);
+        }
+        self.check_left(cx);
+    }
+
+    /// The resume data of the end is kept, or can't be.
+    pub(super) fn on_last_saved(&mut self) {
+        if let Phase::Leaving(steps) = &mut self.phase {
+            steps.saved = true;
+        }
+    }
+
+    /// Takes the next step of leaving, when the one before is done.
+    pub(super) fn check_left(&mut self, _cx: &mut Context<'_>) {
+        let stopped = self.has_announced_stopped();
+        let idle = self.jobs == 0;
+        let Phase::Leaving(steps) = &mut self.phase else { return };
+        if !(steps.saved && idle) || steps.gone {
+            return;
+        }
+        if !steps.closed {
+            steps.closed = true;
+            self.close_files();
+        } else if stopped {
+            steps.gone = true;
+            self.output(Output::Gone);
+        }
+    }
+}

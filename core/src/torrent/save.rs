@@ -1,0 +1,139 @@
+//! Resume data: what was synced is claimed, nothing else; saved from time to time, at completion and at the end.
+
+use super::content::Content;
+use super::{Context, Errand, FileNow, FilesOp, Outcome, Torrent, TorrentEvent, Work};
+use crate::base::{Bits, Instant};
+use crate::resume::{FileSaved, Resume, Stamp, encode};
+use alloc::format;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+
+/// Where saving stands.
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    due: Option<Instant>,
+    /// A sync or a save is under way: the pieces that may be claimed when it is done.
+    claim: Option<Bits>,
+    /// Asked for again meanwhile.
+    again: bool,
+}
+
+impl Saving {
+    /// Something changed that is worth saving within `interval`.
+    pub(super) fn touch(&mut self, now: Instant, interval: Duration) {
+        self.due = self.due.or(Some(now + interval));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+impl Torrent {
+    pub(super) fn on_save_timeout(&mut self, cx: &mut Context<'_>) {
+        if self.save.due.is_some_and(|at| at <= cx.now) {
+            self.save(cx);
+        }
+    }
+
+    /// Saves resume data: first what was written is brought onto the medium, then it is claimed.
+    pub fn save(&mut self, _cx: &mut Context<'_>) {
+        self.save.due = None;
+        let Some(content) = self.content.as_deref().filter(|content| content.is_checked()) else {
+            return self.on_last_saved();
+        };
+        if self.save.claim.is_some() {
+            self.save.again = true;
+            return;
+        }
+        self.save.claim = Some(content.written.clone());
+        self.job(Errand::Sync, Work::Files { torrent: self.id, op: FilesOp::Sync });
+    }
+
+    pub(super) fn on_synced(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
+        let Outcome::Files(files) = outcome else {
+            let error = outcome.failure();
+            self.event(TorrentEvent::Warning(format!("what was written can't be synced: {error}")));
+            return self.save_done(cx);
+        };
+        let Some(claim) = &self.save.claim else { return };
+        match self.resume_data(claim, &files) {
+            Some(resume) => self.job(Errand::Save, Work::Save { torrent: self.id, data: encode(&resume) }),
+            None => self.save_done(cx),
+        }
+    }
+
+    pub(super) fn on_saved(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
+        if outcome == Outcome::Saved {
+            self.event(TorrentEvent::Saved);
+        } else {
+            let error = outcome.failure();
+            self.event(TorrentEvent::Warning(format!("the resume data can't be saved: {error}")));
+        }
+        self.save_done(cx);
+    }
+
+    fn save_done(&mut self, cx: &mut Context<'_>) {
+        self.save.claim = None;
+        if core::mem::take(&mut self.save.again) {
+            return self.save(cx);
+        }
+        self.on_last_saved();
+        self.check_left(cx);
+    }
+
+    fn resume_data(&self, claim: &Bits, files: &[FileNow]) -> Option<Resume> {
+        let content = self.content.as_deref()?;
+        let stamp = |file: &FileNow| {
+            Some(Stamp {
+                length: file.length?,
+                modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX),
+            })
+        };
+        let saved = files.iter().map(|file| FileSaved { stamp: stamp(file), priority: 4 }).collect();
+        Some(Resume {
+            v1: content.info.info_hash(),
+            v2: content.info.info_hash_v2(),
+            name: content.info.name().into(),
+            info: Some(content.info.raw().to_vec()),
+            save_path: (*self.folder).into(),
+            verified: claim.clone(),
+            files: saved,
+            uploaded: self.up.total() + self.before.0,
+            downloaded: self.down.total() + self.before.1,
+            piece_layers: content.layers(),
+            peers: self.book.iter().map(|(addr, _)| addr).take(crate::resume::PEERS_MAX).collect(),
+            clean: content.picker.is_wanted_complete(),
+            ..Resume::default()
+        })
+    }
+
+    /// Takes over what resume data remembers beside pieces.
+    pub(super) fn remember(&mut self, resume: &Resume) {
+        self.before = (resume.uploaded, resume.downloaded);
+        let own = crate::book::Own::default();
+        if !self.only_peers {
+            for &addr in &resume.peers {
+                let config = crate::book::BookConfig::default();
+                let _ = self.book.on_address(addr, crate::book::Source::Resume, &own, &config);
+            }
+        }
+    }
+}
+
+/// The pieces that resume data claims, of files that are as they were.
+pub(super) fn trusted(resume: &Resume, files: &[FileNow], content: &Content) -> Bits {
+    let now: Vec<Option<Stamp>> = files
+        .iter()
+        .map(|file| {
+            Some(Stamp {
+                length: file.length?,
+                modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX),
+            })
+        })
+        .collect();
+    let spans: Vec<Range<u64>> =
+        (0..files.len()).map(|n| content.layout.range_of(n as u32).unwrap_or(0..0)).collect();
+    crate::resume::trusted(resume, &content.geometry, &now, &spans)
+}

@@ -1,0 +1,176 @@
+//! Announcing: what the trackers are told, and the peers that they tell.
+
+use super::{Context, Errand, HostErrorKind, Outcome, Output, Torrent, TorrentEvent, TrackerStatus, Work};
+use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
+use crate::book::Source;
+use crate::wire::tracker::AnnounceAnswer;
+use crate::wire::tracker::AnswerLimits;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// How long an HTTP tracker may take.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Redirects followed to an HTTP tracker.
+const REDIRECTS_MAX: u32 = 5;
+
+impl Torrent {
+    /// Addresses that the application or the metainfo gave.
+    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr]) {
+        let own = crate::book::Own::default();
+        let config = crate::book::BookConfig::default();
+        for &addr in addrs {
+            if let Err(refusal) = self.book.on_address(addr, Source::User, &own, &config) {
+                tracing::debug!(torrent = ?self.id, %addr, ?refusal, "address refused");
+            }
+        }
+    }
+
+    pub(super) fn may_announce(&self) -> bool {
+        self.announce.is_some()
+    }
+
+    pub(super) fn announce_started(&mut self, cx: &mut Context<'_>) {
+        if let Some(announce) = &mut self.announce {
+            announce.on_start(cx.now);
+        }
+        self.next_asks(cx);
+    }
+
+    pub(super) fn announce_completed(&mut self, cx: &mut Context<'_>) {
+        if let Some(announce) = &mut self.announce {
+            announce.on_completed(cx.now);
+        }
+        self.next_asks(cx);
+    }
+
+    pub(super) fn announce_stopped(&mut self, cx: &mut Context<'_>) {
+        if let Some(announce) = &mut self.announce {
+            announce.on_stop(cx.now);
+        }
+        self.next_asks(cx);
+    }
+
+    /// Announces as soon as the trackers allow.
+    pub fn announce_now(&mut self, cx: &mut Context<'_>) {
+        if let Some(announce) = &mut self.announce {
+            announce.on_peers_lacking(cx.now);
+        }
+        self.next_asks(cx);
+    }
+
+    /// Whether the trackers heard `stopped`, or won't.
+    pub(super) fn has_announced_stopped(&self) -> bool {
+        self.announce.as_ref().is_none_or(|announce| announce.is_stopped(self.clock))
+    }
+
+    pub(super) fn on_announce_timeout(&mut self, cx: &mut Context<'_>) {
+        self.next_asks(cx);
+        self.check_left(cx);
+    }
+
+    fn next_asks(&mut self, cx: &mut Context<'_>) {
+        self.clock = cx.now;
+        let facts = Facts {
+            uploaded: self.up.total(),
+            downloaded: self.down.total(),
+            left: self.content.as_deref().map(|content| content.picker.bytes_left()),
+            port_v4: cx.host.port_of(cx.config, SocketAddr::is_ipv4),
+            port_v6: cx.host.port_of(cx.config, SocketAddr::is_ipv6),
+            peers_wanted: self.peers_wanted(cx),
+        };
+        let Some(announce) = &mut self.announce else { return };
+        let mut asks = Vec::new();
+        while let Some(ask) = announce.next_ask(cx.now, &facts) {
+            asks.push(ask);
+        }
+        for ask in asks {
+            match ask.what {
+                AskWhat::Http { url } => {
+                    let work = Work::Http {
+                        url,
+                        bytes_max: cx.config.tracker_bytes_max,
+                        redirects_max: REDIRECTS_MAX,
+                        timeout: HTTP_TIMEOUT,
+                    };
+                    self.job(Errand::Ask(ask.id, Box::new(ask.limits)), work);
+                }
+                AskWhat::Udp(udp) => self.output(Output::Udp(ask.id, udp)),
+            }
+        }
+    }
+
+    fn peers_wanted(&self, cx: &Context<'_>) -> u32 {
+        if self.is_leaving() || !self.takes_peers() {
+            return 0;
+        }
+        let room = cx.config.torrent_links_max.saturating_sub(self.peers.len() + self.book.candidates(false));
+        u32::try_from(room).unwrap_or(u32::MAX).min(cx.config.numwant)
+    }
+
+    /// An HTTP tracker answered, or didn't.
+    pub(super) fn on_asked(&mut self, cx: &mut Context<'_>, ask: (AskId, &AnswerLimits), outcome: Outcome) {
+        let (ask, limits) = ask;
+        let answer = if let Outcome::Http { status, body } = outcome {
+            read_http(status, &body, limits)
+        } else {
+            let error = outcome.failure();
+            Err(match error.kind {
+                HostErrorKind::TimedOut => AskError::TimedOut,
+                HostErrorKind::Full
+                | HostErrorKind::Permission
+                | HostErrorKind::NotFound
+                | HostErrorKind::Other => AskError::Unreachable(error.message.into()),
+            })
+        };
+        self.on_announced(cx, ask, answer);
+    }
+
+    /// A tracker answered, or didn't.
+    pub fn on_announced(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: AskId,
+        answer: Result<AnnounceAnswer, AskError>,
+    ) {
+        let Some(announce) = &mut self.announce else { return };
+        let url: Arc<str> = announce.url_of(ask).unwrap_or_default().into();
+        let failure = answer.as_ref().err().map(ToString::to_string);
+        let answered = announce.on_answer(cx.now, ask, answer, &mut self.rng);
+        match failure {
+            Some(error) => self.event(TorrentEvent::TrackerFailed { url: Arc::clone(&url), error }),
+            None => {
+                let peers = answered.peers.len();
+                self.event(TorrentEvent::TrackerAnswered { url: Arc::clone(&url), peers });
+            }
+        }
+        if let Some(warning) = answered.warning {
+            self.event(TorrentEvent::Warning(String::from("tracker ") + &url + " says: " + &warning));
+        }
+        let own = cx.host.own();
+        for addr in answered.peers {
+            if !self.only_peers {
+                let _ = self.book.on_address(addr, Source::Tracker, &own, &cx.config.book);
+            }
+        }
+        self.next_asks(cx);
+        self.check_left(cx);
+    }
+
+    /// Each tracker at a glance.
+    pub fn tracker_statuses(&self) -> Vec<TrackerStatus> {
+        let Some(announce) = &self.announce else { return Vec::new() };
+        let status = |view: crate::announce::TrackerView<'_>| TrackerStatus {
+            url: view.url.into(),
+            tier: u32::from(view.tier),
+            error: view.error.map(String::from),
+            seeds: view.complete,
+            leeches: view.incomplete,
+        };
+        announce.trackers().map(status).collect()
+    }
+}

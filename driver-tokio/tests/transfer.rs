@@ -1,0 +1,121 @@
+//! Two sessions over loopback: bytes go from one folder to the other, and come back after a restart.
+#![allow(clippy::unwrap_used)]
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use millstream::{AddTorrent, Session, State, Torrent, TorrentEvent};
+use sha1::{Digest, Sha1};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PIECE: usize = 256 << 10;
+
+fn localhost() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// A fresh folder.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("millstream-transfer-{name}-{}", std::process::id()));
+    // Left over from a run with the same process id, if it is there.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Bytes that differ everywhere.
+fn content(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A torrent file of one file (BEP 3).
+fn torrent_file(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let pieces: Vec<u8> = bytes.chunks(PIECE).flat_map(|piece| Sha1::digest(piece).to_vec()).collect();
+    let head = format!(
+        "d4:infod6:lengthi{}e4:name{}:{name}12:piece lengthi{PIECE}e6:pieces{}:",
+        bytes.len(),
+        name.len(),
+        pieces.len()
+    );
+    [head.as_bytes(), &pieces, b"ee"].concat()
+}
+
+async fn session(home: &Path) -> Session {
+    let session = Session::builder().listen([localhost()]).state_folder(home.join("state")).start();
+    session.await.unwrap()
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("it takes too long")
+}
+
+/// A session that seeds `bytes`, and the torrent file.
+async fn seed(home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
+    fs::write(home.join("file"), bytes).unwrap();
+    let file = torrent_file("file", bytes);
+    let session = session(home).await;
+    let torrent = session.add(AddTorrent::bytes(file.clone()).folder(home).only_peers(true)).await.unwrap();
+    within(torrent.wait_complete()).await.unwrap();
+    (session, torrent, file)
+}
+
+#[tokio::test]
+async fn a_file_goes_from_one_session_to_another() {
+    let (from, to) = (folder("from"), folder("to"));
+    let bytes = content(16 << 20);
+    let (seeder, seeding, file) = seed(&from, &bytes).await;
+    let leecher = session(&to).await;
+    let add = AddTorrent::bytes(file).folder(&to).only_peers(true).peers(seeder.listening());
+    let leeching = leecher.add(add).await.unwrap();
+    within(leeching.wait_complete()).await.unwrap();
+    assert!(fs::read(to.join("file")).unwrap() == bytes);
+    let status = leeching.status();
+    assert_eq!((status.state, status.verified), (State::Seeding, bytes.len() as u64));
+    within(seeding.wait_until(|status| status.uploaded >= bytes.len() as u64)).await.unwrap();
+    within(leecher.shutdown(Duration::from_secs(5))).await;
+    within(seeder.shutdown(Duration::from_secs(5))).await;
+}
+
+#[tokio::test]
+async fn what_was_verified_is_known_after_a_restart() {
+    let home = folder("restart");
+    let (first, _torrent, file) = seed(&home, &content(1 << 20)).await;
+    within(first.shutdown(Duration::from_secs(5))).await;
+    assert_eq!(fs::read_dir(home.join("state")).unwrap().count(), 1, "resume data is kept");
+    let second = session(&home).await;
+    let torrent = second.add(AddTorrent::bytes(file).folder(&home).only_peers(true)).await.unwrap();
+    within(torrent.wait_complete()).await.unwrap();
+    assert_eq!(torrent.status().checked.1, 0, "nothing had to be looked at");
+}
+
+#[tokio::test]
+async fn removing_a_torrent_ends_its_events_and_keeps_its_files() {
+    let home = folder("remove");
+    let (session, torrent, _file) = seed(&home, &content(100_000)).await;
+    let mut events = torrent.events();
+    within(torrent.remove()).await.unwrap();
+    let mut last = None;
+    while let Some(event) = within(events.next()).await {
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(TorrentEvent::Removed)), "{last:?}");
+    assert!(home.join("file").exists() && session.torrents().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_ends_its_streams() {
+    let home = folder("drop");
+    let session = session(&home).await;
+    let mut events = session.events();
+    drop(session);
+    while within(events.next()).await.is_some() {}
+}
