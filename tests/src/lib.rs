@@ -3,4 +3,6 @@
 pub mod beps;
 pub mod corpus;
 pub mod fuzz;
+pub mod pair;
 pub mod tidy;
+pub mod world;

@@ -6,3 +6,7 @@ mod beps;
 mod corpus;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
+/// One torrent goes from a seed to a leech (BEP 3).
+mod transfer;
+/// Swarms in rough weather, and power cuts.
+mod world;

@@ -132,17 +132,22 @@ impl Book {
     /// Whom to try next, best first; `seeding`: not who is known to want nothing of a seed. Say `on_connecting` when
     /// you do; until then the answer stays the same.
     pub fn next_candidate(&mut self, now: Instant, seeding: bool) -> Option<SocketAddr> {
-        let inner = self.inner.as_mut()?;
-        while let Some(&(at, addr)) = inner.waiting.first().filter(|(at, _)| *at <= now) {
-            debug_assert!(at <= now);
-            inner.change(addr, |entry| entry.state = State::Candidate);
-        }
+        self.on_timeout(now);
+        let inner = self.inner.as_ref()?;
         let seed = inner.seeds.first().filter(|_| !seeding);
         let best = match (inner.leeches.first(), seed) {
             (Some(leech), Some(seed)) => leech.min(seed),
             (one, other) => one.or(other)?,
         };
         Some(best.addr.get())
+    }
+
+    /// Ends the pauses that are over: who paused may be tried again.
+    pub fn on_timeout(&mut self, now: Instant) {
+        let Some(inner) = &mut self.inner else { return };
+        while let Some(&(_, addr)) = inner.waiting.first().filter(|(at, _)| *at <= now) {
+            inner.change(addr, |entry| entry.state = State::Candidate);
+        }
     }
 
     /// When the earliest pause ends; `None` if nobody waits.

@@ -201,6 +201,7 @@ impl Torrent {
         while let Some(n) = self.timers.pop_due(cx.now) {
             self.on_peer_timeout(cx, n);
         }
+        self.book.on_timeout(cx.now);
         self.on_announce_timeout(cx);
         self.on_fetch_timeout(cx);
         self.on_hashes_timeout(cx);

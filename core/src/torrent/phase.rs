@@ -100,7 +100,10 @@ impl Torrent {
     /// Goes to the first phase whose work isn't done.
     pub(super) fn proceed(&mut self, cx: &mut Context<'_>) {
         match &self.content {
-            None => self.phase = Phase::Metadata,
+            None => {
+                self.phase = Phase::Metadata;
+                self.announce_started(cx);
+            }
             Some(content) if !content.is_checked() => {
                 self.phase = Phase::Opening;
                 self.open_files();
@@ -108,7 +111,6 @@ impl Torrent {
             Some(_) => self.activate(cx),
         }
         self.event(TorrentEvent::Progress);
-        self.announce_started(cx);
     }
 
     /// The files are open: look at these pieces of them.
@@ -122,6 +124,8 @@ impl Torrent {
     pub(super) fn activate(&mut self, cx: &mut Context<'_>) {
         self.phase = Phase::Active;
         self.welcome_content(cx);
+        // Not earlier: before all is looked at, a seed would be announced as a leech that wants no peers.
+        self.announce_started(cx);
         self.check_complete(cx);
     }
 

@@ -1,0 +1,132 @@
+"""One libtorrent session as a process: settings in the argument, commands in and events out as JSON lines.
+
+Everything but plain TCP is off, so that what is measured is the transfer. Commands: `dial`, `stats`. It ends with its
+standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from typing import Any
+
+import libtorrent as lt
+
+
+CATEGORIES = lt.alert.category_t
+
+
+def say(event: str, **fields: Any) -> None:
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    chosen = {
+        "listen_interfaces": f"{config['host']}:{config['port']}",
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "enable_outgoing_utp": False,
+        "enable_incoming_utp": False,
+        "out_enc_policy": 2,
+        "in_enc_policy": 2,
+        "allow_multiple_connections_per_ip": True,
+        "close_redundant_connections": config.get("close_redundant", True),
+        "active_limit": -1,
+        "active_seeds": -1,
+        "active_downloads": -1,
+        "alert_mask": int(CATEGORIES.status_notification | CATEGORIES.error_notification | CATEGORIES.storage_notification),
+    }
+    if not config["tracker"]:
+        chosen["active_tracker_limit"] = 0
+    chosen.update(config.get("settings", {}))
+    return chosen
+
+
+def parameters(config: dict[str, Any]) -> lt.add_torrent_params:
+    if config.get("magnet"):
+        params = lt.parse_magnet_uri(config["magnet"])
+    else:
+        params = lt.load_torrent_file(config["torrent"])
+    if not config["tracker"]:
+        params.trackers = []
+    params.save_path = config["folder"]
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if config.get("never_uploads"):
+        params.max_uploads = 0
+    params.upload_limit = config.get("upload_max") or -1
+    params.download_limit = config.get("download_max") or -1
+    return params
+
+
+class Session:
+    """The session, its one torrent, and what was said of it already."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.wake, writer = os.pipe()
+        os.set_blocking(writer, False)
+        self.session = lt.session(settings(config))
+        self.session.set_alert_fd(writer)
+        self.handle = self.session.add_torrent(parameters(config))
+        self.told: set[str] = set()
+
+    def run(self) -> None:
+        rest = b""
+        while True:
+            ready, _, _ = select.select([0, self.wake], [], [])
+            if self.wake in ready:
+                os.read(self.wake, 4096)
+                for alert in self.session.pop_alerts():
+                    self.on_alert(alert)
+            if 0 in ready:
+                read = os.read(0, 65536)
+                if not read:
+                    return
+                *lines, rest = (rest + read).split(b"\n")
+                for line in lines:
+                    self.on_command(json.loads(line))
+
+    def on_alert(self, alert: lt.alert) -> None:
+        match alert:
+            case lt.torrent_checked_alert():
+                self.once("checked")
+            case lt.torrent_finished_alert():
+                self.once("complete")
+                self.handle.flush_cache()
+            case lt.cache_flushed_alert() if "complete" in self.told:
+                self.once("settled")
+            case lt.metadata_received_alert():
+                self.once("metadata")
+            case lt.listen_succeeded_alert():
+                self.once("listening")
+            case lt.listen_failed_alert() | lt.torrent_error_alert() | lt.file_error_alert():
+                say("error", message=alert.message())
+            case lt.hash_failed_alert():
+                say("hash_failed", message=alert.message())
+
+    def on_command(self, command: dict[str, Any]) -> None:
+        if "dial" in command:
+            host, port = command["dial"]
+            self.handle.connect_peer((host, port))
+        elif "stats" in command:
+            status = self.handle.status()
+            say(
+                "stats",
+                uploaded=status.total_payload_upload,
+                downloaded=status.total_payload_download,
+                clients=[str(peer.client) for peer in self.handle.get_peer_info()],
+                peer_ids=[peer.pid.to_bytes().hex() for peer in self.handle.get_peer_info()],
+            )
+
+    def once(self, event: str) -> None:
+        if event not in self.told:
+            self.told.add(event)
+            say(event)
+
+
+if __name__ == "__main__":
+    Session(json.loads(sys.argv[1])).run()

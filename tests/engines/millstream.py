@@ -1,0 +1,80 @@
+"""The `millstream` binary as a node, told by its command line and heard by its `--json` lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .node import Job, Node
+from .process import EngineError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def binary() -> Path:
+    """`$MILLSTREAM`, or the release build of this tree."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return Path(os.environ.get("MILLSTREAM", target / "release" / "millstream")).absolute()
+
+
+def command(*words: str | Path, timeout: float = 60) -> str:
+    """Runs one of its commands to the end and gives its standard output."""
+    done = subprocess.run(
+        [binary(), *words], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+    )
+    if done.returncode != 0:
+        raise EngineError(f"millstream {' '.join(map(str, words))}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def inspect(torrent: str | Path) -> dict[str, Any]:
+    """What `inspect --json` says of a torrent file or a magnet link."""
+    return dict(json.loads(command("inspect", torrent, "--json")))
+
+
+class Millstream(Node):
+    """Options beyond the job: `extra`, more words for its command line."""
+
+    name = "millstream"
+    prefix = b"-MS"
+    takes_peers = True
+
+    def __init__(self, job: Job, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(job)
+        self.extra = extra
+
+    @classmethod
+    def version(cls) -> str:
+        if not binary().exists():
+            raise EngineError(f"no {binary()}: build it with `cargo build --release -p millstream`")
+        return command("--version").split()[-1]
+
+    def start(self, timeout: float = 60) -> None:
+        job = self.job
+        source = str(job.torrent or job.magnet)
+        words = ["seed", source, "--data"] if job.seed else ["download", source, "-o"]
+        words += [str(job.folder), "--json", "--listen", f"{self.host}:{self.port}", *self.extra]
+        if not job.tracker:
+            words.append("--only-peers")
+        if not job.seed and job.stay:
+            words.append("--seed")
+        for host, port in job.peers:
+            words += ["--peer", f"{host}:{port}"]
+        if job.upload_max:
+            words += ["--max-upload", str(job.upload_max)]
+        if job.download_max and not job.seed:
+            words += ["--max-download", str(job.download_max)]
+        # Resume data of its own, so that no other run's is found.
+        state = {"XDG_STATE_HOME": str(job.work / "state"), "HOME": str(job.work)}
+        child = self._launch([str(binary()), *words], state)
+        child.wait_event("listening", timeout)
+        if job.seed:
+            child.wait_event("complete", timeout)
+
+    def wait_complete(self, timeout: float) -> float:
+        assert self.child is not None, "not started"
+        self.child.wait_event("complete", timeout)
+        return self.child.at["complete"]

@@ -1,0 +1,136 @@
+//! A scripted peer: it says what a story wants it to say, and keeps what it hears. Its links are the world's.
+
+use super::HostId;
+use super::World;
+use super::network::End;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use millstream_core::wire::extension::ExtensionHandshake;
+use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
+use millstream_core::wire::message::Message;
+use millstream_core::wire::{InfoHash, PeerId};
+
+/// One link of a scripted peer.
+#[derive(Debug)]
+pub struct Stranger {
+    wire: usize,
+    side: usize,
+    heard: Vec<u8>,
+    /// The handshake it heard.
+    pub handshake: Option<Handshake>,
+}
+
+/// All that we speak.
+pub fn all_features() -> Reserved {
+    Reserved::NONE.with(Feature::Extensions).with(Feature::Fast)
+}
+
+impl World {
+    /// A new address that calls can be made from and to.
+    pub fn stranger_addr(&mut self) -> SocketAddr {
+        self.strangers += 1;
+        let [_, _, high, low] = self.strangers.to_be_bytes();
+        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(72, 10 + high, low, 9)), 5555);
+        self.callable.insert(addr, Vec::new());
+        addr
+    }
+
+    /// Calls a host from this address, and says a handshake with these features.
+    pub fn call(&mut self, from: SocketAddr, host: HostId, hash: InfoHash, reserved: Reserved) -> Stranger {
+        let mut stranger = self.call_silently(from, host);
+        stranger.say_handshake(self, hash, reserved);
+        stranger
+    }
+
+    /// Calls a host from this address and says nothing.
+    pub fn call_silently(&mut self, from: SocketAddr, host: HostId) -> Stranger {
+        let now = self.now;
+        let conn = self.hosts[host.0].accept(now, from).expect("the story's host takes the link");
+        self.called(host.0);
+        let wire = self.lay(Duration::ZERO, [End::Stranger, End::Host { host: host.0, conn }]);
+        self.settle();
+        Stranger { wire, side: 0, heard: Vec::new(), handshake: None }
+    }
+
+    /// The next link that a host opened to this address, if one did.
+    pub fn answer(&mut self, addr: SocketAddr) -> Option<Stranger> {
+        let calls = self.callable.get_mut(&addr)?;
+        let wire = if calls.is_empty() { None } else { Some(calls.remove(0)) }?;
+        Some(Stranger { wire, side: 1, heard: Vec::new(), handshake: None })
+    }
+}
+
+impl Stranger {
+    /// Says these bytes.
+    pub fn say_bytes(&mut self, world: &mut World, bytes: &[u8]) {
+        world.wires[self.wire].streams[1 - self.side].outgoing.extend(bytes);
+        world.pump(self.wire, self.side);
+        world.settle();
+        world.run(Duration::from_millis(1));
+    }
+
+    /// Says a handshake.
+    pub fn say_handshake(&mut self, world: &mut World, info_hash: InfoHash, reserved: Reserved) {
+        let mut peer_id = *b"-XX0001-000000000000";
+        peer_id[12..].copy_from_slice(&(self.wire as u64).to_be_bytes());
+        let handshake = Handshake { reserved, info_hash, peer_id: PeerId(peer_id) };
+        self.say_bytes(world, &handshake.encode());
+    }
+
+    /// Says a message.
+    pub fn say(&mut self, world: &mut World, message: Message<'_>) {
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        self.say_bytes(world, &out);
+    }
+
+    /// Says an extension handshake.
+    pub fn say_extensions(&mut self, world: &mut World, handshake: &ExtensionHandshake) {
+        self.say(world, Message::Extended { id: 0, payload: &handshake.encode() });
+    }
+
+    /// Whether the host's end of the link is closed.
+    pub fn is_closed(&self, world: &World) -> bool {
+        world.wires[self.wire].ends[1 - self.side] == End::Gone
+    }
+
+    /// The messages heard since last asked, whole frames without their length; the handshake is kept aside.
+    pub fn hear(&mut self, world: &mut World) -> Vec<Vec<u8>> {
+        self.heard.extend(world.wires[self.wire].streams[self.side].unread.drain(..));
+        world.pump(self.wire, 1 - self.side);
+        world.settle();
+        if self.handshake.is_none() && self.heard.len() >= HANDSHAKE_BYTES {
+            let head: Vec<u8> = self.heard.drain(..HANDSHAKE_BYTES).collect();
+            self.handshake = Handshake::parse(&head).ok().and_then(|partial| partial.whole());
+        }
+        let mut frames = Vec::new();
+        while let (true, Some(prefix)) = (self.handshake.is_some(), self.heard.first_chunk::<4>()) {
+            let length = u32::from_be_bytes(*prefix) as usize;
+            if self.heard.len() < 4 + length {
+                break;
+            }
+            let frame: Vec<u8> = self.heard.drain(..4 + length).skip(4).collect();
+            if !frame.is_empty() {
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    /// Lets time pass, and tells what was heard meanwhile.
+    pub fn listen(&mut self, world: &mut World, time: Duration) -> Vec<Vec<u8>> {
+        let end = world.now + time;
+        let mut frames = self.hear(world);
+        while world.now < end {
+            let left = end.saturating_since(world.now).min(Duration::from_millis(50));
+            world.run(left);
+            frames.extend(self.hear(world));
+        }
+        frames
+    }
+}
+
+/// A frame as a message.
+pub fn parse(frame: &[u8]) -> Message<'_> {
+    Message::parse(frame[0], &frame[1..]).expect("our engine speaks well")
+}

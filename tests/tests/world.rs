@@ -1,0 +1,90 @@
+//! Stories of whole swarms in rough weather: late packets, broken links, reads of any size, slow disks, power cuts. Each
+//! is drawn from one seed, which a failure names.
+
+use core::time::Duration;
+use millstream_core::base::TorrentId;
+use millstream_core::engine::AddTorrent;
+use millstream_core::wire::metainfo::Version;
+use millstream_tests::world::{Content, HostId, Weather, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A torrent of several files, some empty, some tiny.
+fn folder(version: Version) -> Content {
+    let files = [("a/one", 90_000), ("a/two", 5), ("b", 0), ("c", 140_000)];
+    Content::new(3, version, &files, 32 << 10)
+}
+
+/// One seed, three leeches that know each other, until all have all.
+fn rough_swarm(seed: u64, version: Version) -> World {
+    let content = folder(version);
+    let mut world = World::new(seed, Weather::rough());
+    let hosts: Vec<HostId> = (0..4).map(|_| world.host()).collect();
+    world.seed(hosts[0], &content);
+    let leeches: Vec<(HostId, TorrentId)> =
+        hosts[1..].iter().map(|&host| (host, world.leech(host, &content, &hosts))).collect();
+    world.complete(HOUR, &leeches);
+    for (host, id) in leeches {
+        assert!(world.is_whole(host, &content));
+        assert_eq!(world.status(host, id).verified, content.length());
+    }
+    world
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let digest = |seed| rough_swarm(seed, Version::Hybrid).trace_digest();
+    assert_eq!(digest(11), digest(11));
+    assert_ne!(digest(11), digest(12));
+}
+
+#[test]
+fn a_swarm_completes_in_rough_weather() {
+    for (seed, version) in [(1, Version::V1), (2, Version::V2), (3, Version::Hybrid), (4, Version::V1)] {
+        rough_swarm(seed, version);
+    }
+}
+
+/// A leech is stopped a hundred times in mid-download; at each start it takes what it saved.
+fn crashes(power: bool) {
+    let content = Content::v1(5, 600_000);
+    for seed in 0..4 {
+        let weather = Weather { uplink: Some(100_000), ..Weather::rough() };
+        let mut world = World::new(seed, weather);
+        let (seeder, leech) = (world.host(), world.host());
+        world.seed(seeder, &content);
+        let mut verified = 0;
+        for n in 0..25 {
+            let add = AddTorrent {
+                peers: vec![world.addr(seeder)],
+                resume: world.at(leech).saved(&content.source()),
+                ..AddTorrent::new(content.source(), "disk")
+            };
+            let id = world.add(leech, add);
+            let checked =
+                |world: &World| world.status(leech, id).state != millstream_core::engine::State::Checking;
+            assert!(world.until(HOUR, checked));
+            let has = world.status(leech, id).pieces_verified;
+            assert!(
+                power || has >= verified,
+                "what was verified and written stays verified: {has} of {verified}"
+            );
+            world.run(Duration::from_millis(150 + 100 * (n % 7)));
+            verified = world.status(leech, id).pieces_verified;
+            world.crash(leech, power);
+        }
+        let id = world.leech(leech, &content, &[seeder]);
+        world.complete(HOUR, &[(leech, id)]);
+        assert!(world.is_whole(leech, &content));
+    }
+}
+
+#[test]
+fn a_program_killed_a_hundred_times_fetches_no_verified_piece_again() {
+    crashes(false);
+}
+
+#[test]
+fn power_cut_a_hundred_times_the_file_is_whole_in_the_end() {
+    crashes(true);
+}
