@@ -2,7 +2,7 @@
 
 use crate::rate;
 use clap::{ArgAction, Parser, Subcommand};
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\

@@ -6,6 +6,7 @@ use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::tracker::DemoTracker;
 use crate::ui::{self, Line, News, Output, Track, text};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::base::Rng;
 use millstream::{AddTorrent, CreateTorrent, Session, State, Status, Torrent};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -69,8 +69,10 @@ async fn share<'a>(
         one.torrent.wait_until(known).await.map_err(Trouble::failed)?;
         let status = one.torrent.status();
         some |= status.pieces_verified > 0;
-        if let Some(message) = incomplete(&status) {
-            one.warn(output, &message);
+        match incomplete(&status) {
+            Some(message) => one.warn(output, &message),
+            // Nothing is left to fetch, and all counts as wanted and there.
+            None => one.torrent.select(Selection::All).await.map_err(Trouble::failed)?,
         }
     }
     if !some {

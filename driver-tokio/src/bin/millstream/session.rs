@@ -3,9 +3,9 @@
 use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
 use crate::ui::{Line, News, Output};
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream::{Rates, Session};
-use std::net::SocketAddr;
 
 /// How long taking leave may take: telling trackers, keeping progress.
 const LEAVE: Duration = Duration::from_secs(5);
