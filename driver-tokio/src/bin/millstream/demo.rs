@@ -86,10 +86,8 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     let (folder, size, url) = (scratch.join("seed"), args.size, tracker.url());
     let made = tokio::task::spawn_blocking(move || make(&folder, size, url, seed)).await;
     let (torrent, digest) = made.map_err(|_| Trouble::failed("the file wasn't made"))??;
-    note(format!(
-        "starts a tracker, a seed and {} on loopback",
-        text::count(u64::from(args.leeches), "leech").replace("leechs", "leeches")
-    ));
+    let leeches = if args.leeches == 1 { "a leech".to_owned() } else { format!("{} leeches", args.leeches) };
+    note(format!("starts a tracker, a seed and {leeches} on loopback"));
     let first = Node::start("seed", scratch.join("seed"), &torrent, output).await?;
     first.torrent.wait_complete().await.map_err(Trouble::failed)?;
     while tracker.seeds() == 0 {
@@ -104,6 +102,7 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     fetch(&mut leeches, output, begun).await?;
     let seconds = begun.elapsed();
     check(&leeches, &digest, output).await?;
+    settle(&first, &leeches).await;
     let summary = summary(args, &first, &leeches, (digest, seconds));
     tell(&summary, args.json);
     for node in leeches.into_iter().chain([first]) {
@@ -157,8 +156,8 @@ impl Node {
         }
         if status.state == State::Seeding && !self.done {
             self.done = true;
-            self.track.progress_now(output, &status);
-            self.track.end(true);
+            self.track.progress_last(output, &status);
+            self.track.end();
             let Status { verified, downloaded, uploaded, .. } = status;
             let seconds = begun.elapsed().as_secs_f64();
             self.track.say(output, News::Complete { verified, downloaded, uploaded, seconds });
@@ -242,6 +241,15 @@ fn sha256(path: &Path) -> io::Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits until what the nodes show is what they have done: a status may be a moment old, and is renewed when asked for.
+async fn settle(seed: &Node, leeches: &[Node]) {
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        leeches.iter().chain([seed]).for_each(|node| drop(node.torrent.status()));
+    }
+    tokio::time::sleep(Duration::from_millis(40)).await;
 }
 
 fn summary(args: &DemoArgs, seed: &Node, leeches: &[Node], (sha256, took): (String, Duration)) -> Summary {

@@ -2,6 +2,7 @@
 
 use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
+use crate::signals::Signals;
 use crate::ui::{Line, News, Output};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -38,10 +39,16 @@ pub(crate) async fn peers(network: &NetworkArgs) -> Result<Vec<SocketAddr>, Trou
     Ok(all)
 }
 
-/// Ends a session in good order; another signal ends the process at once.
-pub(crate) async fn leave(session: Session, signals: &mut crate::signals::Signals) {
+/// Ends a session in good order and says what it received and sent; another signal ends the process at once.
+pub(crate) async fn leave(
+    session: Session,
+    (downloaded, uploaded): (u64, u64),
+    output: &Output,
+    signals: &mut Signals,
+) {
     tokio::select! {
         () = session.shutdown(LEAVE) => {}
         () = signals.next() => std::process::exit(130),
     }
+    output.say(&Line { news: News::Stopped { downloaded, uploaded }, name: None, node: None });
 }
