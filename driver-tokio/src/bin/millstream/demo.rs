@@ -105,8 +105,11 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     settle(&first, &leeches).await;
     let summary = summary(args, &first, &leeches, (digest, seconds));
     tell(&summary, args.json);
-    for node in leeches.into_iter().chain([first]) {
-        node.session.shutdown(LEAVE).await;
+    // All at once: each waits for its own good-byes.
+    let leave = |node: Node| tokio::spawn(node.session.shutdown(LEAVE));
+    for left in leeches.into_iter().chain([first]).map(leave).collect::<Vec<_>>() {
+        // Nobody waits for a node that can't say good-bye.
+        let _ = left.await;
     }
     Ok(())
 }
@@ -161,7 +164,7 @@ impl Node {
             let Status { verified, downloaded, uploaded, .. } = status;
             let seconds = begun.elapsed().as_secs_f64();
             self.track.say(output, News::Complete { verified, downloaded, uploaded, seconds });
-        } else if !self.done {
+        } else if !self.done && status.state != State::Checking {
             self.track.progress(output, &status);
         }
         Ok(self.done)

@@ -21,7 +21,9 @@ pub(crate) struct Watched {
     changed: bool,
     complete: bool,
     failed: bool,
-    /// Only seeded, and it isn't known yet what there is of it.
+    /// Nothing of it is to be fetched.
+    only_seed: bool,
+    /// It isn't known yet what there is of it.
     unknown: bool,
 }
 
@@ -60,7 +62,8 @@ impl Watched {
             changed: true,
             complete: false,
             failed: false,
-            unknown: only_seed,
+            only_seed,
+            unknown: true,
         }
     }
 
@@ -118,16 +121,23 @@ impl Watched {
         let status = self.torrent.status();
         if self.unknown && !matches!(status.state, State::Metadata | State::Checking) {
             self.unknown = false;
-            self.learn(output, &status);
+            if self.only_seed {
+                self.learn(output, &status);
+            }
         }
         match status.state {
-            State::Seeding if !self.complete && status.wanted > 0 => self.completed(output, &status),
+            // What is only seeded has nothing wanted until it is known to be whole.
+            State::Seeding if !self.complete && (status.wanted > 0 || !self.only_seed) => {
+                self.completed(output, &status);
+            }
             State::Failed => self.fail(output, status.failure.as_deref().unwrap_or("it failed")),
             State::Seeding | State::Metadata | State::Checking | State::Leeching => {}
             State::Paused | State::Stopping => {}
         }
         let moving = status.download_rate > 0 || status.upload_rate > 0;
-        if self.changed || moving {
+        // Nothing can be said yet of how far it is.
+        let silent = status.state == State::Checking && status.checked.1 == 0;
+        if (self.changed || moving) && !silent {
             self.changed = !self.track.progress(output, &status);
         }
     }
