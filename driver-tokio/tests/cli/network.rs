@@ -91,6 +91,8 @@ fn a_killed_download_goes_on_from_where_it_was() {
     assert_same(&swarm.fixture.path("out/f"), &swarm.fixture.path("data/f"));
     let lines = lines(&output.stdout);
     let received = with_event(&lines, "complete")[0]["downloaded"].as_u64().unwrap();
+    let first = with_event(&lines, "progress")[0]["verified"].as_u64().unwrap();
+    assert!(first >= part["verified"].as_u64().unwrap(), "{first} is a step back");
     assert!(received <= 8_000_000 - part["verified"].as_u64().unwrap(), "{received} came again");
 }
 
@@ -157,7 +159,12 @@ fn a_folder_that_cannot_be_written_fails_with_a_sentence() {
     let swarm = Swarm::new("--v1", 100_000, &[]);
     // A file stands where the folder should be.
     fs::write(swarm.fixture.path("out"), b"").unwrap();
-    let said = swarm.fixture.complaint(1, &swarm.download("f.torrent", &[]));
+    let args = swarm.download("f.torrent", &[]);
+    let lines = lines(&swarm.fixture.run(&args).stdout);
+    let events: Vec<&str> = lines.iter().rev().take(2).map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["stopped", "error"], "{lines:?}");
+    let said = swarm.fixture.complaint(1, &args);
+    assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(text(&swarm.fixture.path("out"))), "{said}");
 }
 

@@ -5,7 +5,7 @@ use crate::args::DemoArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::tracker::DemoTracker;
-use crate::ui::{self, Line, News, Output, Track, text};
+use crate::ui::{self, News, Output, Track, text};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::base::Rng;
@@ -66,10 +66,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Trouble> {
             () = signals.next() => Err(Trouble::Interrupted),
         }
     });
-    if let (Err(Trouble::Failed(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    done.map_err(|trouble| trouble.told(&output))
 }
 
 async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Trouble> {
@@ -101,7 +98,7 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     }
     fetch(&mut leeches, output, begun).await?;
     let seconds = begun.elapsed();
-    check(&leeches, &digest, output).await?;
+    check(&leeches, &digest).await?;
     settle(&first, &leeches).await;
     let summary = summary(args, &first, &leeches, (digest, seconds));
     tell(&summary, args.json);
@@ -215,7 +212,7 @@ async fn fetch(leeches: &mut [Node], output: &Output, begun: Instant) -> Result<
 }
 
 /// Reads every copy back and digests it: not what the engine says, but what is there.
-async fn check(leeches: &[Node], wanted: &str, output: &Output) -> Result<(), Trouble> {
+async fn check(leeches: &[Node], wanted: &str) -> Result<(), Trouble> {
     for leech in leeches {
         let path = leech.folder.join(NAME);
         let shown = path.clone();
@@ -224,9 +221,8 @@ async fn check(leeches: &[Node], wanted: &str, output: &Output) -> Result<(), Tr
         let digest =
             digest.map_err(|error| Trouble::failed(format!("{} can't be read: {error}", shown.display())))?;
         if digest != wanted {
-            let message = format!("{}: SHA-256 {digest} where {wanted} is right", leech.name);
-            leech.track.say(output, News::Error { message: &message });
-            return Err(Trouble::Failed(message));
+            let name = &leech.name;
+            return Err(Trouble::failed(format!("{name}: SHA-256 {digest} where {wanted} is right")));
         }
     }
     Ok(())

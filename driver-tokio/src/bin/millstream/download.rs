@@ -6,18 +6,14 @@ use crate::session;
 use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
-use crate::ui::{Line, News, Output};
+use crate::ui::Output;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
 use millstream::{AddError, AddTorrent, Selection};
 
 pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
-    let done = crate::block_on(download(&args, &output));
-    if let (Err(Trouble::Failed(why) | Trouble::Usage(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    crate::block_on(download(&args, &output)).map_err(|trouble| trouble.told(&output))
 }
 
 async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
@@ -40,6 +36,7 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
         }
         Err(trouble) => Err(trouble),
     };
+    let done = done.map_err(|trouble| trouble.told(output));
     let sum = watch.end();
     session::leave(session, sum, output, &mut signals).await;
     done

@@ -7,16 +7,12 @@ use crate::session;
 use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
-use crate::ui::{Line, News, Output};
+use crate::ui::Output;
 use millstream::{AddTorrent, Selection, Session};
 
 pub(crate) fn run(args: SeedArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
-    let done = crate::block_on(seed(&args, &output));
-    if let (Err(Trouble::Failed(why) | Trouble::Usage(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    crate::block_on(seed(&args, &output)).map_err(|trouble| trouble.told(&output))
 }
 
 async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
@@ -37,6 +33,7 @@ async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
         Ok(()) => watch.run(Until::Interrupted, &mut signals).await,
         Err(trouble) => Err(trouble),
     };
+    let done = done.map_err(|trouble| trouble.told(output));
     let sum = watch.end();
     session::leave(session, sum, output, &mut signals).await;
     done

@@ -12,6 +12,9 @@ const LIVELY: Duration = Duration::from_millis(100);
 /// The same while all seed.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// With `--json`, a check of what is stored isn't mentioned before it has taken this long.
+const CHECKING: Duration = Duration::from_secs(3);
+
 /// A torrent that is watched.
 pub(crate) struct Watched {
     torrent: Torrent,
@@ -135,8 +138,9 @@ impl Watched {
             State::Paused | State::Stopping => {}
         }
         let moving = status.download_rate > 0 || status.upload_rate > 0;
-        // Nothing can be said yet of how far it is.
-        let silent = status.state == State::Checking && status.checked.1 == 0;
+        // Until it is known what is there, a program would take what it reads for a step back.
+        let soon = matches!(output, Output::Json) && self.since.elapsed() < CHECKING;
+        let silent = status.state == State::Checking && (status.checked.1 == 0 || soon);
         if (self.changed || moving) && !silent {
             self.changed = !self.track.progress(output, &status);
         }
@@ -225,6 +229,6 @@ impl Watch<'_> {
             return None;
         }
         let failed = self.watched.iter().any(|watched| watched.failed);
-        Some(if failed { Err(Trouble::No) } else { Ok(()) })
+        Some(if failed { Err(Trouble::Told(1)) } else { Ok(()) })
     }
 }
