@@ -173,9 +173,9 @@ fn perform(
     for Extent { file, offset, length } in &job.extents {
         let path = files.get(*file as usize).map_or(Path::new(""), |(path, _)| path);
         let fed = bench.feed(&mut hasher, (*file, *offset, u64::from(*length)), || File::open(path));
-        fed.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => CreateTorrentError::Changed(path.to_owned()),
-            _ => read(path, error),
+        fed.map_err(|error| {
+            let shrunk = error.kind() == io::ErrorKind::UnexpectedEof;
+            if shrunk { CreateTorrentError::Changed(path.to_owned()) } else { read(path, error) }
         })?;
     }
     Ok(hasher.finish(job.pad))

@@ -2,7 +2,7 @@
 
 use crate::rate;
 use clap::{ArgAction, Parser, Subcommand};
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -21,7 +21,7 @@ NO_COLOR=1 turns colours off. Without a terminal there are plain lines instead o
 
 /// Downloads, seeds and makes torrents.
 #[derive(Parser, Debug)]
-#[command(name = "millstream", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "millstream", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Args {
     /// Log to stderr; twice for details with peers' addresses, three times for every message
     #[arg(short, long, action = ArgAction::Count, global = true)]

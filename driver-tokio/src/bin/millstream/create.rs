@@ -62,12 +62,11 @@ fn options(args: CreateArgs) -> CreateTorrent {
 }
 
 fn trouble(error: &CreateTorrentError) -> Trouble {
-    match error {
-        CreateTorrentError::Options(OptionsError::PieceLength(_)) => Trouble::Usage(format!(
-            "{error}: for v2 and hybrid a power of two from 16 KiB to 1 GiB can be a piece length, for v1 any up to 1 GiB"
-        )),
-        _ => Trouble::failed(error),
+    if let CreateTorrentError::Options(OptionsError::PieceLength(_)) = error {
+        let rule = "a power of two from 16 KiB to 1 GiB, and any length up to 1 GiB with --v1";
+        return Trouble::Usage(format!("--piece-length: {error}; choose {rule}"));
     }
+    Trouble::failed(error)
 }
 
 /// The name that the files go by, in the current folder.

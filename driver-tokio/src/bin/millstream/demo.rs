@@ -5,7 +5,8 @@ use crate::args::DemoArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::tracker::DemoTracker;
-use crate::ui::{self, Line, News, Output, Track, text};
+use crate::ui::{self, News, Output, Track, text};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::base::Rng;
 use millstream::{AddTorrent, CreateTorrent, Session, State, Status, Torrent};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -66,10 +66,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Trouble> {
             () = signals.next() => Err(Trouble::Interrupted),
         }
     });
-    if let (Err(Trouble::Failed(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    done.map_err(|trouble| trouble.told(&output))
 }
 
 async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Trouble> {
@@ -86,10 +83,8 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     let (folder, size, url) = (scratch.join("seed"), args.size, tracker.url());
     let made = tokio::task::spawn_blocking(move || make(&folder, size, url, seed)).await;
     let (torrent, digest) = made.map_err(|_| Trouble::failed("the file wasn't made"))??;
-    note(format!(
-        "starts a tracker, a seed and {} on loopback",
-        text::count(u64::from(args.leeches), "leech").replace("leechs", "leeches")
-    ));
+    let leeches = if args.leeches == 1 { "a leech".to_owned() } else { format!("{} leeches", args.leeches) };
+    note(format!("starts a tracker, a seed and {leeches} on loopback"));
     let first = Node::start("seed", scratch.join("seed"), &torrent, output).await?;
     first.torrent.wait_complete().await.map_err(Trouble::failed)?;
     while tracker.seeds() == 0 {
@@ -103,11 +98,15 @@ async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Tr
     }
     fetch(&mut leeches, output, begun).await?;
     let seconds = begun.elapsed();
-    check(&leeches, &digest, output).await?;
+    check(&leeches, &digest).await?;
+    settle(&first, &leeches).await;
     let summary = summary(args, &first, &leeches, (digest, seconds));
     tell(&summary, args.json);
-    for node in leeches.into_iter().chain([first]) {
-        node.session.shutdown(LEAVE).await;
+    // All at once: each waits for its own good-byes.
+    let leave = |node: Node| tokio::spawn(node.session.shutdown(LEAVE));
+    for left in leeches.into_iter().chain([first]).map(leave).collect::<Vec<_>>() {
+        // Nobody waits for a node that can't say good-bye.
+        let _ = left.await;
     }
     Ok(())
 }
@@ -157,12 +156,12 @@ impl Node {
         }
         if status.state == State::Seeding && !self.done {
             self.done = true;
-            self.track.progress_now(output, &status);
-            self.track.end(true);
+            self.track.progress_last(output, &status);
+            self.track.end();
             let Status { verified, downloaded, uploaded, .. } = status;
             let seconds = begun.elapsed().as_secs_f64();
             self.track.say(output, News::Complete { verified, downloaded, uploaded, seconds });
-        } else if !self.done {
+        } else if !self.done && status.state != State::Checking {
             self.track.progress(output, &status);
         }
         Ok(self.done)
@@ -213,7 +212,7 @@ async fn fetch(leeches: &mut [Node], output: &Output, begun: Instant) -> Result<
 }
 
 /// Reads every copy back and digests it: not what the engine says, but what is there.
-async fn check(leeches: &[Node], wanted: &str, output: &Output) -> Result<(), Trouble> {
+async fn check(leeches: &[Node], wanted: &str) -> Result<(), Trouble> {
     for leech in leeches {
         let path = leech.folder.join(NAME);
         let shown = path.clone();
@@ -222,9 +221,8 @@ async fn check(leeches: &[Node], wanted: &str, output: &Output) -> Result<(), Tr
         let digest =
             digest.map_err(|error| Trouble::failed(format!("{} can't be read: {error}", shown.display())))?;
         if digest != wanted {
-            let message = format!("{}: SHA-256 {digest} where {wanted} is right", leech.name);
-            leech.track.say(output, News::Error { message: &message });
-            return Err(Trouble::Failed(message));
+            let name = &leech.name;
+            return Err(Trouble::failed(format!("{name}: SHA-256 {digest} where {wanted} is right")));
         }
     }
     Ok(())
@@ -242,6 +240,15 @@ fn sha256(path: &Path) -> io::Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits until what the nodes show is what they have done: a status may be a moment old, and is renewed when asked for.
+async fn settle(seed: &Node, leeches: &[Node]) {
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        leeches.iter().chain([seed]).for_each(|node| drop(node.torrent.status()));
+    }
+    tokio::time::sleep(Duration::from_millis(40)).await;
 }
 
 fn summary(args: &DemoArgs, seed: &Node, leeches: &[Node], (sha256, took): (String, Duration)) -> Summary {

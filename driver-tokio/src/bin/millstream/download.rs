@@ -6,18 +6,14 @@ use crate::session;
 use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
-use crate::ui::{Line, News, Output};
+use crate::ui::Output;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
-use millstream::{AddError, AddTorrent, Selection, Session, Torrent};
+use millstream::{AddError, AddTorrent, Selection};
 
 pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
-    let done = crate::block_on(download(&args, &output));
-    if let (Err(Trouble::Failed(why) | Trouble::Usage(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    crate::block_on(download(&args, &output)).map_err(|trouble| trouble.told(&output))
 }
 
 async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
@@ -27,40 +23,22 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
         session = session::start(&args.network, args.max_download, output) => session?,
         () = signals.next() => return Err(Trouble::Interrupted),
     };
-    let events = session.events();
+    let mut watch = Watch { output, events: session.events(), watched: Vec::new() };
     let added = tokio::select! {
         added = session.add(add) => added.map_err(|error| trouble(args, &error)),
         () = signals.next() => Err(Trouble::Interrupted),
     };
     let done = match added {
-        Ok(torrent) => watch(args, output, torrent, events, &mut signals).await,
+        Ok(torrent) => {
+            watch.watched.push(Watched::new(torrent, output, false));
+            let until = if args.seed { Until::Interrupted } else { Until::Complete };
+            watch.run(until, &mut signals).await
+        }
         Err(trouble) => Err(trouble),
     };
-    finish(session, done, &mut signals).await
-}
-
-async fn watch(
-    args: &DownloadArgs,
-    output: &Output,
-    torrent: Torrent,
-    events: millstream::Events<millstream::SessionEvent>,
-    signals: &mut Signals,
-) -> Result<(), Trouble> {
-    let watched = vec![Watched::new(torrent, output)];
-    let mut watch = Watch { output, events, watched };
-    let until = if args.seed { Until::Interrupted } else { Until::Complete };
-    let done = watch.run(until, signals).await;
-    watch.watched.iter().for_each(|watched| watched.end(output));
-    done
-}
-
-/// Ends the session, whatever came of it.
-pub(crate) async fn finish(
-    session: Session,
-    done: Result<(), Trouble>,
-    signals: &mut Signals,
-) -> Result<(), Trouble> {
-    session::leave(session, signals).await;
+    let done = done.map_err(|trouble| trouble.told(output));
+    let sum = watch.end();
+    session::leave(session, sum, output, &mut signals).await;
     done
 }
 

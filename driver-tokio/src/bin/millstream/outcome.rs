@@ -1,6 +1,6 @@
 //! How a subcommand ends: the exit codes, and the one sentence on stderr.
 
-use crate::ui;
+use crate::ui::{self, Line, News, Output};
 use core::fmt::Display;
 
 /// Why a subcommand doesn't end with 0.
@@ -8,8 +8,8 @@ use core::fmt::Display;
 pub(crate) enum Trouble {
     /// It couldn't be done: 1.
     Failed(String),
-    /// It was done, and the answer is no; all is said already: 1.
-    No,
+    /// All is said already; the exit code.
+    Told(i32),
     /// It was asked for wrongly: 2.
     Usage(String),
     /// SIGINT or SIGTERM: 130.
@@ -22,6 +22,20 @@ impl Trouble {
         Self::Failed(why.to_string())
     }
 
+    /// Says it now, also as an event, and not again.
+    pub(crate) fn told(self, output: &Output) -> Self {
+        let (code, why) = match &self {
+            Self::Failed(why) => (1, why),
+            Self::Usage(why) => (2, why),
+            Self::Told(_) | Self::Interrupted => return self,
+        };
+        if let Output::Json = output {
+            output.say(&Line { news: News::Error { message: why }, name: None, node: None });
+        }
+        output.complain(why);
+        Self::Told(code)
+    }
+
     /// Says it on stderr; the exit code.
     pub(crate) fn tell(&self) -> i32 {
         match self {
@@ -29,7 +43,7 @@ impl Trouble {
                 ui::complain(why);
                 1
             }
-            Self::No => 1,
+            Self::Told(code) => *code,
             Self::Usage(why) => {
                 ui::complain(why);
                 2

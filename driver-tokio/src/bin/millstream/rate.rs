@@ -1,6 +1,6 @@
 //! Numbers and addresses as people write them: sizes, rates, lists of files, hosts with ports, URLs.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 /// More files than this can't be chosen by number; a torrent may not have more either.
 const INDEXES_MAX: u32 = 1_000_000;

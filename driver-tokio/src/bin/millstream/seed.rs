@@ -2,22 +2,17 @@
 //! is missing stays missing.
 
 use crate::args::SeedArgs;
-use crate::download::finish;
 use crate::outcome::Trouble;
 use crate::session;
 use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
-use crate::ui::{Line, News, Output, text};
-use millstream::{AddTorrent, Selection, Session, State, Status};
+use crate::ui::Output;
+use millstream::{AddTorrent, Selection, Session};
 
 pub(crate) fn run(args: SeedArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
-    let done = crate::block_on(seed(&args, &output));
-    if let (Err(Trouble::Failed(why) | Trouble::Usage(why)), Output::Json) = (&done, &output) {
-        output.say(&Line { news: News::Error { message: why }, name: None, node: None });
-    }
-    done
+    crate::block_on(seed(&args, &output)).map_err(|trouble| trouble.told(&output))
 }
 
 async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
@@ -26,67 +21,39 @@ async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
         .map_err(|error| Trouble::failed(format!("{} can't be read: {error}", args.data.display())))?;
     let mut torrents = Vec::new();
     for path in &args.torrents {
-        torrents.push(source::read_torrent(path)?);
+        torrents.push(source::read_torrent(path)?.1);
     }
     let session = session::start(&args.network, None, output).await?;
-    let done = tokio::select! {
-        done = share(args, output, &session, torrents) => done,
+    let mut watch = Watch { output, events: session.events(), watched: Vec::new() };
+    let added = tokio::select! {
+        added = add(args, &session, torrents, &mut watch) => added,
         () = signals.next() => Err(Trouble::Interrupted),
     };
-    let done = match done {
-        Ok(mut watch) => {
-            let done = watch.run(Until::Interrupted, &mut signals).await;
-            watch.watched.iter().for_each(|watched| watched.end(output));
-            done
-        }
+    let done = match added {
+        Ok(()) => watch.run(Until::Interrupted, &mut signals).await,
         Err(trouble) => Err(trouble),
     };
-    finish(session, done, &mut signals).await
+    let done = done.map_err(|trouble| trouble.told(output));
+    let sum = watch.end();
+    session::leave(session, sum, output, &mut signals).await;
+    done
 }
 
-/// Adds the torrents and waits until it is known what there is of each.
-async fn share<'a>(
+async fn add(
     args: &SeedArgs,
-    output: &'a Output,
     session: &Session,
-    torrents: Vec<(millstream::core::wire::Metainfo, Vec<u8>)>,
-) -> Result<Watch<'a>, Trouble> {
+    torrents: Vec<Vec<u8>>,
+    watch: &mut Watch<'_>,
+) -> Result<(), Trouble> {
     let peers = session::peers(&args.network).await?;
-    let events = session.events();
-    let mut watched = Vec::new();
-    for (_, bytes) in torrents {
+    for bytes in torrents {
         let add = AddTorrent::bytes(bytes)
             .folder(&args.data)
             .select(Selection::Files(Vec::new()))
             .only_peers(args.network.only_peers)
             .peers(peers.iter().copied());
         let torrent = session.add(add).await.map_err(Trouble::failed)?;
-        watched.push(Watched::new(torrent, output));
+        watch.watched.push(Watched::new(torrent, watch.output, true));
     }
-    let mut some = false;
-    for one in &watched {
-        let known = |status: &Status| !matches!(status.state, State::Metadata | State::Checking);
-        one.torrent.wait_until(known).await.map_err(Trouble::failed)?;
-        let status = one.torrent.status();
-        some |= status.pieces_verified > 0;
-        if let Some(message) = incomplete(&status) {
-            one.warn(output, &message);
-        }
-    }
-    if !some {
-        let data = args.data.display();
-        return Err(Trouble::failed(format!(
-            "nothing of what is to be seeded is in {data}: is --data right?"
-        )));
-    }
-    Ok(Watch { output, events, watched })
-}
-
-/// What to say of a torrent that is not whole.
-fn incomplete(status: &Status) -> Option<String> {
-    let missing = status.pieces.checked_sub(status.pieces_verified).filter(|&missing| missing > 0)?;
-    let (missing, pieces) = (text::count(u64::from(missing), "piece"), status.pieces);
-    Some(format!(
-        "{missing} of {pieces} missing or damaged; the rest is seeded, `millstream verify` shows which"
-    ))
+    Ok(())
 }

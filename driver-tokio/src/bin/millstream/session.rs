@@ -2,10 +2,11 @@
 
 use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
+use crate::signals::Signals;
 use crate::ui::{Line, News, Output};
+use core::net::SocketAddr;
 use core::time::Duration;
-use millstream::{Rates, Session};
-use std::net::SocketAddr;
+use millstream::{Rates, Session, StartError};
 
 /// How long taking leave may take: telling trackers, keeping progress.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -21,11 +22,25 @@ pub(crate) async fn start(
         // What is asked for by number is meant.
         builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);
     }
-    let session = builder.start().await.map_err(Trouble::failed)?;
+    let session = builder.start().await.map_err(|error| trouble(network, &error))?;
     for address in session.listening() {
         output.say(&Line { news: News::Listening { address }, name: None, node: None });
     }
     Ok(session)
+}
+
+fn trouble(network: &NetworkArgs, error: &StartError) -> Trouble {
+    match error {
+        StartError::Listen(why) => {
+            let given: Vec<String> = network.listen.iter().map(SocketAddr::to_string).collect();
+            let asked =
+                if given.is_empty() { "port 6881 or those after it".to_owned() } else { given.join(", ") };
+            Trouble::failed(format!(
+                "{asked} can't be listened at: {why}; choose another address with --listen"
+            ))
+        }
+        StartError::Thread(_) | StartError::Seed(_) => Trouble::failed(error),
+    }
 }
 
 /// The given peers' addresses.
@@ -38,10 +53,16 @@ pub(crate) async fn peers(network: &NetworkArgs) -> Result<Vec<SocketAddr>, Trou
     Ok(all)
 }
 
-/// Ends a session in good order; another signal ends the process at once.
-pub(crate) async fn leave(session: Session, signals: &mut crate::signals::Signals) {
+/// Ends a session in good order and says what it received and sent; another signal ends the process at once.
+pub(crate) async fn leave(
+    session: Session,
+    (downloaded, uploaded): (u64, u64),
+    output: &Output,
+    signals: &mut Signals,
+) {
     tokio::select! {
         () = session.shutdown(LEAVE) => {}
         () = signals.next() => std::process::exit(130),
     }
+    output.say(&Line { news: News::Stopped { downloaded, uploaded }, name: None, node: None });
 }

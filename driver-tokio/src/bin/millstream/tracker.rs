@@ -1,10 +1,10 @@
 //! The demo's tracker: the library's, behind the smallest HTTP server that will do, on loopback.
 
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::base;
 use millstream::core::tracker::{Tracker, TrackerConfig, http};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,9 +2,9 @@
 
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::{Line, News, Output, Track};
+use crate::ui::{Line, News, Output, Track, text};
 use core::time::Duration;
-use millstream::{Events, SessionEvent, State, Status, Torrent, TorrentEvent};
+use millstream::{Events, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
 use std::time::Instant;
 
 /// How often the screen is looked after while something goes on.
@@ -12,15 +12,22 @@ const LIVELY: Duration = Duration::from_millis(100);
 /// The same while all seed.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// With `--json`, a check of what is stored isn't mentioned before it has taken this long.
+const CHECKING: Duration = Duration::from_secs(3);
+
 /// A torrent that is watched.
 pub(crate) struct Watched {
-    pub(crate) torrent: Torrent,
+    torrent: Torrent,
     track: Track,
     since: Instant,
     /// Something changed that wasn't shown.
     changed: bool,
     complete: bool,
-    failure: Option<String>,
+    failed: bool,
+    /// Nothing of it is to be fetched.
+    only_seed: bool,
+    /// It isn't known yet what there is of it.
+    unknown: bool,
 }
 
 /// When watching ends.
@@ -40,8 +47,8 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Watched {
-    /// Begins to watch a torrent that was just added.
-    pub(crate) fn new(torrent: Torrent, output: &Output) -> Self {
+    /// Begins to watch a torrent that was just added; `only_seed` if nothing of it is to be fetched.
+    pub(crate) fn new(torrent: Torrent, output: &Output, only_seed: bool) -> Self {
         let status = torrent.status();
         let track = Track::new(output, &status.name, None);
         track.say(
@@ -51,18 +58,20 @@ impl Watched {
                 info_hash_v2: status.info_hash_v2.map(|hash| hash.to_string()),
             },
         );
-        Self { torrent, track, since: Instant::now(), changed: true, complete: false, failure: None }
-    }
-
-    /// Tells that it has ended.
-    pub(crate) fn end(&self, output: &Output) {
-        let status = self.torrent.status();
-        self.track.end(false);
-        self.track.say(output, News::Stopped { downloaded: status.downloaded, uploaded: status.uploaded });
+        Self {
+            torrent,
+            track,
+            since: Instant::now(),
+            changed: true,
+            complete: false,
+            failed: false,
+            only_seed,
+            unknown: true,
+        }
     }
 
     /// Something is amiss with it.
-    pub(crate) fn warn(&self, output: &Output, message: &str) {
+    fn warn(&self, output: &Output, message: &str) {
         self.track.say(output, News::Warning { message });
     }
 
@@ -101,32 +110,64 @@ impl Watched {
     }
 
     fn fail(&mut self, output: &Output, reason: &str) {
-        if self.failure.is_none() {
-            self.failure = Some(reason.to_owned());
-            self.track.progress_now(output, &self.torrent.status());
+        if !self.failed {
+            self.failed = true;
+            let status = self.torrent.status();
+            self.track.progress_last(output, &status);
             self.track.say(output, News::Error { message: reason });
+            output.complain(&format!("{}: {reason}", status.name));
         }
     }
 
     /// Looks at how it is now.
     fn look(&mut self, output: &Output) {
         let status = self.torrent.status();
+        if self.unknown && !matches!(status.state, State::Metadata | State::Checking) {
+            self.unknown = false;
+            if self.only_seed {
+                self.learn(output, &status);
+            }
+        }
         match status.state {
-            State::Seeding if !self.complete => self.completed(output, &status),
+            // What is only seeded has nothing wanted until it is known to be whole.
+            State::Seeding if !self.complete && (status.wanted > 0 || !self.only_seed) => {
+                self.completed(output, &status);
+            }
             State::Failed => self.fail(output, status.failure.as_deref().unwrap_or("it failed")),
             State::Seeding | State::Metadata | State::Checking | State::Leeching => {}
             State::Paused | State::Stopping => {}
         }
         let moving = status.download_rate > 0 || status.upload_rate > 0;
-        if self.changed || moving {
+        // Until it is known what is there, a program would take what it reads for a step back.
+        let soon = matches!(output, Output::Json) && self.since.elapsed() < CHECKING;
+        let silent = status.state == State::Checking && (status.checked.1 == 0 || soon);
+        if (self.changed || moving) && !silent {
             self.changed = !self.track.progress(output, &status);
+        }
+    }
+
+    /// It is known now what there is of a torrent that is only seeded.
+    fn learn(&mut self, output: &Output, status: &Status) {
+        let missing = status.pieces.saturating_sub(status.pieces_verified);
+        if status.state == State::Failed {
+            // Why is said elsewhere.
+        } else if status.pieces_verified == 0 {
+            self.fail(output, "nothing of it is there to be seeded: is --data the folder that holds it?");
+        } else if missing > 0 {
+            let (missing, pieces) = (text::count(u64::from(missing), "piece"), status.pieces);
+            let rest = "the rest is seeded, `millstream verify` shows which";
+            self.warn(output, &format!("{missing} of {pieces} missing or damaged; {rest}"));
+        } else {
+            // Nothing is left to fetch: all counts as wanted, and as there.
+            let torrent = self.torrent.clone();
+            tokio::spawn(async move { torrent.select(Selection::All).await });
         }
     }
 
     fn completed(&mut self, output: &Output, status: &Status) {
         self.complete = true;
         self.changed = false;
-        self.track.progress_now(output, status);
+        self.track.progress_last(output, status);
         let Status { verified, downloaded, uploaded, .. } = *status;
         let seconds = self.since.elapsed().as_secs_f64();
         self.track.say(output, News::Complete { verified, downloaded, uploaded, seconds });
@@ -134,11 +175,22 @@ impl Watched {
 }
 
 impl Watch<'_> {
+    /// Takes the bars away; payload received and sent in all.
+    pub(crate) fn end(&self) -> (u64, u64) {
+        let mut sum = (0, 0);
+        for one in &self.watched {
+            one.track.end();
+            let status = one.torrent.status();
+            sum = (sum.0 + status.downloaded, sum.1 + status.uploaded);
+        }
+        sum
+    }
+
     /// Watches.
     pub(crate) async fn run(&mut self, until: Until, signals: &mut Signals) -> Result<(), Trouble> {
         loop {
             self.watched.iter_mut().for_each(|watched| watched.look(self.output));
-            if let Some(end) = self.end(until) {
+            if let Some(end) = self.verdict(until) {
                 return end;
             }
             let quiet = self.watched.iter().all(|w| w.complete && !w.changed);
@@ -171,15 +223,12 @@ impl Watch<'_> {
         }
     }
 
-    fn end(&self, until: Until) -> Option<Result<(), Trouble>> {
-        let settled = |w: &Watched| w.failure.is_some() || (w.complete && until == Until::Complete);
+    fn verdict(&self, until: Until) -> Option<Result<(), Trouble>> {
+        let settled = |w: &Watched| w.failed || (w.complete && until == Until::Complete);
         if !self.watched.iter().all(settled) {
             return None;
         }
-        let failed = self
-            .watched
-            .iter()
-            .find_map(|w| Some(format!("{}: {}", w.torrent.status().name, w.failure.as_ref()?)));
-        Some(failed.map_or(Ok(()), |why| Err(Trouble::Failed(why))))
+        let failed = self.watched.iter().any(|watched| watched.failed);
+        Some(if failed { Err(Trouble::Told(1)) } else { Ok(()) })
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Trouble> {
         } else {
             tell(&verified);
         }
-        if verified.is_complete() { Ok(()) } else { Err(Trouble::No) }
+        if verified.is_complete() { Ok(()) } else { Err(Trouble::Told(1)) }
     })
 }
 

@@ -64,7 +64,9 @@ impl Track {
                 Some(bars.add(bar.with_prefix(prefix)))
             }
         };
-        Self { name: name.to_owned(), node: node.map(str::to_owned), bar, shown: None }
+        // What is over soon needs no line on its way.
+        let shown = matches!(output, Output::Plain).then(Instant::now);
+        Self { name: name.to_owned(), node: node.map(str::to_owned), bar, shown }
     }
 
     /// Its name, which a magnet link may not know at first.
@@ -95,7 +97,7 @@ impl Track {
     }
 
     /// Shows how far it is.
-    pub(crate) fn progress_now(&mut self, output: &Output, status: &Status) {
+    fn progress_now(&mut self, output: &Output, status: &Status) {
         let progress = Progress::of(status);
         self.shown = Some(Instant::now());
         match &self.bar {
@@ -109,12 +111,18 @@ impl Track {
         }
     }
 
-    /// The bar stays as it is, or leaves.
-    pub(crate) fn end(&self, stays: bool) {
-        match &self.bar {
-            Some(bar) if stays => bar.abandon(),
-            Some(bar) => bar.finish_and_clear(),
-            None => {}
+    /// Shows how far it is when something ends; a plain line says it anyway.
+    pub(crate) fn progress_last(&mut self, output: &Output, status: &Status) {
+        match output {
+            Output::Plain => {}
+            Output::Json | Output::Bars(_) => self.progress_now(output, status),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -54,6 +54,14 @@ impl Output {
             }),
         }
     }
+
+    /// One sentence on stderr, past the bars.
+    pub(crate) fn complain(&self, why: &str) {
+        match self {
+            Self::Json | Self::Plain => complain(why),
+            Self::Bars(bars) => bars.suspend(|| complain(why)),
+        }
+    }
 }
 
 /// Whether colours are wanted where stderr goes.

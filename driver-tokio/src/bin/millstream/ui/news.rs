@@ -1,9 +1,9 @@
 //! News of a transfer: their shape with `--json`, and their words without.
 
 use super::text;
+use core::net::SocketAddr;
 use millstream::{State, Status};
 use serde::Serialize;
-use std::net::SocketAddr;
 
 /// One line of `--json`.
 #[derive(Serialize)]

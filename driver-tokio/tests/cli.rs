@@ -1,0 +1,9 @@
+//! The command as people and scripts run it: the real binary, its exit codes, its lines.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/fixture.rs"]
+mod fixture;
+#[path = "cli/network.rs"]
+mod network;

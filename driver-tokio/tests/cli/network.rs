@@ -1,0 +1,182 @@
+//! `seed`, `download` and `demo`: processes that meet over loopback.
+
+use crate::fixture::{Fixture, Node, lines, text, with_event};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// A file, its torrent, and a process that seeds it.
+struct Swarm {
+    fixture: Fixture,
+    seed: Node,
+}
+
+impl Swarm {
+    fn new(version: &str, length: usize, seed_args: &[&str]) -> Self {
+        let fixture = Fixture::new();
+        fixture.file("data/f", length);
+        assert!(fixture.run(&["create", "data/f", version]).status.success());
+        let seed = seed(&fixture, "f.torrent", seed_args);
+        Self { fixture, seed }
+    }
+
+    fn download<'a>(&'a self, what: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let args = ["download", what, "-o", "out", "--only-peers", "--listen", "127.0.0.1:0", "--json"];
+        [&args[..], &["--peer", self.seed.address.as_str()], more].concat()
+    }
+}
+
+fn seed(fixture: &Fixture, torrent: &str, more: &[&str]) -> Node {
+    let args = ["seed", torrent, "--data", "data", "--only-peers", "--listen", "127.0.0.1:0", "--json"];
+    Node::start(fixture, &[&args[..], more].concat())
+}
+
+fn assert_same(one: &Path, other: &Path) {
+    assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{one:?} is not {other:?}");
+}
+
+#[test]
+fn a_download_from_a_seed_is_whole_and_says_so() {
+    for version in ["--v1", "--v2", "--hybrid"] {
+        let swarm = Swarm::new(version, 1_000_000, &[]);
+        let output = swarm.fixture.run(&swarm.download("f.torrent", &[]));
+        assert_eq!(output.status.code(), Some(0), "{version}: {output:?}");
+        assert_same(&swarm.fixture.path("out/f"), &swarm.fixture.path("data/f"));
+        let lines = lines(&output.stdout);
+        for event in ["added", "metadata", "listening", "progress", "complete", "stopped"] {
+            assert!(!with_event(&lines, event).is_empty(), "{event}: {lines:?}");
+        }
+        let last = *with_event(&lines, "progress").last().unwrap();
+        assert_eq!((&last["verified"], &last["wanted"]), (&json!(1_000_000), &json!(1_000_000)));
+        for key in [
+            "length",
+            "download_rate",
+            "upload_rate",
+            "downloaded",
+            "uploaded",
+            "peers",
+            "pieces",
+            "pieces_verified",
+            "eta",
+        ] {
+            assert!(last.get(key).is_some_and(Value::is_number), "{key}: {last}");
+        }
+    }
+}
+
+#[test]
+fn a_magnet_link_is_enough() {
+    for (version, key, urn) in [
+        ("--v1", "info_hash_v1", "btih:"),
+        ("--v2", "info_hash_v2", "btmh:1220"),
+        ("--hybrid", "info_hash_v1", "btih:"),
+    ] {
+        let swarm = Swarm::new(version, 300_000, &[]);
+        let seen = swarm.fixture.json(0, &["inspect", "f.torrent", "--json"]);
+        let link = format!("magnet:?xt=urn:{urn}{}", seen[key].as_str().unwrap());
+        let output = swarm.fixture.run(&swarm.download(&link, &[]));
+        assert_eq!(output.status.code(), Some(0), "{version}: {output:?}");
+        assert_same(&swarm.fixture.path("out/f"), &swarm.fixture.path("data/f"));
+    }
+}
+
+#[test]
+fn a_killed_download_goes_on_from_where_it_was() {
+    let swarm = Swarm::new("--hybrid", 8_000_000, &["--max-upload", "2M"]);
+    let mut node = Node::start(&swarm.fixture, &swarm.download("f.torrent", &[]));
+    let part = node.wait(|line| line["verified"].as_u64().is_some_and(|verified| verified > 1_000_000));
+    node.kill();
+    let output = swarm.fixture.run(&swarm.download("f.torrent", &[]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_same(&swarm.fixture.path("out/f"), &swarm.fixture.path("data/f"));
+    let lines = lines(&output.stdout);
+    let received = with_event(&lines, "complete")[0]["downloaded"].as_u64().unwrap();
+    let first = with_event(&lines, "progress")[0]["verified"].as_u64().unwrap();
+    assert!(first >= part["verified"].as_u64().unwrap(), "{first} is a step back");
+    assert!(received <= 8_000_000 - part["verified"].as_u64().unwrap(), "{received} came again");
+}
+
+#[test]
+fn only_selected_files_come() {
+    let fixture = Fixture::new();
+    for name in ["a", "b", "c", "d"] {
+        fixture.file(&format!("data/many/{name}"), 100_000 + name.len());
+    }
+    assert!(fixture.run(&["create", "data/many", "--piece-length", "16K"]).status.success());
+    let swarm = Swarm { seed: seed(&fixture, "many.torrent", &[]), fixture };
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &["--select", "1,3"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for name in ["b", "d"] {
+        let name = format!("many/{name}");
+        assert_same(&swarm.fixture.path("out").join(&name), &swarm.fixture.path("data").join(&name));
+    }
+    for name in ["a", "c"] {
+        let path = swarm.fixture.path("out/many").join(name);
+        assert!(!path.exists(), "{path:?} wasn't asked for");
+    }
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &[]));
+    assert_eq!(output.status.code(), Some(0), "the rest comes when it is asked for: {output:?}");
+    assert_same(&swarm.fixture.path("out/many/a"), &swarm.fixture.path("data/many/a"));
+}
+
+#[test]
+fn a_signal_ends_a_node_in_good_order() {
+    let swarm = Swarm::new("--v1", 100_000, &[]);
+    let (code, lines) = swarm.seed.interrupt();
+    assert_eq!(code, Some(130));
+    assert_eq!(lines.last().unwrap()["event"], "stopped", "{lines:?}");
+}
+
+#[test]
+fn a_seed_without_its_data_says_so() {
+    let fixture = Fixture::new();
+    fixture.file("data/f", 100_000);
+    assert!(fixture.run(&["create", "data/f"]).status.success());
+    fs::create_dir(fixture.path("empty")).unwrap();
+    let args = ["seed", "f.torrent", "--data", "empty", "--listen", "127.0.0.1:0", "--only-peers"];
+    let said = fixture.complaint(1, &args);
+    assert!(said.contains("--data") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_seed_of_damaged_data_warns_and_changes_nothing() {
+    let swarm = Swarm::new("--v1", 400_000, &[]);
+    let damaged = swarm.fixture.path("data/f");
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[0] ^= 1;
+    fs::create_dir(swarm.fixture.path("other")).unwrap();
+    fs::write(swarm.fixture.path("other/f"), &bytes).unwrap();
+    let args = ["seed", "f.torrent", "--data", "other", "--only-peers", "--listen", "127.0.0.1:0", "--json"];
+    let mut node = Node::start(&swarm.fixture, &[&args[..], &["--peer", &swarm.seed.address]].concat());
+    let warning = node.wait(|line| line["event"] == "warning");
+    assert!(warning["message"].as_str().unwrap().contains("1 piece"), "{warning}");
+    let (_, _) = node.interrupt();
+    assert_eq!(fs::read(swarm.fixture.path("other/f")).unwrap(), bytes);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_fails_with_a_sentence() {
+    let swarm = Swarm::new("--v1", 100_000, &[]);
+    // A file stands where the folder should be.
+    fs::write(swarm.fixture.path("out"), b"").unwrap();
+    let args = swarm.download("f.torrent", &[]);
+    let lines = lines(&swarm.fixture.run(&args).stdout);
+    let events: Vec<&str> = lines.iter().rev().take(2).map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["stopped", "error"], "{lines:?}");
+    let said = swarm.fixture.complaint(1, &args);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(text(&swarm.fixture.path("out"))), "{said}");
+}
+
+#[test]
+fn the_demo_verifies_every_copy() {
+    let fixture = Fixture::new();
+    let output = fixture.run(&["demo", "--size", "4M", "--leeches", "3", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = lines(&output.stdout);
+    assert_eq!(with_event(&lines, "complete").len(), 3);
+    let last = lines.last().unwrap();
+    assert_eq!((&last["node"], &last["leeches"]), (&json!("demo"), &json!(3)));
+    let sent = last["seed_uploaded"].as_u64().unwrap() + last["leeches_uploaded"].as_u64().unwrap();
+    assert!(sent >= 3 * (4 << 20), "{last}");
+}
