@@ -4,6 +4,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// What is said to scripted peers, and how what they say is taken.
+mod strangers;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
 /// One torrent goes from a seed to a leech (BEP 3).

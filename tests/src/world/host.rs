@@ -34,7 +34,9 @@ pub struct Host {
     pub tape: Option<Tape>,
     /// Counts its starts: what belongs to an earlier one is void.
     pub boot: u32,
-    /// Blocks asked for in hash jobs and writes: bytes that were written.
+    /// Whom it called, in order.
+    pub dialed: Vec<SocketAddr>,
+    /// Bytes that were written, over all starts.
     pub bytes_written: u64,
     pub(super) config: Config,
     pub(super) conns: BTreeMap<ConnId, (usize, usize)>,
@@ -63,6 +65,7 @@ impl Host {
             events: Vec::new(),
             tape: None,
             boot: 0,
+            dialed: Vec::new(),
             bytes_written: 0,
             config,
             conns: BTreeMap::new(),

@@ -60,6 +60,7 @@ impl World {
     pub(super) fn on_connect(&mut self, n: usize, conn: ConnId, to: SocketAddr) {
         let at = self.after(self.weather.latency_us);
         self.hosts[n].dialing.insert(conn, to);
+        self.hosts[n].dialed.push(to);
         let boot = self.hosts[n].boot;
         self.plan(at, Happening::Dial { host: n, boot, conn, to });
     }
