@@ -4,11 +4,15 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Magnets: only the hash is known.
+mod magnet;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
 /// One torrent goes from a seed to a leech (BEP 3).
 mod transfer;
+/// v2 and hybrid torrents (BEP 52).
+mod v2;
 /// Swarms in rough weather, and power cuts.
 mod world;

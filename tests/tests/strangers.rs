@@ -333,11 +333,11 @@ fn end_game_asks_twice_and_takes_back_what_came_elsewhere() {
 fn a_peer_that_talks_nonsense_loses_its_link_and_nothing_else_happens() {
     let content = Content::v1(33, 100_000);
     let faults: [&[u8]; 5] = [
-        &[0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0, 0, 0, 0, 0, 0],                          // a message of 4 GiB
-        &[0, 0, 0, 5, 4, 0, 0, 0, 99],                         // HAVE of no piece
-        &[0, 0, 0, 2, 5, 0xff],                                // spare bits set
+        &[0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0, 0, 0, 0, 0, 0], // a message of 4 GiB
+        &[0, 0, 0, 5, 4, 0, 0, 0, 99],                        // HAVE of no piece
+        &[0, 0, 0, 2, 5, 0xff],                               // spare bits set
         &[0, 0, 0, 13, 6, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], // a request of 16 MiB
-        &[0, 0, 0, 4, 4, 0, 0, 0],                             // half a HAVE
+        &[0, 0, 0, 4, 4, 0, 0, 0],                            // half a HAVE
     ];
     for (n, fault) in faults.iter().enumerate() {
         let (mut world, host, torrent, mut stranger) = visitor(n as u64, &content, all_features());
