@@ -8,10 +8,16 @@ mod corpus;
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
+/// What a seed has to send, and what free riders get.
+mod swarm;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
+/// Trackers over HTTP and UDP.
+mod trackers;
 /// One torrent goes from a seed to a leech (BEP 3).
 mod transfer;
+/// Liars are found, and nobody else is blamed.
+mod trust;
 /// v2 and hybrid torrents (BEP 52).
 mod v2;
 /// Swarms in rough weather, and power cuts.
