@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 use millstream_core::base::TorrentId;
-use millstream_core::engine::{AddTorrent, Command, Config, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, Config, Source, TorrentEvent};
+use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Version;
 use millstream_core::wire::tracker::TrackerEvent;
 use millstream_tests::world::{Content, HostId, Weather, World, options};
+use std::sync::Arc;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -100,6 +102,22 @@ fn bep_0003_announces_keep_to_the_interval() {
     world.run(60 * MINUTE);
     let count = world.trackers[tracker].announces.len();
     assert!((10..=14).contains(&count), "{count} announces in an hour, of which one is the first");
+}
+
+#[test]
+fn bep_0003_a_magnet_says_started_once() {
+    let mut world = World::new(72, Weather::calm());
+    let tracker = world.tracker(1800);
+    let url = world.trackers[tracker].http_url();
+    let content = content(72, vec![vec![url.clone()]]);
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    world.run(SECOND);
+    let magnet = Magnet { trackers: vec![url], ..content.magnet(true, false) };
+    let id = world.add(leech, AddTorrent::new(Source::Magnet(Arc::new(magnet)), "disk"));
+    world.complete(MINUTE, &[(leech, id)]);
+    world.run(SECOND);
+    assert_eq!(events_of(&world, tracker, leech), [TrackerEvent::Started, TrackerEvent::Completed]);
 }
 
 #[test]
