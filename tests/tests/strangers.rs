@@ -37,9 +37,9 @@ fn requests(frames: &[Vec<u8>]) -> Vec<RawBlock> {
 }
 
 fn hello(frames: &[Vec<u8>]) -> ExtensionHandshake {
-    let of = |frame: &Vec<u8>| match parse(frame) {
-        Message::Extended { id: 0, payload } => Some(ExtensionHandshake::parse(payload).unwrap()),
-        _ => None,
+    let of = |frame: &Vec<u8>| {
+        let Message::Extended { id: 0, payload } = parse(frame) else { return None };
+        Some(ExtensionHandshake::parse(payload).unwrap())
     };
     frames.iter().find_map(of).expect("an extension handshake was said")
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use millstream_core::base::BLOCK;
-use millstream_core::engine::{AddTorrent, Source, State};
+use millstream_core::engine::{AddTorrent, Source};
 use millstream_core::wire::handshake::Feature;
 use millstream_core::wire::merkle;
 use millstream_core::wire::message::{HashRange, Message};
@@ -46,9 +46,9 @@ fn bep_0052_hashes_are_served_with_their_proof_and_nonsense_is_rejected() {
     stranger.say(&mut world, Message::HashRequest(leaves));
     let frames = stranger.listen(&mut world, SECOND);
     let answer = |wanted: HashRange| {
-        frames.iter().find_map(|frame| match parse(frame) {
-            Message::Hashes { range, hashes } if range == wanted => Some(hashes.to_vec()),
-            _ => None,
+        frames.iter().find_map(|frame| {
+            let Message::Hashes { range, hashes } = parse(frame) else { return None };
+            (range == wanted).then(|| hashes.to_vec())
         })
     };
     let hashes = answer(range).expect("hashes of pieces");
@@ -118,19 +118,4 @@ fn bep_0052_a_v1_leech_and_a_v2_leech_of_one_hybrid_share_a_swarm() {
     }
     world.complete(60 * SECOND, &ids);
     assert!(world.is_whole(one, &content) && world.is_whole(two, &content));
-}
-
-#[test]
-fn bep_0052_a_torrent_file_without_its_piece_layers_asks_peers_for_them() {
-    let content = Content::new(55, Version::V2, &[("a", 300_000)], 16 << 10);
-    let info = content.info().raw();
-    let bare = [b"d4:info", &info[..], b"12:piece layersdee"].concat();
-    let parsed = millstream_core::wire::Metainfo::parse(&bare);
-    let metainfo = parsed.unwrap();
-    assert!(metainfo.info.missing_layers().count() > 0);
-    let add = AddTorrent::new(Source::Metainfo(std::sync::Arc::new(metainfo)), "disk");
-    let mut pair = Pair::built(55, content, add, Default::default());
-    pair.connect();
-    pair.complete();
-    assert_eq!(pair.world.status(pair.leech, pair.leech_torrent).state, State::Seeding);
 }
