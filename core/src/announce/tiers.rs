@@ -158,7 +158,16 @@ impl Announce {
         match &self.phase {
             Phase::Idle => (self.due != Instant::MAX).then_some(self.due),
             Phase::Asking(attempt) => (attempt.to_ask != 0).then_some(Instant::ZERO),
-            Phase::Stopping { until } => Some(*until),
+            Phase::Stopping { until } => self.trackers.iter().any(|t| t.heard != 0).then_some(*until),
+        }
+    }
+
+    /// Whether announces go on: started, and not stopped since.
+    pub fn is_started(&self) -> bool {
+        match self.phase {
+            Phase::Idle => self.due != Instant::MAX,
+            Phase::Asking(_) => true,
+            Phase::Stopping { .. } => false,
         }
     }
 
@@ -184,7 +193,13 @@ impl Announce {
                 let index = attempt.tracker;
                 self.ask(index, lane, event, facts)
             }
-            Phase::Stopping { .. } => {
+            Phase::Stopping { until } => {
+                if *until <= now {
+                    // Out of time: who didn't answer hears no more.
+                    for tracker in &mut self.trackers {
+                        (tracker.heard, tracker.owed) = (0, 0);
+                    }
+                }
                 let index = self.trackers.iter().position(|t| t.owed != 0)?;
                 let tracker = self.trackers.get_mut(index)?;
                 let lane = lowest(tracker.owed)?;
