@@ -174,8 +174,10 @@ impl Announce {
     /// The next announce to carry out; call until `None`.
     pub fn next_ask(&mut self, now: Instant, facts: &Facts) -> Option<Ask> {
         self.ports = [facts.port_v4.unwrap_or(0), facts.port_v6.unwrap_or(0)];
-        if let Phase::Idle = self.phase {
-            self.begin(now, facts);
+        match self.phase {
+            Phase::Idle => self.begin(now, facts),
+            Phase::Stopping { until } if until <= now => self.give_up(),
+            Phase::Stopping { .. } | Phase::Asking(_) => {}
         }
         match &mut self.phase {
             Phase::Idle => None,
@@ -281,6 +283,13 @@ impl Announce {
             complete: tracker.complete,
             incomplete: tracker.incomplete,
         })
+    }
+
+    /// Whoever didn't answer `stopped` in time won't be waited for.
+    fn give_up(&mut self) {
+        for tracker in &mut self.trackers {
+            (tracker.heard, tracker.owed) = (0, 0);
+        }
     }
 
     fn begin(&mut self, now: Instant, facts: &Facts) {

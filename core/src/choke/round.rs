@@ -23,7 +23,9 @@ impl ChokeState {
     pub fn on_interest(&mut self, now: Instant, freed: bool, config: &ChokeConfig) {
         let soon = match self.last_round {
             Some(last) if !(self.slots_free || freed) => last + Duration::from_millis(config.round_ms),
-            Some(_) | None => now,
+            // Not at every message: a peer that changes its mind all the time would make us count everyone each time.
+            Some(last) => last + Duration::from_millis(config.round_min_ms),
+            None => now,
         };
         self.bring_forward(soon.max(now));
     }

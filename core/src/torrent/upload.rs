@@ -100,9 +100,8 @@ impl Torrent {
         } else {
             cx.gate.refund(cx.now, peer.pass, Direction::Up, allowance - used);
         }
-        let deadline = peer.session.deadline();
-        self.timers.arm(n, &mut peer.armed, deadline);
         self.load(n);
+        self.arm(cx.now, n);
         transmit
     }
 
