@@ -1,11 +1,11 @@
 """The native half of millstream."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypedDict, Unpack, final
+from typing import Literal, Unpack, final
 
 from ._values import (
+    AddOptions,
     Address,
-    Allocation,
     BytesLike,
     CreateJob,
     Datagrams,
@@ -15,65 +15,15 @@ from ._values import (
     LinkEnd,
     MetainfoFile,
     Outcome,
+    PlanOptions,
+    Settings,
     Status,
     Version,
 )
 
+__all__ = ["__version__", "Engine", "Metainfo", "Magnet", "Plan"]
+
 __version__: str
-
-class Settings(TypedDict, total=False):
-    """Settings of an engine; those that end in `_timeout` or `_interval` in seconds, rates in bytes a second."""
-
-    peer_id: bytes
-    client: str
-    torrents_max: int
-    links_max: int
-    torrent_links_max: int
-    half_open_max: int
-    handshakes_max: int
-    handshake_timeout: float
-    connect_timeout: float
-    store_bytes_max: int
-    upload_ahead_bytes_max: int
-    requests_outstanding_max: int
-    credit_bytes: int
-    upload_slots: int | None
-    seed_policy: Literal["round_robin", "fastest_upload", "anti_leech", "spreading"]
-    download_rate: int | None
-    upload_rate: int | None
-    check_jobs_max: int
-    save_interval: float
-    events_max: int
-    numwant: int
-    announce_port: int | None
-    metadata_bytes_max: int
-
-class AddOptions(TypedDict, total=False):
-    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave."""
-
-    peers: Iterable[Address]
-    only_peers: bool
-    paused: bool
-    sequential: bool
-    resume: BytesLike | None
-    files: list[int] | None
-    super_seed: bool
-    allocation: Allocation
-    download_rate: int | None
-    upload_rate: int | None
-
-class PlanOptions(TypedDict, total=False):
-    """What a torrent is made like."""
-
-    version: Version
-    piece_length: int | None
-    multi_file: bool
-    private: bool
-    source: str | None
-    trackers: Sequence[Sequence[str]]
-    web_seeds: Sequence[str]
-    comment: str | None
-    creation_date: int | None
 
 @final
 class Engine:
@@ -91,7 +41,7 @@ class Engine:
     def handle_timeout(self, now: float) -> None: ...
     def poll_effects(self) -> list[Effect]: ...
     def poll_events(self) -> list[Event]: ...
-    def poll_transmit(self, now: float, conn: int, max: int = 262144) -> list[memoryview]: ...
+    def poll_transmit(self, now: float, conn: int, max: int = ...) -> list[memoryview]: ...
     def poll_datagrams(self, now: float, local: int) -> Datagrams | None: ...
     def poll_timeout(self) -> float | None: ...
     def add_torrent(

@@ -6,9 +6,9 @@ its own memory: no copy is made, and they stay good for as long as they are kept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 Address: TypeAlias = tuple[str, int]
 """An IP address in text, and a port."""
@@ -517,3 +517,63 @@ class CreateJob:
     pad: int
     sha1: bool
     leaves: bool
+
+
+# ---- what is given by name
+
+
+class Settings(TypedDict, total=False):
+    """Settings of an engine; those that end in `_timeout` or `_interval` in seconds, rates in bytes a second."""
+
+    peer_id: bytes
+    client: str
+    torrents_max: int
+    links_max: int
+    torrent_links_max: int
+    half_open_max: int
+    handshakes_max: int
+    handshake_timeout: float
+    connect_timeout: float
+    store_bytes_max: int
+    upload_ahead_bytes_max: int
+    requests_outstanding_max: int
+    credit_bytes: int
+    upload_slots: int | None
+    seed_policy: Literal["round_robin", "fastest_upload", "anti_leech", "spreading"]
+    download_rate: int | None
+    upload_rate: int | None
+    check_jobs_max: int
+    save_interval: float
+    events_max: int
+    numwant: int
+    announce_port: int | None
+    metadata_bytes_max: int
+
+
+class AddOptions(TypedDict, total=False):
+    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave."""
+
+    peers: Iterable[Address]
+    only_peers: bool
+    paused: bool
+    sequential: bool
+    resume: BytesLike | None
+    files: list[int] | None
+    super_seed: bool
+    allocation: Allocation
+    download_rate: int | None
+    upload_rate: int | None
+
+
+class PlanOptions(TypedDict, total=False):
+    """What a torrent is made like."""
+
+    version: Version
+    piece_length: int | None
+    multi_file: bool
+    private: bool
+    source: str | None
+    trackers: Sequence[Sequence[str]]
+    web_seeds: Sequence[str]
+    comment: str | None
+    creation_date: int | None

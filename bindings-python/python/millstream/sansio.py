@@ -15,22 +15,153 @@ What breaks the law raises `DriverError`. What peers do never raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1, sha256
-from typing import TYPE_CHECKING
 
-from . import _values
 from ._millstream import Engine, Magnet, Metainfo, Plan
-from ._values import *  # noqa: F403
-from ._values import BytesLike, Digests, Version
+from ._values import (
+    Absent,
+    AddOptions,
+    Address,
+    Allocation,
+    Banned,
+    BytesLike,
+    BytesRead,
+    Cancel,
+    Cancelled,
+    Checked,
+    Close,
+    Completed,
+    Connect,
+    CreateJob,
+    Datagrams,
+    DatagramsReady,
+    Digests,
+    Effect,
+    Event,
+    Extent,
+    Failed,
+    FailureKind,
+    FileNow,
+    FileSpec,
+    Files,
+    FilesClose,
+    FilesOpen,
+    FilesSync,
+    Hash,
+    HashStored,
+    Http,
+    HttpAnswer,
+    Interest,
+    Job,
+    Lagged,
+    LinkEnd,
+    Listening,
+    Metadata,
+    MetainfoFile,
+    Outcome,
+    Pad,
+    Part,
+    PeerJoined,
+    PeerLeft,
+    PieceVerified,
+    PlanOptions,
+    Progress,
+    Read,
+    Removed,
+    Resolve,
+    Resolved,
+    ResumeSaved,
+    Save,
+    Saved,
+    Settings,
+    State,
+    Status,
+    Stopped,
+    TorrentFailed,
+    TrackerAnswered,
+    TrackerFailed,
+    Version,
+    Warned,
+    Work,
+    Write,
+    Written,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ._millstream import AddOptions, PlanOptions, Settings
-
-__all__ = ["Engine", "Magnet", "Metainfo", "Plan", "create", "digest"]
-__all__ += [name for name in vars(_values) if name[0].isupper() and name not in {"Literal", "Sequence", "TypeAlias"}]
+__all__ = [
+    "Absent",
+    "AddOptions",
+    "Address",
+    "Allocation",
+    "Banned",
+    "BytesLike",
+    "BytesRead",
+    "Cancel",
+    "Cancelled",
+    "Checked",
+    "Close",
+    "Completed",
+    "Connect",
+    "CreateJob",
+    "Datagrams",
+    "DatagramsReady",
+    "Digests",
+    "Effect",
+    "Engine",
+    "Event",
+    "Extent",
+    "Failed",
+    "FailureKind",
+    "FileNow",
+    "FileSpec",
+    "Files",
+    "FilesClose",
+    "FilesOpen",
+    "FilesSync",
+    "Hash",
+    "HashStored",
+    "Http",
+    "HttpAnswer",
+    "Interest",
+    "Job",
+    "Lagged",
+    "LinkEnd",
+    "Listening",
+    "Magnet",
+    "Metadata",
+    "Metainfo",
+    "MetainfoFile",
+    "Outcome",
+    "Pad",
+    "Part",
+    "PeerJoined",
+    "PeerLeft",
+    "PieceVerified",
+    "Plan",
+    "PlanOptions",
+    "Progress",
+    "Read",
+    "Removed",
+    "Resolve",
+    "Resolved",
+    "ResumeSaved",
+    "Save",
+    "Saved",
+    "Settings",
+    "State",
+    "Status",
+    "Stopped",
+    "TorrentFailed",
+    "TrackerAnswered",
+    "TrackerFailed",
+    "Version",
+    "Warned",
+    "Work",
+    "Write",
+    "Written",
+    "create",
+    "digest",
+]
 
 BLOCK = 16 * 1024
 """Bytes of a block (BEP 3), which is a leaf of a v2 tree too (BEP 52)."""
@@ -64,12 +195,15 @@ def create(
 
     What is on a disk is better made with a `Plan`, piece by piece.
     """
-    single = not isinstance(files, Mapping)
-    by_path = {(name,): files} if not isinstance(files, Mapping) else {tuple(k.split("/")): v for k, v in files.items()}
+    by_path: dict[tuple[str, ...], bytes]
+    if isinstance(files, Mapping):
+        by_path = {tuple(path.split("/")): data for path, data in files.items()}
+    else:
+        by_path = {(name,): files}
     plan = Plan(
         name,
         [(path, len(data)) for path, data in by_path.items()],
-        multi_file=not single,
+        multi_file=isinstance(files, Mapping),
         version=version,
         piece_length=piece_length,
         trackers=trackers,
