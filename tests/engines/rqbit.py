@@ -1,4 +1,4 @@
-"""rqbit (crates.io), told by its command line and by its HTTP interface. `$RQBIT` names its binary."""
+"""rqbit (Cargo's registry), told by its command line and by its HTTP interface. `$RQBIT` names its binary."""
 
 from __future__ import annotations
 
