@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,22 +97,27 @@ class Node:
 
 
 _given: set[int] = set()
+_giving = threading.Lock()
 
 
 def free_port() -> int:
     """A port below the range the system deals out, free now and given once a run."""
     first = 10_000 + (os.getpid() * 97) % 18_000
-    for port in range(first, 32_000):
-        if port in _given:
-            continue
-        with socket.socket() as tcp:
-            try:
-                tcp.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
+    with _giving:
+        for port in range(first, 32_000):
+            if port not in _given and _is_free(port):
+                _given.add(port)
+                return port
     raise EngineError("no free port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tcp:
+        try:
+            tcp.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
 
 
 def need(command: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .node import HOST, Address, free_port
@@ -29,10 +30,14 @@ class Side:
 
 
 class Tap:
-    """Listens for the dialler, dials `to` for each link, and passes bytes both ways."""
+    """Listens for the dialler, dials `to` for each link, and passes bytes both ways.
 
-    def __init__(self, to: Address) -> None:
+    `watch` is asked for each link for what is to hear every byte of the dialler.
+    """
+
+    def __init__(self, to: Address, watch: Callable[[], Callable[[bytes], None]] | None = None) -> None:
         self.to = to
+        self._watch = watch
         self.links: list[tuple[Side, Side]] = []  # the dialler's, the listener's
         self._listener = socket.create_server((HOST, free_port()))
         self._sockets: list[socket.socket] = []
@@ -77,15 +82,20 @@ class Tap:
             self._sockets += [inner, outer]
             sides = (Side(), Side())
             self.links.append(sides)
-            threading.Thread(target=_pump, args=(inner, outer, sides[0]), daemon=True).start()
-            threading.Thread(target=_pump, args=(outer, inner, sides[1]), daemon=True).start()
+            hear = self._watch() if self._watch else None
+            threading.Thread(target=_pump, args=(inner, outer, sides[0], hear), daemon=True).start()
+            threading.Thread(target=_pump, args=(outer, inner, sides[1], None), daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket, side: Side) -> None:
+def _pump(
+    source: socket.socket, sink: socket.socket, side: Side, hear: Callable[[bytes], None] | None
+) -> None:
     try:
         while data := source.recv(1 << 18):
             side.begin += data[: HANDSHAKE - len(side.begin)] if len(side.begin) < HANDSHAKE else b""
             side.carried += len(data)
+            if hear:
+                hear(data)
             sink.sendall(data)
     except OSError:
         pass

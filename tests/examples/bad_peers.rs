@@ -5,9 +5,11 @@
 //! address of its own in 127/8, with MODE one of
 //! - `trickle`: seeds of FILE that deliver at most 1,448 bytes a write, one write a link in each round;
 //! - `stall`: leeches that ask for much and read nothing from then on;
+//! - `greedy`: leeches that ask for the whole again and again;
 //! - `idle`: peers that say who they are and no more.
 //!
-//! Says `{"event":"connected"}` when every link has the other side's handshake; ends when it is killed.
+//! Says `{"event":"connected"}` when every link has the other side's handshake, and ten times a second
+//! `{"event":"payload"}` with the bytes of blocks that all links have received, and all bytes that they have sent; ends when it is killed.
 #![allow(clippy::print_stdout, reason = "its output is its interface")]
 
 use core::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +28,10 @@ const BLOCK: u32 = 16 << 10;
 const HANDSHAKE: usize = 68;
 /// Requests that a stalling reader sends.
 const REQUESTS: u32 = 250;
+/// Requests that a greedy reader keeps waiting.
+const AHEAD: u32 = 16;
+/// How often payload is told.
+const TELL: Duration = Duration::from_millis(100);
 
 type Outcome<T> = Result<T, Box<dyn core::error::Error>>;
 
@@ -33,6 +39,7 @@ type Outcome<T> = Result<T, Box<dyn core::error::Error>>;
 enum Mode {
     Trickle,
     Stall,
+    Greedy,
     Idle,
 }
 
@@ -51,6 +58,10 @@ struct Link {
     inbox: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
+    /// Bytes of blocks.
+    received: u64,
+    delivered: u64,
+    asked: u32,
     greeted: bool,
     deaf: bool,
     open: bool,
@@ -70,6 +81,7 @@ fn main() -> Outcome<()> {
         mode: match *mode {
             "trickle" => Mode::Trickle,
             "stall" => Mode::Stall,
+            "greedy" => Mode::Greedy,
             "idle" => Mode::Idle,
             _ => return Err("an unknown mode".into()),
         },
@@ -90,6 +102,7 @@ fn run(plan: &Plan, count: u32) -> Outcome<()> {
     }
     let mut said = false;
     let mut next = Instant::now();
+    let mut tell = next;
     loop {
         poll.poll(&mut events, Some(next.saturating_duration_since(Instant::now())))?;
         for event in &events {
@@ -102,6 +115,12 @@ fn run(plan: &Plan, count: u32) -> Outcome<()> {
             next += plan.round;
             // A link that fails is one that the engine has closed: that is its right.
             links.iter_mut().filter(|link| link.open).for_each(|link| link.open = flush(plan, link).is_ok());
+        }
+        if tell <= Instant::now() {
+            tell += TELL;
+            let received: u64 = links.iter().map(|link| link.received).sum();
+            let sent: u64 = links.iter().map(|link| link.delivered).sum();
+            println!(r#"{{"event":"payload","received":{received},"sent":{sent}}}"#);
         }
         if !said && links.iter().all(|link| link.greeted || !link.open) {
             said = true;
@@ -135,15 +154,26 @@ fn dial(plan: &Plan, n: u32) -> Outcome<Link> {
             }
             message(&mut out, 5, &field);
         }
-        Mode::Stall => message(&mut out, 2, &[]),
+        Mode::Stall | Mode::Greedy => message(&mut out, 2, &[]),
         Mode::Idle => {}
     }
     let stream = TcpStream::from_std(socket.into());
-    Ok(Link { stream, inbox: Vec::new(), out, sent: 0, greeted: false, deaf: false, open: true })
+    Ok(Link {
+        stream,
+        inbox: Vec::new(),
+        out,
+        sent: 0,
+        received: 0,
+        delivered: 0,
+        asked: n,
+        greeted: false,
+        deaf: false,
+        open: true,
+    })
 }
 
 fn on_readable(plan: &Plan, link: &mut Link) -> io::Result<()> {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 16 << 10];
     while !link.deaf {
         match link.stream.read(&mut buffer) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -179,16 +209,25 @@ fn on_message(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
         (Some(2), Mode::Trickle) => message(&mut link.out, 1, &[]),
         (Some(6), Mode::Trickle) => return on_request(plan, link, body),
         (Some(1), Mode::Stall) => {
-            for n in 0..REQUESTS {
-                let blocks = plan.piece_length / BLOCK;
-                let fields = [n / blocks % plan.pieces, n % blocks * BLOCK, BLOCK];
-                message(&mut link.out, 6, &fields.map(u32::to_be_bytes).concat());
-            }
+            (0..REQUESTS).for_each(|_| ask(plan, link));
             link.deaf = true;
+        }
+        (Some(1), Mode::Greedy) => (0..AHEAD).for_each(|_| ask(plan, link)),
+        (Some(7), Mode::Greedy) => {
+            link.received += body.len() as u64 - 9;
+            ask(plan, link);
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Asks for the next block of all.
+fn ask(plan: &Plan, link: &mut Link) {
+    let blocks = plan.piece_length / BLOCK;
+    let fields = [link.asked / blocks % plan.pieces, link.asked % blocks * BLOCK, BLOCK];
+    link.asked = link.asked.wrapping_add(1);
+    message(&mut link.out, 6, &fields.map(u32::to_be_bytes).concat());
 }
 
 fn on_request(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
@@ -212,7 +251,10 @@ fn flush(plan: &Plan, link: &mut Link) -> io::Result<()> {
     let end = link.out.len().min(link.sent.saturating_add(most));
     if link.sent < end {
         match link.stream.write(&link.out[link.sent..end]) {
-            Ok(wrote) => link.sent += wrote,
+            Ok(wrote) => {
+                link.sent += wrote;
+                link.delivered += wrote as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }

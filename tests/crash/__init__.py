@@ -1,0 +1,1 @@
+"""Crashes: a download that is killed again and again ends whole, and fetches nothing twice that it had."""
