@@ -160,9 +160,6 @@ pub enum Misbehaved {
     /// A request for more bytes than may be asked for.
     #[error("a request for {0} bytes at once")]
     RequestTooLong(u32),
-    /// A second bitfield, have-all or have-none, or one after a HAVE, REQUEST or PIECE.
-    #[error("a bitfield that comes twice or too late")]
-    PiecesLate,
     /// A message of an extension that isn't agreed upon.
     #[error("message {0} was not agreed upon")]
     NotAgreed(u8),

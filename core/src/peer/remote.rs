@@ -35,6 +35,17 @@ pub(super) enum Told {
     Bitfield(Vec<u8>),
 }
 
+/// What a bitfield, have-all or have-none brought.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It is kept until the geometry is known.
+    Later,
+    /// It is known now what the peer has.
+    All,
+    /// The peer has these pieces more.
+    Haves(Vec<PieceIndex>),
+}
+
 /// What is known once the geometry is.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
@@ -53,22 +64,33 @@ impl Remote {
         &self.bits
     }
 
-    /// A HAVE, REQUEST or PIECE: a bitfield would be too late from now on (BEP 3).
+    /// A HAVE, REQUEST or PIECE: a bitfield is late from now on (BEP 3).
     pub(super) fn close(&mut self) {
         self.told = true;
     }
 
-    /// A bitfield, have-all or have-none; answers whether it is known now what the peer has.
-    pub(super) fn on_told(&mut self, told: Told, geometry: Option<&Geometry>) -> Result<bool, Fault> {
-        if core::mem::replace(&mut self.told, true) {
-            return Err(Misbehaved::PiecesLate.into());
-        }
+    /// A bitfield, have-all or have-none.
+    ///
+    /// BEP 3 and 6 let it come once, before all else; aria2 sends bitfields again in place of many HAVEs. What comes
+    /// late is taken as that: HAVEs for what is new in it.
+    pub(super) fn on_told(&mut self, told: Told, geometry: Option<&Geometry>) -> Result<News, Fault> {
+        let late = core::mem::replace(&mut self.told, true);
         let Some(geometry) = geometry else {
             self.early.get_or_insert_default().pieces = Some(told);
-            return Ok(false);
+            return Ok(News::Later);
         };
-        self.bits = told.read(geometry)?;
-        Ok(true)
+        let bits = told.read(geometry)?;
+        if !late {
+            self.bits = bits;
+            return Ok(News::All);
+        }
+        let mut news = Vec::new();
+        for piece in bits.iter().filter_map(|index| geometry.piece(index)) {
+            if self.bits.set(piece.get()) {
+                news.push(piece);
+            }
+        }
+        Ok(News::Haves(news))
     }
 
     /// A HAVE; gives the piece if it is news.

@@ -5,7 +5,7 @@ use super::fact::{Fact, Fault, Malformed, Misbehaved};
 use super::outbox::Outbox;
 use super::pipeline::{Answer, Pipeline};
 use super::reader::{Bounds, Frame, Reader};
-use super::remote::{Remote, Told};
+use super::remote::{News, Remote, Told};
 use super::timing::{Slot, Timing};
 use super::upload::Upload;
 use super::{Parts, SessionConfig};
@@ -322,8 +322,14 @@ impl Session {
     }
 
     fn on_told(&mut self, told: Told) -> Result<Option<Fact>, Fault> {
-        let known = self.remote.on_told(told, self.geometry.as_deref())?;
-        Ok(known.then_some(Fact::Pieces))
+        match self.remote.on_told(told, self.geometry.as_deref())? {
+            News::Later => Ok(None),
+            News::All => Ok(Some(Fact::Pieces)),
+            News::Haves(pieces) => {
+                self.pending.extend(pieces.into_iter().map(Fact::Have));
+                Ok(None)
+            }
+        }
     }
 
     fn on_request(&mut self, wanted: RawBlock, have: &Bits) -> Result<Option<Fact>, Fault> {

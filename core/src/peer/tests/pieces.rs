@@ -15,19 +15,20 @@ fn bep_0003_a_bitfield_and_haves_tell_the_peers_pieces() {
 }
 
 #[test]
-fn pitfall_17_a_bitfield_comes_at_most_once_and_first() {
-    let late = Some(Misbehaved::PiecesLate.into());
+fn pitfall_17_a_bitfield_that_comes_late_tells_what_is_new() {
     let before = [
         Message::Bitfield(&[0, 0]),
-        Message::HaveAll,
         Message::HaveNone,
         Message::Have(1),
         Message::Request(RawBlock { index: 0, begin: 0, length: BLOCK }),
     ];
     for first in before {
-        for second in [Message::Bitfield(&[0, 0]), Message::HaveAll, Message::HaveNone] {
-            assert_eq!(fault(&Story::new(FAST).peer_says(&[first, second])), late, "{first:?} {second:?}");
-        }
+        let mut story = Story::new(FAST);
+        let facts = story.peer_says(&[first, Message::Bitfield(&[0b0110_0000, 0])]);
+        let haves = facts.iter().filter(|fact| matches!(fact, Fact::Have(_))).count();
+        assert_eq!((fault(&facts), haves), (None, 2), "late, it says what is new: {first:?}");
+        let again = story.peer_says(&[Message::Bitfield(&[0b0110_0000, 0]), Message::HaveNone]);
+        assert_eq!((fault(&again), again.len()), (None, 0), "and nothing is taken back");
     }
     let handshake = ExtensionHandshake::default().encode();
     let mut story = Story::new(FAST);
