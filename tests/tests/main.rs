@@ -13,6 +13,8 @@ mod magnet;
 mod strangers;
 /// What a seed has to send, and what free riders get.
 mod swarm;
+/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
+mod hostile;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
 /// Trackers over HTTP and UDP.
