@@ -2,10 +2,9 @@
 
 use core::time::Duration;
 use millstream_core::base::TorrentId;
-use millstream_core::engine::{AddTorrent, Command, Config, Event, Rates, Selection, State, TorrentEvent};
-use millstream_core::wire::extension::{Extension, ExtensionHandshake};
+use millstream_core::engine::{AddTorrent, Command, Config, State};
 use millstream_core::wire::message::{Message, RawBlock};
-use millstream_core::wire::metainfo::{Metainfo, Version};
+use millstream_core::wire::metainfo::Version;
 use millstream_tests::world::stranger::{all_features, parse};
 use millstream_tests::world::{Content, HostId, Stranger, Weather, World};
 use std::sync::Arc;
@@ -85,16 +84,54 @@ fn a_link_that_overflows_by_what_we_tell_it_is_closed_though_it_says_nothing_mor
 }
 
 #[test]
-fn a_peer_that_is_fed_later_is_snubbed_in_time() {
-    let content = Content::v1(3, 8 * (32 << 10));
-    let (mut world, host, id, mut first) = giver(3, &content, Config::default());
-    // The first is asked for all there is, so that the second gets nothing yet.
+fn a_peer_that_is_asked_because_another_refused_is_snubbed_in_time() {
+    let content = Content::v1(3, 64 * (32 << 10));
+    let config = Config { store_bytes_max: 64 << 10, ..Config::default() };
+    let (mut world, host, _, mut first) = giver(3, &content, config);
+    let asked = requests(&first.listen(&mut world, SECOND));
     let mut second = caller(&mut world, host, &content);
-    first.listen(&mut world, SECOND);
-    second.listen(&mut world, 100 * SECOND);
-    let asked = |world: &mut World, who: &mut Stranger| requests(&who.hear(world)).len();
-    let _ = (asked(&mut world, &mut first), asked(&mut world, &mut second), id);
-    assert!(world.at(host).engine.link_counts().0 <= 2);
+    assert_eq!(requests(&second.listen(&mut world, SECOND)), [], "memory has no room for more");
+    first.say(&mut world, Message::Choke);
+    for &raw in &asked {
+        first.say(&mut world, Message::Reject(raw));
+    }
+    assert_eq!(requests(&second.hear(&mut world)).len(), asked.len());
+    let cancels = second.listen(&mut world, 35 * SECOND);
+    assert!(cancels.iter().any(|frame| matches!(parse(frame), Message::Cancel(_))), "30 s are enough");
+}
+
+#[test]
+fn bep_0047_a_v1_peer_may_ask_for_the_pad_of_a_hybrid_and_gets_zeros() {
+    let ask = |version| {
+        let content = Content::new(6, version, &[("a", 40_000), ("b", 40_000)], 64 << 10);
+        let mut world = World::new(6, Weather::calm());
+        let seed = world.host();
+        world.seed(seed, &content);
+        let addr = world.stranger_addr();
+        let hash = content.info().hashes().next().expect("a torrent has a hash");
+        let mut leech = world.call(addr, seed, hash, all_features());
+        leech.say(&mut world, Message::HaveNone);
+        leech.say(&mut world, Message::Interested);
+        leech.listen(&mut world, SECOND);
+        let mut blocks = Vec::new();
+        for n in 2..4 {
+            let raw = RawBlock { index: 0, begin: n * (16 << 10), length: 16 << 10 };
+            leech.say(&mut world, Message::Request(raw));
+            let heard = leech.listen(&mut world, SECOND);
+            blocks.extend(heard.iter().find_map(|frame| match parse(frame) {
+                Message::Piece { index: 0, data, .. } => Some(data.to_vec()),
+                _ => None,
+            }));
+        }
+        (content, blocks, leech.is_closed(&world))
+    };
+    let (content, blocks, closed) = ask(Version::Hybrid);
+    let piece = content.info().geometry().piece(0).expect("there is one");
+    let mut half = content.block(piece, 2 << 14, 40_000 - (2 << 14));
+    half.resize(1 << 14, 0);
+    assert_eq!((blocks, closed), (vec![half, vec![0; 1 << 14]], false));
+    let (_, blocks, closed) = ask(Version::V2);
+    assert!(blocks.is_empty() && closed, "v2 has no pad to ask for");
 }
 
 #[test]

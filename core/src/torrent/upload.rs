@@ -22,7 +22,7 @@ impl Torrent {
         loop {
             let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
             let Some(run) = peer.session.next_upload_run(READ_BYTES_MAX) else { return };
-            let Some(range) = content.geometry.range(run.piece.get(), run.begin, run.length) else {
+            let Some(range) = content.geometry.asked_range(run.piece.get(), run.begin, run.length) else {
                 debug_assert!(false, "a session only takes requests that exist");
                 return peer.session.on_load_failed(run);
             };
