@@ -1,8 +1,9 @@
 //! Stories of hosts that fail, commands that come at the wrong moment, and peers and trackers that bend the rules.
 
 use core::time::Duration;
-use millstream_core::base::TorrentId;
-use millstream_core::engine::{AddTorrent, Command, Config, State};
+use millstream_core::base::{Instant, TorrentId};
+use millstream_core::engine::{AddTorrent, Command, Config, Event, Selection, Source, State};
+use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::message::{Message, RawBlock};
 use millstream_core::wire::metainfo::Version;
 use millstream_tests::world::stranger::{all_features, parse};
@@ -143,7 +144,7 @@ fn a_recheck_with_a_digest_outstanding_does_not_take_what_is_not_stored() {
         let mut world = World::new(4, weather);
         let (seed, host) = (world.host(), world.host());
         world.seed(seed, &content);
-        let source = millstream_core::engine::Source::Magnet(Arc::new(magnet.clone()));
+        let source = Source::Magnet(Arc::new(magnet.clone()));
         let peers = vec![world.addr(seed)];
         let id = world.add(host, AddTorrent { peers, ..AddTorrent::new(source, "disk") });
         world.run(Duration::from_millis(50 * steps));
@@ -174,4 +175,155 @@ fn what_is_under_way_when_a_torrent_leaves_is_saved_too() {
         let verified = world.status(host, id).pieces_verified;
         assert_eq!(u64::from(verified), written, "all that was written is claimed, and needs no new look");
     }
+}
+
+#[test]
+fn bep_0054_stored_data_that_went_missing_is_taken_back_and_fetched_again() {
+    let content = Content::v1(7, 8 * (32 << 10));
+    let mut world = World::new(7, Weather::calm());
+    let host = world.host();
+    let id = world.seed(host, &content);
+    let addr = world.stranger_addr();
+    let hash = content.info().hashes().next().expect("a torrent has a hash");
+    let mut stranger = world.call(addr, host, hash, all_features());
+    let m = vec![(Extension::LtDontHave, 9), (Extension::UploadOnly, 8)];
+    stranger.say_extensions(&mut world, &ExtensionHandshake { m, ..ExtensionHandshake::default() });
+    stranger.say(&mut world, Message::HaveNone);
+    stranger.say(&mut world, Message::Interested);
+    stranger.listen(&mut world, SECOND);
+    world.at_mut(host).disk.remove("disk/data");
+    stranger.say(&mut world, Message::Request(RawBlock { index: 3, begin: 0, length: 16 << 10 }));
+    let heard = stranger.listen(&mut world, SECOND);
+    let says =
+        |id: u8, payload: &[u8]| heard.iter().any(|frame| parse(frame) == Message::Extended { id, payload });
+    assert!(says(9, &3u32.to_be_bytes()), "{heard:?}");
+    assert!(says(8, &[0]), "it wants something again (BEP 21)");
+    assert!(heard.iter().any(|frame| matches!(parse(frame), Message::Reject(_))));
+    assert_eq!(world.status(host, id).pieces_verified, 7);
+    // A peer that has it brings it back.
+    let mut giver = caller(&mut world, host, &content);
+    let asked = requests(&giver.listen(&mut world, SECOND));
+    give(&mut world, &mut giver, &content, &asked);
+    assert!(world.until(10 * SECOND, |world| world.is_complete(host, id)));
+}
+
+#[test]
+fn a_torrent_that_is_told_its_own_address_calls_itself_once() {
+    let content = Content::v1(8, 100_000);
+    let mut world = World::new(8, Weather::calm());
+    let host = world.host();
+    let own = world.addr(host);
+    let id = world.add(host, AddTorrent { peers: vec![own], ..AddTorrent::new(content.source(), "disk") });
+    world.run(3600 * SECOND);
+    assert_eq!((world.status(host, id).peers, world.at(host).engine.link_counts()), (0, (0, 0)));
+    assert_eq!(world.at(host).dialed, [own]);
+}
+
+#[test]
+fn two_that_call_each_other_at_one_moment_keep_one_link() {
+    let content = Content::v1(9, 3_000_000);
+    for seed in 0..6 {
+        let weather = Weather::fair(200_000).with_latency(Duration::from_millis(40));
+        let mut world = World::new(seed, weather);
+        let (a, b) = (world.host(), world.host());
+        world.store(a, &content);
+        let ids = [world.leech(a, &content, &[b]), world.leech(b, &content, &[a])];
+        world.run(3 * SECOND);
+        let peers = [(a, ids[0]), (b, ids[1])].map(|(host, id)| world.status(host, id).peers);
+        assert_eq!(peers, [1, 1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_peer_that_refuses_everything_is_not_asked_for_ever() {
+    let content = Content::v1(10, 8 * (32 << 10));
+    let (mut world, _, _, mut stranger) = giver(10, &content, Config::default());
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let asked = requests(&stranger.hear(&mut world));
+        if asked.is_empty() {
+            break;
+        }
+        for raw in asked {
+            refused += 1;
+            stranger.say(&mut world, Message::Reject(raw));
+        }
+    }
+    assert!((100..1_000).contains(&refused), "{refused}");
+    stranger.say(&mut world, Message::Choke);
+    stranger.say(&mut world, Message::Unchoke);
+    assert!(!requests(&stranger.listen(&mut world, SECOND)).is_empty(), "a new chance");
+}
+
+#[test]
+fn what_is_unselected_in_mid_piece_gives_its_requests_and_memory_back() {
+    let content = Content::new(11, Version::V1, &[("a", 64 << 10), ("b", 64 << 10)], 64 << 10);
+    let config = Config { store_bytes_max: 64 << 10, ..Config::default() };
+    let mut world = World::new(11, Weather::calm());
+    let host = world.host_with(config);
+    let add = AddTorrent {
+        selection: Some(Selection::Files(vec![0])),
+        ..AddTorrent::new(content.source(), "disk")
+    };
+    let id = world.add(host, add);
+    world.run(SECOND);
+    let mut stranger = caller(&mut world, host, &content);
+    let asked = requests(&stranger.listen(&mut world, SECOND));
+    assert_eq!(asked.len(), 4, "as much as memory holds");
+    give(&mut world, &mut stranger, &content, &asked[..2]);
+    world.command(host, Command::Select(id, Selection::Files(vec![1]))).expect("there is such a file");
+    let heard = stranger.listen(&mut world, SECOND);
+    assert_eq!(heard.iter().filter(|frame| matches!(parse(frame), Message::Cancel(_))).count(), 2);
+    let asked = requests(&heard);
+    assert_eq!(asked.iter().filter(|raw| raw.index == 1).count(), 4, "all room is for what is wanted");
+    give(&mut world, &mut stranger, &content, &asked);
+    assert!(world.until(10 * SECOND, |world| world.is_complete(host, id)));
+}
+
+#[test]
+fn a_v2_magnet_asks_a_peer_for_hashes_as_soon_as_it_has_pieces() {
+    let content = Content::new(12, Version::V2, &[("data", 16 * (32 << 10))], 32 << 10);
+    let mut world = World::new(12, Weather::calm());
+    let (seed, host) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let source = Source::Magnet(Arc::new(content.magnet(false, true)));
+    let peers = vec![world.addr(seed)];
+    let id = world.add(host, AddTorrent { peers, ..AddTorrent::new(source, "disk") });
+    world.complete(60 * SECOND, &[(host, id)]);
+    assert_eq!(world.status(host, id).wasted, 0);
+    assert!(world.is_whole(host, &content));
+}
+
+#[test]
+fn bep_0052_two_magnets_of_one_hybrid_do_not_take_each_others_name() {
+    let content = Content::new(13, Version::Hybrid, &[("data", 100_000)], 32 << 10);
+    let mut world = World::new(13, Weather::calm());
+    let (seed, host) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let names: Vec<_> = content.info().hashes().collect();
+    let ids = [(true, false), (false, true)].map(|(v1, v2)| {
+        let source = Source::Magnet(Arc::new(content.magnet(v1, v2)));
+        let peers = vec![world.addr(seed)];
+        world.add(host, AddTorrent { peers, ..AddTorrent::new(source, "disk") })
+    });
+    world.run(60 * SECOND);
+    let found = |world: &World| [0, 1].map(|n| world.at(host).engine.find(names[n]));
+    assert_eq!(found(&world), ids.map(Some));
+    world.command(host, Command::Remove(ids[0])).expect("it is there");
+    world.run(60 * SECOND);
+    assert_eq!(found(&world)[1], Some(ids[1]));
+    world.command(host, Command::Remove(ids[1])).expect("it is there");
+    world.run(60 * SECOND);
+    assert_eq!(found(&world), [None, None]);
+}
+
+#[test]
+fn a_stop_without_a_last_moment_ends_too() {
+    let mut world = World::new(14, Weather::calm());
+    let host = world.host();
+    world.seed(host, &Content::v1(14, 100_000));
+    world.command(host, Command::Stop { by: Instant::MAX }).expect("a stop is always taken");
+    world.run(60 * SECOND);
+    let stopped = world.at(host).events.iter().filter(|event| matches!(event, Event::Stopped)).count();
+    assert_eq!(stopped, 1);
 }

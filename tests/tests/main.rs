@@ -7,14 +7,14 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
+mod hostile;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// What a seed has to send, and what free riders get.
 mod swarm;
-/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
-mod hostile;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
 /// Trackers over HTTP and UDP.

@@ -21,7 +21,11 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
         let session = &mut peer.session;
         let choked = session.peer_choking();
-        if peer.held_down || !session.am_interested() || (choked && session.allowed_fast().is_empty()) {
+        if peer.held_down
+            || peer.refused > REFUSED_MAX
+            || !session.am_interested()
+            || (choked && session.allowed_fast().is_empty())
+        {
             return;
         }
         let free = share.saturating_sub(u64::from(session.requested_bytes())).div_ceil(u64::from(BLOCK));
@@ -115,6 +119,23 @@ impl Torrent {
         }
     }
 
+    /// A request is refused, though the peer lets us ask. Its block may be asked of it again, but not for ever.
+    pub(super) fn on_rejected(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
+        if let Some(peer) = self.peers.get_mut(&n)
+            && !peer.session.peer_choking()
+        {
+            peer.refused += 1;
+        }
+        self.on_lost(cx, n, &[block]);
+    }
+
+    /// A peer that refused too much may be asked again.
+    pub(super) fn forgive(&mut self, n: u32) {
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.refused = 0;
+        }
+    }
+
     pub(super) fn on_snubbed(&mut self, cx: &mut Context<'_>, n: u32) {
         if let Some(peer) = self.peers.get_mut(&n) {
             peer.snubbed = true;
@@ -131,10 +152,11 @@ impl Torrent {
         self.down.add(cx.now, length);
         let Some(content) = &mut self.content else { return };
         content.marks.on_settled(length);
-        if let Some(peer) = self.peers.get_mut(&n)
-            && core::mem::take(&mut peer.snubbed)
-        {
-            content.picker.on_source_recovered(SourceId(n));
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.refused = 0;
+            if core::mem::take(&mut peer.snubbed) {
+                content.picker.on_source_recovered(SourceId(n));
+            }
         }
         match content.picker.on_block(SourceId(n), block) {
             BlockOutcome::Accepted { complete: _, cancel } => {
@@ -485,10 +507,19 @@ impl Torrent {
 
     /// Tells everyone whether we want nothing more: all, or all that was selected, is here (BEP 21).
     pub(super) fn tell_upload_only(&mut self, upload_only: bool) {
-        for peer in self.peers.values_mut() {
-            if peer.told_upload_only != upload_only && peer.session.upload_only(upload_only) {
-                peer.told_upload_only = upload_only;
-            }
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.tell_one_upload_only(n, upload_only);
+        }
+    }
+
+    pub(super) fn tell_one_upload_only(&mut self, n: u32, upload_only: bool) {
+        if let Some(peer) = self.peers.get_mut(&n)
+            && peer.told_upload_only != upload_only
+            && peer.session.upload_only(upload_only)
+        {
+            peer.told_upload_only = upload_only;
+            self.output(Output::Touched(n));
         }
     }
 }
@@ -513,3 +544,7 @@ const SHARE_BYTES_MIN: usize = 1 << 20;
 
 /// Requests outstanding from which on a peer counts as fast: it gets pieces of its own.
 const FAST_DEPTH: u32 = 32;
+
+/// Requests that a peer may refuse one after the other while it lets us ask. Then it isn't asked until it unchokes us
+/// anew: asking and refusing could go on for ever.
+const REFUSED_MAX: u32 = 512;

@@ -40,6 +40,8 @@ pub(super) struct Peer {
     pub(super) held_up: bool,
     /// It waits for tokens before it may be asked for more.
     pub(super) held_down: bool,
+    /// Requests that it refused while it let us ask, since its last block.
+    pub(super) refused: u32,
     /// The picker knows that it lets us wait.
     pub(super) snubbed: bool,
     /// How the picker counts its pieces.
@@ -164,7 +166,28 @@ impl Torrent {
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
         self.calls -= 1;
+        if self.peers.values().any(|peer| peer.home == addr) {
+            // It is here already, by a link of its own.
+            return self.book.on_connected(addr);
+        }
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+    }
+
+    /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
+    /// peer id stays, on both ends.
+    fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
+        let Joining { addr, incoming, handshake } = *joining;
+        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == handshake.peer_id);
+        let Some((&n, there)) = twin else { return Ok(()) };
+        let crossed = there.incoming != incoming && cx.now.saturating_since(there.joined) < CROSSED;
+        if crossed && incoming == (handshake.peer_id > cx.host.peer_id) {
+            self.dismiss(cx, n, Leave::Twin);
+            return Ok(());
+        }
+        if !incoming && there.incoming && there.home == there.addr {
+            there.home = addr;
+        }
+        Err(JoinError::Duplicate)
     }
 
     /// A handshake showed that we called someone else, or ourselves.
@@ -184,9 +207,7 @@ impl Torrent {
         if self.is_banned(addr) {
             return Err(JoinError::Banned);
         }
-        if self.peers.values().any(|peer| peer.peer_id == handshake.peer_id) {
-            return Err(JoinError::Duplicate);
-        }
+        self.settle_twin(cx, &joining)?;
         let n = self.next_peer;
         self.next_peer += 1;
         let geometry =
@@ -208,6 +229,7 @@ impl Torrent {
             held_up: false,
             held_down: false,
             snubbed: false,
+            refused: 0,
             counted: Counted::No,
             told_upload_only: false,
             suggested: Vec::new(),
@@ -316,8 +338,9 @@ impl Torrent {
             Fact::Have(piece) => self.on_have(cx, n, piece),
             Fact::Pieces => self.on_pieces(cx, n),
             Fact::Choked { lost } => self.on_lost(cx, n, &lost),
-            Fact::Unchoked | Fact::AllowedFast(_) => {}
-            Fact::Rejected(block) => self.on_lost(cx, n, &[block]),
+            Fact::Unchoked => self.forgive(n),
+            Fact::AllowedFast(_) => {}
+            Fact::Rejected(block) => self.on_rejected(cx, n, block),
             Fact::TimedOut(blocks) => self.on_lost(cx, n, &blocks),
             Fact::Snubbed => self.on_snubbed(cx, n),
             Fact::Interested => self.output(Output::Slots { freed: false }),
@@ -419,6 +442,9 @@ impl Torrent {
                     self.book.on_connected(home);
                 }
             }
+        }
+        if self.is_seeding() && !self.super_seed_on() {
+            self.tell_one_upload_only(n, true);
         }
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
@@ -648,6 +674,9 @@ impl Torrent {
 
 /// How long a peer may have nothing for us before we say that we want nothing.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Two links of one pair, one from each end, that come within this time crossed each other.
+const CROSSED: Duration = Duration::from_secs(5);
 
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;
