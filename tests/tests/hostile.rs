@@ -119,9 +119,8 @@ fn bep_0047_a_v1_peer_may_ask_for_the_pad_of_a_hybrid_and_gets_zeros() {
             let raw = RawBlock { index: 0, begin: n * (16 << 10), length: 16 << 10 };
             leech.say(&mut world, Message::Request(raw));
             let heard = leech.listen(&mut world, SECOND);
-            blocks.extend(heard.iter().find_map(|frame| match parse(frame) {
-                Message::Piece { index: 0, data, .. } => Some(data.to_vec()),
-                _ => None,
+            blocks.extend(heard.iter().find_map(|frame| {
+                if let Message::Piece { data, .. } = parse(frame) { Some(data.to_vec()) } else { None }
             }));
         }
         (content, blocks, leech.is_closed(&world))

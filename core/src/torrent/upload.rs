@@ -85,7 +85,7 @@ impl Torrent {
             if let Some(peer) = self.peers.get_mut(&n) {
                 peer.session.dont_have(piece);
             }
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
             self.after(cx, n);
         }
     }
