@@ -1,11 +1,11 @@
 //! Stories of hosts that fail, commands that come at the wrong moment, and peers and trackers that bend the rules.
 
 use core::time::Duration;
-use millstream_core::base::{Instant, TorrentId};
+use millstream_core::base::{Instant, Rng, TorrentId};
 use millstream_core::engine::{AddTorrent, Command, Config, Event, Selection, Source, State};
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::message::{Message, RawBlock};
-use millstream_core::wire::metainfo::Version;
+use millstream_core::wire::metainfo::{Metainfo, Version};
 use millstream_tests::world::stranger::{all_features, parse};
 use millstream_tests::world::{Content, HostId, Stranger, Weather, World};
 use std::sync::Arc;
@@ -325,4 +325,95 @@ fn a_stop_without_a_last_moment_ends_too() {
     world.run(60 * SECOND);
     let stopped = world.at(host).events.iter().filter(|event| matches!(event, Event::Stopped)).count();
     assert_eq!(stopped, 1);
+}
+
+#[test]
+fn a_disk_that_fills_while_blocks_are_written_unverified_leaves_no_piece_stuck() {
+    let content = Content::new(15, Version::V1, &[("data", 512 << 10)], 256 << 10);
+    for capacity in (16 << 10..512 << 10).step_by(16 << 10) {
+        let config = Config { store_bytes_max: 64 << 10, ..Config::default() };
+        let weather = Weather { job_us: (1_000, 20_000), ..Weather::fair(1_000_000) };
+        let mut world = World::new(15, weather);
+        let (seed, host) = (world.host(), world.host_with(config));
+        world.seed(seed, &content);
+        world.at_mut(host).disk.capacity = Some(capacity);
+        let id = world.leech(host, &content, &[seed]);
+        let failed = |world: &World| world.status(host, id).state == State::Failed;
+        assert!(world.until(120 * SECOND, failed), "{capacity}");
+        world.at_mut(host).disk.capacity = None;
+        world.command(host, Command::Resume(id)).expect("it is there");
+        world.complete(600 * SECOND, &[(host, id)]);
+        assert!(world.is_whole(host, &content));
+    }
+}
+
+#[test]
+fn torrents_without_bytes_and_torrents_of_pad_only_are_complete_at_once() {
+    let pieces = |n: usize| [format!("6:pieces{}:", n * 20).into_bytes(), vec![7; n * 20]].concat();
+    let info = |files: &str, n: usize| {
+        let head = format!("d8:announce1:x4:infod5:filesl{files}e4:name1:n12:piece lengthi16384e");
+        [head.into_bytes(), pieces(n), b"ee".to_vec()].concat()
+    };
+    let empty = info("d6:lengthi0e4:pathl1:aee", 0);
+    let none = info("", 0);
+    let pad = info("d4:attr1:p6:lengthi16384e4:pathl4:.pad5:16384eed6:lengthi0e4:pathl1:aee", 1);
+    for (n, bytes) in [empty, none, pad].iter().enumerate() {
+        let Ok(metainfo) = Metainfo::parse(bytes) else { panic!("{n} is sound") };
+        let mut world = World::new(16, Weather::calm());
+        let host = world.host();
+        let hash = metainfo.info.hashes().next().expect("a torrent has a hash");
+        let source = Source::Metainfo(Arc::new(metainfo));
+        let id = world.add(host, AddTorrent { only_peers: true, ..AddTorrent::new(source, "disk") });
+        world.run(5 * SECOND);
+        let addr = world.stranger_addr();
+        let mut stranger = world.call(addr, host, hash, all_features());
+        stranger.say(&mut world, Message::HaveAll);
+        stranger.say(&mut world, Message::Unchoke);
+        stranger.say(&mut world, Message::Interested);
+        stranger.say(&mut world, Message::Request(RawBlock { index: 0, begin: 0, length: 1 }));
+        stranger.listen(&mut world, 5 * SECOND);
+        let state = world.status(host, id).state;
+        assert!(state == State::Seeding || n == 2, "{n}: {state:?}");
+        world.command(host, Command::Recheck(id)).expect("it is there");
+        world.run(SECOND);
+        world.command(host, Command::Remove(id)).expect("it is there");
+        assert!(world.until(60 * SECOND, |world| world.at(host).engine.torrents().is_empty()));
+    }
+}
+
+#[test]
+fn no_order_of_commands_leaves_a_torrent_stuck() {
+    let content = Content::new(17, Version::Hybrid, &[("a", 90_000), ("b", 200_000)], 32 << 10);
+    for seed in 0..30 {
+        let weather = Weather { job_us: (1_000, 400_000), ..Weather::fair(200_000) };
+        let mut world = World::new(seed, weather);
+        let mut rng = Rng::new([seed as u8; 32]);
+        let (giver, host) = (world.host(), world.host());
+        world.seed(giver, &content);
+        let add = if seed % 2 == 0 {
+            content.source()
+        } else {
+            Source::Magnet(Arc::new(content.magnet(true, true)))
+        };
+        let peers = vec![world.addr(giver)];
+        let id = world.add(host, AddTorrent { peers, ..AddTorrent::new(add, "disk") });
+        for _ in 0..25 {
+            world.run(Duration::from_millis(rng.below(900)));
+            let command = match rng.below(6) {
+                0 => Command::Pause(id),
+                1 | 2 => Command::Resume(id),
+                3 => Command::Recheck(id),
+                4 => Command::Select(id, Selection::Files(vec![rng.below(2) as u32])),
+                _ => Command::Save(id),
+            };
+            let _ = world.command(host, command);
+        }
+        for command in [Command::Select(id, Selection::All), Command::Resume(id)] {
+            world.command(host, command).expect("it is there");
+        }
+        world.complete(1_800 * SECOND, &[(host, id)]);
+        world.run(5 * SECOND);
+        assert!(world.is_whole(host, &content), "seed {seed}");
+        assert_eq!(world.status(host, id).verified, content.length());
+    }
 }
