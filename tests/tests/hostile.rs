@@ -417,3 +417,34 @@ fn no_order_of_commands_leaves_a_torrent_stuck() {
         assert_eq!(world.status(host, id).verified, content.length());
     }
 }
+
+#[test]
+fn pieces_that_a_late_bitfield_tells_are_counted_once() {
+    let content = Content::v1(18, 8 * (32 << 10));
+    for first in [Message::HaveNone, Message::Have(2)] {
+        let mut world = World::new(18, Weather::calm());
+        let host = world.host();
+        let id = world.leech(host, &content, &[]);
+        world.run(SECOND);
+        let addr = world.stranger_addr();
+        let hash = content.info().hashes().next().expect("a torrent has a hash");
+        let mut stranger = world.call(addr, host, hash, all_features());
+        stranger.say(&mut world, first);
+        stranger.say(&mut world, Message::Bitfield(&[0b1111_0000]));
+        stranger.say(&mut world, Message::Bitfield(&[0b1111_1111]));
+        stranger.say_extensions(&mut world, &ExtensionHandshake::default());
+        let lost = 5u32.to_be_bytes();
+        let id_of_ours = Extension::LtDontHave.our_id();
+        stranger.say(&mut world, Message::Extended { id: id_of_ours, payload: &lost });
+        stranger.say(&mut world, Message::Bitfield(&[0xff]));
+        assert_eq!(world.at(host).engine.peers(world.now, id)[0].pieces, 8);
+        stranger.say_bytes(&mut world, &[0xff; 64]);
+        assert!(stranger.is_closed(&world));
+        let mut giver = caller(&mut world, host, &content);
+        while !world.is_complete(host, id) {
+            let asked = requests(&giver.listen(&mut world, SECOND));
+            assert!(!asked.is_empty());
+            give(&mut world, &mut giver, &content, &asked);
+        }
+    }
+}

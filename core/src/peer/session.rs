@@ -145,6 +145,9 @@ impl Session {
             if self.fault.is_some() {
                 return None;
             }
+            if let Some(piece) = self.remote.next_late() {
+                return Some(Fact::Have(piece));
+            }
             let bounds = Bounds::new(&self.config, self.block_bytes_max);
             let fact = match self.reader.next(bounds) {
                 Ok(None) => return None,
@@ -325,10 +328,7 @@ impl Session {
         match self.remote.on_told(told, self.geometry.as_deref())? {
             News::Later => Ok(None),
             News::All => Ok(Some(Fact::Pieces)),
-            News::Haves(pieces) => {
-                self.pending.extend(pieces.into_iter().map(Fact::Have));
-                Ok(None)
-            }
+            News::Haves => Ok(self.remote.next_late().map(Fact::Have)),
         }
     }
 
