@@ -233,7 +233,7 @@ pub(crate) fn host_error(error: &io::Error, about: &str) -> HostError {
             HostErrorKind::Full
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => HostErrorKind::Permission,
-        io::ErrorKind::NotFound => HostErrorKind::NotFound,
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => HostErrorKind::NotFound,
         io::ErrorKind::TimedOut => HostErrorKind::TimedOut,
         _ => HostErrorKind::Other,
     };

@@ -7,6 +7,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
+mod hostile;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.

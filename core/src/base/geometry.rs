@@ -64,6 +64,8 @@ pub struct Geometry {
     pieces: u32,
     /// (piece, its real length), upwards, without the last piece's natural shortness.
     short: Vec<(u32, u32)>,
+    /// Whether a stranger may ask for pad.
+    pad_asked: bool,
 }
 
 impl Geometry {
@@ -77,8 +79,13 @@ impl Geometry {
         if pieces > 1 << 31 {
             return Err(GeometryError::TooLarge(span));
         }
-        let geometry =
-            Self { span, piece_length: piece_length as u32, pieces: pieces as u32, short: Vec::new() };
+        let geometry = Self {
+            span,
+            piece_length: piece_length as u32,
+            pieces: pieces as u32,
+            short: Vec::new(),
+            pad_asked: false,
+        };
         for (n, &(piece, length)) in short.iter().enumerate() {
             let fits =
                 geometry.piece(piece).is_some_and(|p| length > 0 && length <= geometry.padded_length(p));
@@ -88,6 +95,12 @@ impl Geometry {
             }
         }
         Ok(Self { short, ..geometry })
+    }
+
+    /// The same, of a torrent with a v1 half: to who reads that one only, the pad is bytes like any (BEP 47).
+    #[must_use]
+    pub fn with_pad_asked(self) -> Self {
+        Self { pad_asked: true, ..self }
     }
 
     /// How many pieces there are.
@@ -161,6 +174,17 @@ impl Geometry {
         (length > 0 && end <= self.length_of(piece)).then_some(BlockRef { piece, begin, length })
     }
 
+    /// Checks what a stranger asks for: as `range`, but in a torrent with a v1 half it may reach into the pad, which is
+    /// answered by zeros (BEP 47).
+    pub fn asked_range(&self, index: u32, begin: u32, length: u32) -> Option<BlockRef> {
+        if !self.pad_asked {
+            return self.range(index, begin, length);
+        }
+        let piece = self.piece(index)?;
+        let end = begin.checked_add(length)?;
+        (length > 0 && end <= self.padded_length(piece)).then_some(BlockRef { piece, begin, length })
+    }
+
     /// The pieces that the bytes `start .. start + length` of the span touch: first and one past the last.
     pub fn touched(&self, start: u64, length: u64) -> core::ops::Range<u32> {
         if length == 0 {
@@ -194,6 +218,10 @@ mod tests {
         let g = Geometry::new(3 * 16_384, 16_384, alloc::vec![(0, 1), (1, 16_384)]).unwrap();
         let first = g.piece(0).unwrap();
         assert_eq!((g.length_of(first), g.padded_length(first), g.length()), (1, 16_384, 2 * 16_384 + 1));
+        assert_eq!((g.asked_range(0, 1, 1), g.range(0, 0, 1).is_some()), (None, true));
+        let v1 = g.with_pad_asked();
+        assert!(v1.asked_range(0, 1, 16_383).is_some() && v1.range(0, 1, 1).is_none());
+        assert!(v1.asked_range(0, 1, 16_384).is_none() && v1.asked_range(3, 0, 1).is_none());
         assert_eq!(Geometry::new(16_384, 16_384, alloc::vec![(1, 1)]), Err(GeometryError::Short(1)));
         assert_eq!(Geometry::new(16_384, 16_384, alloc::vec![(0, 0)]), Err(GeometryError::Short(0)));
         assert_eq!(Geometry::new(1, 0, Vec::new()), Err(GeometryError::PieceLength(0)));

@@ -3,7 +3,7 @@
 use crate::announce::{
     AnnounceConfig, AskError, AskId, ConnectionIds, UdpAsk, UdpContext, UdpExchange, UdpInput, UdpOutput,
 };
-use crate::base::{Instant, LocalId, Rng, TorrentId};
+use crate::base::{Instant, LocalId, Rng, Timers, TorrentId};
 use crate::wire::tracker::AnnounceAnswer;
 use crate::wire::tracker_udp::read_reply;
 use alloc::boxed::Box;
@@ -44,6 +44,15 @@ struct Socket {
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
+/// One announce to a UDP tracker.
+#[derive(Debug)]
+struct Exchange {
+    torrent: TorrentId,
+    ask: AskId,
+    udp: UdpExchange,
+    armed: Option<Instant>,
+}
+
 /// The UDP sockets and who speaks over them.
 #[derive(Debug)]
 pub struct Net {
@@ -51,7 +60,8 @@ pub struct Net {
     ids: ConnectionIds,
     config: Arc<AnnounceConfig>,
     sockets: BTreeMap<LocalId, Socket>,
-    exchanges: BTreeMap<u64, (TorrentId, AskId, UdpExchange)>,
+    exchanges: BTreeMap<u64, Exchange>,
+    timers: Timers<u64>,
     transactions: BTreeMap<u32, u64>,
     next: u64,
     outputs: VecDeque<NetOutput>,
@@ -66,6 +76,7 @@ impl Net {
             config,
             sockets: BTreeMap::new(),
             exchanges: BTreeMap::new(),
+            timers: Timers::default(),
             transactions: BTreeMap::new(),
             next: 1,
             outputs: VecDeque::new(),
@@ -86,7 +97,8 @@ impl Net {
     pub fn on_ask(&mut self, now: Instant, torrent: TorrentId, ask: AskId, udp: Box<UdpAsk>) {
         let exchange = self.next;
         self.next += 1;
-        self.exchanges.insert(exchange, (torrent, ask, UdpExchange::new(udp)));
+        let udp = UdpExchange::new(udp);
+        self.exchanges.insert(exchange, Exchange { torrent, ask, udp, armed: None });
         self.step(now, exchange, UdpInput::Start);
     }
 
@@ -105,20 +117,17 @@ impl Net {
 
     /// Time passed.
     pub fn on_timeout(&mut self, now: Instant) {
-        let due: Vec<u64> = self
-            .exchanges
-            .iter()
-            .filter(|(_, (_, _, exchange))| exchange.deadline().is_some_and(|at| at <= now))
-            .map(|(&n, _)| n)
-            .collect();
-        for exchange in due {
-            self.step(now, exchange, UdpInput::Timeout);
+        while let Some(n) = self.timers.pop_due(now) {
+            if let Some(exchange) = self.exchanges.get_mut(&n) {
+                exchange.armed = None;
+            }
+            self.step(now, n, UdpInput::Timeout);
         }
     }
 
     /// When `on_timeout` is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.exchanges.values().filter_map(|(_, _, exchange)| exchange.deadline()).min()
+        self.timers.next()
     }
 
     /// The next thing to do.
@@ -133,20 +142,24 @@ impl Net {
 
     /// A torrent is gone: its exchanges end unheard.
     pub fn on_torrent_gone(&mut self, torrent: TorrentId) {
-        self.exchanges.retain(|_, (owner, _, exchange)| {
-            if *owner == torrent {
-                self.transactions.remove(&exchange.transaction().0);
+        let (transactions, timers) = (&mut self.transactions, &mut self.timers);
+        self.exchanges.retain(|&n, exchange| {
+            if exchange.torrent == torrent {
+                transactions.remove(&exchange.udp.transaction().0);
+                timers.disarm(n, &mut exchange.armed);
             }
-            *owner != torrent
+            exchange.torrent != torrent
         });
     }
 
     fn step(&mut self, now: Instant, n: u64, input: UdpInput<'_>) {
-        let Some((torrent, ask, exchange)) = self.exchanges.get_mut(&n) else { return };
-        self.transactions.remove(&exchange.transaction().0);
+        let Some(Exchange { torrent, ask, udp, armed }) = self.exchanges.get_mut(&n) else { return };
+        self.transactions.remove(&udp.transaction().0);
         let mut context = UdpContext { ids: &mut self.ids, rng: &mut self.rng, config: &self.config };
-        let output = exchange.step(now, input, &mut context);
-        self.transactions.insert(exchange.transaction().0, n);
+        let output = udp.step(now, input, &mut context);
+        self.transactions.insert(udp.transaction().0, n);
+        let deadline = udp.deadline();
+        self.timers.arm(n, armed, deadline);
         match output {
             UdpOutput::Wait => {}
             UdpOutput::Resolve { host, port } => {
@@ -154,7 +167,8 @@ impl Net {
             }
             UdpOutput::Send { to, packet } => self.send(to, packet),
             UdpOutput::Done(answer) => {
-                self.transactions.remove(&exchange.transaction().0);
+                self.transactions.remove(&udp.transaction().0);
+                self.timers.disarm(n, armed);
                 self.outputs.push_back(NetOutput::Answered(*torrent, *ask, answer));
                 self.exchanges.remove(&n);
             }

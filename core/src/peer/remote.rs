@@ -14,6 +14,8 @@ pub(super) struct Remote {
     /// Whether the time for a bitfield, have-all or have-none is over.
     told: bool,
     early: Option<Box<Early>>,
+    /// Told by a late bitfield, and not yet passed on.
+    late: Vec<PieceIndex>,
 }
 
 /// What came before the geometry was known, as it came.
@@ -42,8 +44,8 @@ pub(super) enum News {
     Later,
     /// It is known now what the peer has.
     All,
-    /// The peer has these pieces more.
-    Haves(Vec<PieceIndex>),
+    /// The peer has more pieces: see `Remote::next_late`.
+    Haves,
 }
 
 /// What is known once the geometry is.
@@ -57,7 +59,12 @@ pub(super) struct Resolved {
 
 impl Remote {
     pub(super) fn new(geometry: Option<&Geometry>) -> Self {
-        Self { bits: Bits::new(geometry.map_or(0, Geometry::pieces)), told: false, early: None }
+        Self {
+            bits: Bits::new(geometry.map_or(0, Geometry::pieces)),
+            told: false,
+            early: None,
+            late: Vec::new(),
+        }
     }
 
     pub(super) fn bits(&self) -> &Bits {
@@ -84,13 +91,23 @@ impl Remote {
             self.bits = bits;
             return Ok(News::All);
         }
-        let mut news = Vec::new();
-        for piece in bits.iter().filter_map(|index| geometry.piece(index)) {
-            if self.bits.set(piece.get()) {
-                news.push(piece);
+        self.late =
+            bits.iter().filter(|&index| !self.bits.get(index)).filter_map(|i| geometry.piece(i)).collect();
+        Ok(News::Haves)
+    }
+
+    /// The next piece that a late bitfield told. The peer has it from now on: as with HAVE, one at a time, so that whoever
+    /// counts pieces counts each once.
+    pub(super) fn next_late(&mut self) -> Option<PieceIndex> {
+        let piece = self.late.pop();
+        match piece {
+            Some(piece) => {
+                self.bits.set(piece.get());
             }
+            None if self.late.capacity() > 0 => self.late = Vec::new(),
+            None => {}
         }
-        Ok(News::Haves(news))
+        piece
     }
 
     /// A HAVE; gives the piece if it is news.

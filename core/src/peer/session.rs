@@ -145,6 +145,9 @@ impl Session {
             if self.fault.is_some() {
                 return None;
             }
+            if let Some(piece) = self.remote.next_late() {
+                return Some(Fact::Have(piece));
+            }
             let bounds = Bounds::new(&self.config, self.block_bytes_max);
             let fact = match self.reader.next(bounds) {
                 Ok(None) => return None,
@@ -325,10 +328,7 @@ impl Session {
         match self.remote.on_told(told, self.geometry.as_deref())? {
             News::Later => Ok(None),
             News::All => Ok(Some(Fact::Pieces)),
-            News::Haves(pieces) => {
-                self.pending.extend(pieces.into_iter().map(Fact::Have));
-                Ok(None)
-            }
+            News::Haves => Ok(self.remote.next_late().map(Fact::Have)),
         }
     }
 
@@ -337,7 +337,7 @@ impl Session {
         if wanted.length > self.config.request_length_max {
             return Err(Misbehaved::RequestTooLong(wanted.length).into());
         }
-        let block = self.range(wanted)?;
+        let block = self.asked_range(wanted)?;
         let served = block.filter(|block| {
             let allowed = !self.flags.am_choking || self.allowed_to_peer.contains(&block.piece);
             allowed && have.get(block.piece.get()) && self.upload.len() < self.config.requests_queued_max
@@ -351,7 +351,7 @@ impl Session {
     }
 
     fn on_cancel(&mut self, wanted: RawBlock) -> Result<Option<Fact>, Fault> {
-        let block = self.range(wanted)?.filter(|&block| self.upload.remove(block));
+        let block = self.asked_range(wanted)?.filter(|&block| self.upload.remove(block));
         if block.is_some() && self.traits.fast {
             self.send(&Message::Reject(wanted));
         }
@@ -436,6 +436,14 @@ impl Session {
     fn piece(&self, index: u32) -> Result<Option<PieceIndex>, Fault> {
         let Some(geometry) = &self.geometry else { return Ok(None) };
         Ok(Some(geometry.piece(index).ok_or(Misbehaved::NoSuchPiece(index))?))
+    }
+
+    /// The range that the peer asks for, pad too where it may; `None` while there is no geometry.
+    fn asked_range(&self, wanted: RawBlock) -> Result<Option<BlockRef>, Fault> {
+        let Some(geometry) = &self.geometry else { return Ok(None) };
+        let RawBlock { index, begin, length } = wanted;
+        let missing = Misbehaved::NoSuchRange { index, begin, length };
+        Ok(Some(geometry.asked_range(index, begin, length).ok_or(missing)?))
     }
 
     /// The range that a message names; `None` while there is no geometry.

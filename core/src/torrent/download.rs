@@ -1,13 +1,12 @@
-//! What is asked of whom, and what becomes of the blocks that come: digest, write, have; or blame.
+//! What is asked of whom, and what becomes of the blocks that come: memory, storage, have. What their digests
+//! say is next door.
 
 use super::content::Content;
 use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
-use crate::base::{BLOCK, BlockRef, Digests, PieceIndex, Want};
+use crate::base::{BLOCK, BlockRef, PieceIndex, Want};
 use crate::peer::Parts;
 use crate::picker::{BlockOutcome, Pick, PieceState, SourceId};
-use crate::store::{Accepted, Taken};
-use crate::verify::{Blame, Verdict};
-use alloc::format;
+use crate::store::Accepted;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -21,7 +20,11 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
         let session = &mut peer.session;
         let choked = session.peer_choking();
-        if peer.held_down || !session.am_interested() || (choked && session.allowed_fast().is_empty()) {
+        if peer.held_down
+            || peer.refused > REFUSED_MAX
+            || !session.am_interested()
+            || (choked && session.allowed_fast().is_empty())
+        {
             return;
         }
         let free = share.saturating_sub(u64::from(session.requested_bytes())).div_ceil(u64::from(BLOCK));
@@ -115,6 +118,23 @@ impl Torrent {
         }
     }
 
+    /// A request is refused, though the peer lets us ask. Its block may be asked of it again, but not for ever.
+    pub(super) fn on_rejected(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
+        if let Some(peer) = self.peers.get_mut(&n)
+            && !peer.session.peer_choking()
+        {
+            peer.refused += 1;
+        }
+        self.on_lost(cx, n, &[block]);
+    }
+
+    /// A peer that refused too much may be asked again.
+    pub(super) fn forgive(&mut self, n: u32) {
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.refused = 0;
+        }
+    }
+
     pub(super) fn on_snubbed(&mut self, cx: &mut Context<'_>, n: u32) {
         if let Some(peer) = self.peers.get_mut(&n) {
             peer.snubbed = true;
@@ -131,10 +151,11 @@ impl Torrent {
         self.down.add(cx.now, length);
         let Some(content) = &mut self.content else { return };
         content.marks.on_settled(length);
-        if let Some(peer) = self.peers.get_mut(&n)
-            && core::mem::take(&mut peer.snubbed)
-        {
-            content.picker.on_source_recovered(SourceId(n));
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.refused = 0;
+            if core::mem::take(&mut peer.snubbed) {
+                content.picker.on_source_recovered(SourceId(n));
+            }
         }
         match content.picker.on_block(SourceId(n), block) {
             BlockOutcome::Accepted { complete: _, cancel } => {
@@ -273,154 +294,6 @@ impl Torrent {
         self.feed(cx);
     }
 
-    pub(super) fn on_piece_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
-        match outcome.digests() {
-            Ok(digests) => self.judge(cx, piece, digests),
-            Err(outcome) => {
-                self.drop_awaiting(piece);
-                self.fail_with(cx, "can't hash", outcome);
-            }
-        }
-    }
-
-    /// A piece's digests are known: compare.
-    pub(super) fn judge(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: Digests) {
-        let Some(content) = &mut self.content else { return };
-        match content.verify.judge(&content.geometry, piece, &digests) {
-            Verdict::Good => self.on_good(cx, piece, &digests),
-            Verdict::Bad => self.on_bad(cx, piece, &digests),
-            Verdict::BlocksBad(blocks) => self.on_blocks_bad(cx, piece, &blocks),
-            Verdict::Unknown => {
-                content.unjudged.insert(piece, digests);
-                self.want_hash(cx, piece);
-            }
-            Verdict::Inconsistent => {
-                self.drop_awaiting(piece);
-                let reason =
-                    format!("the torrent contradicts itself: the two hashes of piece {}", piece.get());
-                self.fail(cx, reason);
-            }
-        }
-    }
-
-    fn on_good(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
-        let Some(content) = &mut self.content else { return };
-        let liars = content.blame.on_passed(piece, &digests.leaves);
-        if !content.picker.on_verified(piece) {
-            return self.drop_awaiting(piece);
-        }
-        match content.awaiting.get(&piece) {
-            Some(taken) => {
-                let scatter =
-                    content.layout.scatter(content.geometry.start(piece), taken.chunks.iter().cloned());
-                let (errand, id) = (Errand::Write(piece, taken.bytes), self.id);
-                content.awaiting.remove(&piece);
-                self.job(errand, Work::Write { torrent: id, extents: scatter.extents, data: scatter.chunks });
-            }
-            // Its blocks are written already.
-            None => self.on_have_piece(cx, piece),
-        }
-        for liar in liars {
-            self.ban(cx, liar);
-        }
-    }
-
-    fn on_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
-        let Some(content) = &mut self.content else { return };
-        self.wasted += u64::from(content.geometry.length_of(piece));
-        let senders: Vec<(u32, u32)> =
-            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
-        let taken = content.awaiting.remove(&piece);
-        if let Some(taken) = &taken {
-            content.marks.on_jobs(taken.bytes, 0);
-        }
-        content.picker.on_hash_failed(piece);
-        tracing::debug!(torrent = ?self.id, piece = piece.get(), "a piece fails its digest");
-        if digests.leaves.is_empty() {
-            // Who sent which block wrong can only be told from digests of blocks: one more job, on a bad day only.
-            let want = Want { sha1: false, leaves: true };
-            match taken {
-                Some(Taken { chunks, .. }) => {
-                    self.job(Errand::Blame(piece, senders), Work::Hash { data: chunks, pad: 0, want });
-                }
-                None => {
-                    let (parts, pad) = content.stored(piece);
-                    let work = Work::HashStored { torrent: self.id, parts, pad, want };
-                    self.job(Errand::Blame(piece, senders), work);
-                }
-            }
-        } else {
-            self.on_blamable(cx, piece, &digests.leaves, &senders);
-        }
-        self.feed(cx);
-    }
-
-    pub(super) fn on_blame(
-        &mut self,
-        cx: &mut Context<'_>,
-        piece: PieceIndex,
-        senders: &[(u32, u32)],
-        outcome: Outcome,
-    ) {
-        if let Outcome::Digests(digests) = outcome {
-            self.on_blamable(cx, piece, &digests.leaves, senders);
-        }
-    }
-
-    fn on_blamable(
-        &mut self,
-        cx: &mut Context<'_>,
-        piece: PieceIndex,
-        leaves: &[[u8; 32]],
-        senders: &[(u32, u32)],
-    ) {
-        let Some(content) = &mut self.content else { return };
-        if let Some(liar) = content.blame.on_failed(piece, leaves, senders) {
-            self.ban(cx, liar);
-        }
-    }
-
-    /// v2 leaves say which blocks are bad: only these are fetched again.
-    fn on_blocks_bad(&mut self, cx: &mut Context<'_>, piece: PieceIndex, blocks: &[u32]) {
-        let Some(content) = &mut self.content else { return };
-        let senders: Vec<(u32, u32)> =
-            content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
-        let liars = Blame::on_blocks_bad(blocks, &senders);
-        let taken = content.awaiting.remove(&piece);
-        if let Some(taken) = &taken {
-            content.marks.on_jobs(taken.bytes, 0);
-        }
-        content.picker.on_hash_failed(piece);
-        self.wasted += u64::from(content.geometry.length_of(piece));
-        for liar in liars {
-            self.ban(cx, liar);
-        }
-        self.feed(cx);
-    }
-
-    fn drop_awaiting(&mut self, piece: PieceIndex) {
-        let Some(content) = &mut self.content else { return };
-        content.unjudged.remove(&piece);
-        if let Some(taken) = content.awaiting.remove(&piece) {
-            content.marks.on_jobs(taken.bytes, 0);
-        }
-        content.picker.on_hash_failed(piece);
-    }
-
-    pub(super) fn on_stored_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
-        match outcome.digests() {
-            Ok(digests) => self.judge(cx, piece, digests),
-            Err(Outcome::Absent) => {
-                self.drop_awaiting(piece);
-                self.feed(cx);
-            }
-            Err(outcome) => {
-                self.drop_awaiting(piece);
-                self.fail_with(cx, "can't read back", outcome);
-            }
-        }
-    }
-
     pub(super) fn on_piece_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -439,7 +312,7 @@ impl Torrent {
     }
 
     /// A piece is verified and written: everyone may know.
-    fn on_have_piece(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+    pub(super) fn on_have_piece(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
         let Some(content) = &mut self.content else { return };
         if !content.picker.on_written(piece) {
             return;
@@ -485,10 +358,19 @@ impl Torrent {
 
     /// Tells everyone whether we want nothing more: all, or all that was selected, is here (BEP 21).
     pub(super) fn tell_upload_only(&mut self, upload_only: bool) {
-        for peer in self.peers.values_mut() {
-            if peer.told_upload_only != upload_only && peer.session.upload_only(upload_only) {
-                peer.told_upload_only = upload_only;
-            }
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.tell_one_upload_only(n, upload_only);
+        }
+    }
+
+    pub(super) fn tell_one_upload_only(&mut self, n: u32, upload_only: bool) {
+        if let Some(peer) = self.peers.get_mut(&n)
+            && peer.told_upload_only != upload_only
+            && peer.session.upload_only(upload_only)
+        {
+            peer.told_upload_only = upload_only;
+            self.output(Output::Touched(n));
         }
     }
 }
@@ -513,3 +395,7 @@ const SHARE_BYTES_MIN: usize = 1 << 20;
 
 /// Requests outstanding from which on a peer counts as fast: it gets pieces of its own.
 const FAST_DEPTH: u32 = 32;
+
+/// Requests that a peer may refuse one after the other while it lets us ask. Then it isn't asked until it unchokes us
+/// anew: asking and refusing could go on for ever.
+const REFUSED_MAX: u32 = 512;

@@ -41,7 +41,7 @@ impl Torrent {
     }
 
     pub(super) fn on_files_open(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
-        if !matches!(self.phase, Phase::Opening) {
+        if !matches!(self.phase, Phase::Opening) || self.recheck {
             return;
         }
         let Outcome::Files(files) = outcome else {

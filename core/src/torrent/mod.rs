@@ -8,11 +8,13 @@
 //! | `files` | opening and checking what is stored |
 //! | `peers` | who joined, and what their sessions say |
 //! | `download` | what is asked of whom, and what becomes of blocks |
+//! | `judging` | what digests say of pieces, and of who sent them |
 //! | `upload` | what is read and sent for whom |
 //! | `metadata` | the info dictionary, from peers and to peers (BEP 9) |
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
 //! | `trackers` | announcing |
 //! | `save` | resume data |
+//! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
 //! | `gate` | rate limits |
 
@@ -24,6 +26,7 @@ mod event;
 mod files;
 mod gate;
 mod hashes;
+mod judging;
 mod metadata;
 mod output;
 mod peers;
@@ -33,6 +36,7 @@ mod spread;
 mod status;
 mod trackers;
 mod upload;
+mod views;
 mod work;
 
 pub use crate::announce::{AskId, UdpAsk};

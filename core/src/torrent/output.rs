@@ -110,6 +110,8 @@ pub enum Leave {
     Banned,
     /// Both of us have all.
     BothSeeds,
+    /// It has another link to us.
+    Twin,
     /// The torrent stops.
     Stopping,
 }
@@ -118,7 +120,7 @@ impl Leave {
     /// Whether what was handed out is still worth writing.
     pub fn flush(&self) -> bool {
         match self {
-            Self::BothSeeds | Self::Stopping => true,
+            Self::BothSeeds | Self::Twin | Self::Stopping => true,
             Self::Fault(_) | Self::Banned => false,
         }
     }

@@ -1,10 +1,9 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
 use super::gate::{Direction, Pass};
-use super::{Context, JoinError, Joining, Leave, Output, PeerStatus, Torrent, TorrentEvent};
+use super::{Context, JoinError, Joining, Leave, Output, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
 use crate::book::BanReason;
-use crate::choke::PeerView;
 use crate::metadata::Asked;
 use crate::peer::{Fact, Fault, PeerTraits, Session};
 use crate::picker::{PeerPieces, Picker, SourceId};
@@ -13,7 +12,7 @@ use crate::wire::allowed_fast::allowed_fast_set;
 use crate::wire::extension::{Extension, ExtensionHandshake};
 use crate::wire::handshake::{Feature, Reserved};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -40,6 +39,8 @@ pub(super) struct Peer {
     pub(super) held_up: bool,
     /// It waits for tokens before it may be asked for more.
     pub(super) held_down: bool,
+    /// Requests that it refused while it let us ask, since its last block.
+    pub(super) refused: u32,
     /// The picker knows that it lets us wait.
     pub(super) snubbed: bool,
     /// How the picker counts its pieces.
@@ -164,7 +165,28 @@ impl Torrent {
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
         self.calls -= 1;
+        if self.peers.values().any(|peer| peer.home == addr) {
+            // It is here already, by a link of its own.
+            return self.book.on_connected(addr);
+        }
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+    }
+
+    /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
+    /// peer id stays, on both ends.
+    fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
+        let Joining { addr, incoming, handshake } = *joining;
+        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == handshake.peer_id);
+        let Some((&n, there)) = twin else { return Ok(()) };
+        let crossed = there.incoming != incoming && cx.now.saturating_since(there.joined) < CROSSED;
+        if crossed && incoming == (handshake.peer_id > cx.host.peer_id) {
+            self.dismiss(cx, n, Leave::Twin);
+            return Ok(());
+        }
+        if !incoming && there.incoming && there.home == there.addr {
+            there.home = addr;
+        }
+        Err(JoinError::Duplicate)
     }
 
     /// A handshake showed that we called someone else, or ourselves.
@@ -184,9 +206,7 @@ impl Torrent {
         if self.is_banned(addr) {
             return Err(JoinError::Banned);
         }
-        if self.peers.values().any(|peer| peer.peer_id == handshake.peer_id) {
-            return Err(JoinError::Duplicate);
-        }
+        self.settle_twin(cx, &joining)?;
         let n = self.next_peer;
         self.next_peer += 1;
         let geometry =
@@ -208,6 +228,7 @@ impl Torrent {
             held_up: false,
             held_down: false,
             snubbed: false,
+            refused: 0,
             counted: Counted::No,
             told_upload_only: false,
             suggested: Vec::new(),
@@ -316,8 +337,9 @@ impl Torrent {
             Fact::Have(piece) => self.on_have(cx, n, piece),
             Fact::Pieces => self.on_pieces(cx, n),
             Fact::Choked { lost } => self.on_lost(cx, n, &lost),
-            Fact::Unchoked | Fact::AllowedFast(_) => {}
-            Fact::Rejected(block) => self.on_lost(cx, n, &[block]),
+            Fact::Unchoked => self.forgive(n),
+            Fact::AllowedFast(_) => {}
+            Fact::Rejected(block) => self.on_rejected(cx, n, block),
             Fact::TimedOut(blocks) => self.on_lost(cx, n, &blocks),
             Fact::Snubbed => self.on_snubbed(cx, n),
             Fact::Interested => self.output(Output::Slots { freed: false }),
@@ -419,6 +441,9 @@ impl Torrent {
                     self.book.on_connected(home);
                 }
             }
+        }
+        if self.is_seeding() && !self.super_seed_on() {
+            self.tell_one_upload_only(n, true);
         }
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
@@ -568,86 +593,13 @@ impl Torrent {
     fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned_here.contains(&addr) || self.book.ban_of(addr.ip()).is_some()
     }
-
-    /// What the engine may tell a peer's link: how many bytes it may read beyond what came, and whether there is
-    /// something to pull.
-    pub fn link_wish(&self, n: u32, config: &super::Config) -> (u64, bool) {
-        let Some(peer) = self.peers.get(&n) else { return (0, false) };
-        let write = peer.session.wants_write() && !(peer.held_up && peer.session.wants_payload_only());
-        (config.credit_bytes, write)
-    }
-
-    /// What choking needs to know of everyone.
-    pub fn choke_views(&self, now: Instant, out: &mut Vec<PeerView>) {
-        if !self.is_active() {
-            return;
-        }
-        let seeding = self.is_seeding();
-        let pieces = self.content.as_deref().map_or(0, |content| u64::from(content.geometry.pieces()));
-        out.extend(self.peers.iter().map(|(&n, peer)| {
-            let session = &peer.session;
-            let have = u64::from(session.peer_pieces().count());
-            PeerView {
-                id: PeerRef { torrent: self.id, n },
-                interested: session.peer_interested(),
-                unchoked: !session.am_choking(),
-                snubbed: session.is_snubbed(),
-                upload_only: session.peer_upload_only(),
-                seeding,
-                down_rate: session.downloaded().rate(now),
-                up_rate: session.uploaded().rate(now),
-                down_total: session.downloaded().total(),
-                up_total: session.uploaded().total(),
-                up_since_unchoked: session.uploaded().total() - peer.sent_then,
-                entrusted: peer.entrusted,
-                interested_at: peer.interested_at,
-                spread: peer.spread,
-                have_permille: (have * 1000).checked_div(pieces).unwrap_or(0) as u32,
-                joined: peer.joined,
-                unchoked_at: peer.unchoked_at,
-            }
-        }));
-    }
-
-    /// Who is served is decided by the engine.
-    pub fn set_choked(&mut self, cx: &mut Context<'_>, n: u32, choked: bool) {
-        let Some(peer) = self.peers.get_mut(&n) else { return };
-        if choked {
-            peer.session.choke();
-        } else {
-            peer.session.unchoke();
-            peer.unchoked_at = Some(cx.now);
-            peer.sent_then = peer.session.uploaded().total();
-        }
-        self.after(cx, n);
-    }
-
-    /// Everyone here at a glance, in join order.
-    pub fn peer_statuses(&self, now: Instant) -> Vec<PeerStatus> {
-        let status = |peer: &Peer| {
-            let session = &peer.session;
-            PeerStatus {
-                addr: peer.addr,
-                peer_id: peer.peer_id,
-                client: session.client().map_or_else(|| client_of(peer.peer_id), String::from),
-                incoming: peer.incoming,
-                downloaded: session.downloaded().total(),
-                uploaded: session.uploaded().total(),
-                download_rate: session.downloaded().rate(now),
-                upload_rate: session.uploaded().rate(now),
-                pieces: session.peer_pieces().count(),
-                choked: session.am_choking(),
-                choking: session.peer_choking(),
-                interested: session.peer_interested(),
-                interesting: session.am_interested(),
-            }
-        };
-        self.peers.values().map(|peer| status(peer)).collect()
-    }
 }
 
 /// How long a peer may have nothing for us before we say that we want nothing.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Two links of one pair, one from each end, that come within this time crossed each other.
+const CROSSED: Duration = Duration::from_secs(5);
 
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;
@@ -657,8 +609,4 @@ fn our_extensions(_private: bool) -> Vec<(Extension, u8)> {
         .into_iter()
         .map(|extension| (extension, extension.our_id()))
         .collect()
-}
-
-fn client_of(id: PeerId) -> String {
-    crate::wire::peer_id::client(id).map_or_else(|| String::from("unknown"), |client| client.to_string())
 }

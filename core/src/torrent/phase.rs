@@ -102,6 +102,10 @@ impl Torrent {
     /// Goes to the first phase whose work isn't done.
     pub(super) fn proceed(&mut self, cx: &mut Context<'_>) {
         match &self.content {
+            None if self.fetch.is_none() => {
+                self.phase = Phase::Metadata;
+                return self.fail(cx, "the metadata can't be used".into());
+            }
             None => {
                 self.phase = Phase::Metadata;
                 self.announce_started(cx);

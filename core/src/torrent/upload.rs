@@ -1,6 +1,6 @@
 //! What is read for whom, and what goes out on whose link. Super-seeding (BEP 16) shows pieces one by one.
 
-use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
+use super::{Context, Direction, Errand, HostErrorKind, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{BlockRef, Part, PieceIndex, Segment};
 use crate::peer::{Transmit, UploadRun};
 use crate::picker::{SourceId, SuperSeed};
@@ -22,7 +22,7 @@ impl Torrent {
         loop {
             let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
             let Some(run) = peer.session.next_upload_run(READ_BYTES_MAX) else { return };
-            let Some(range) = content.geometry.range(run.piece.get(), run.begin, run.length) else {
+            let Some(range) = content.geometry.asked_range(run.piece.get(), run.begin, run.length) else {
                 debug_assert!(false, "a session only takes requests that exist");
                 return peer.session.on_load_failed(run);
             };
@@ -54,11 +54,38 @@ impl Torrent {
                 peer.session.on_load_failed(run);
                 self.output(Output::Touched(n));
             }
+            if is_gone(&outcome) {
+                return self.lose(cx, range.piece);
+            }
             let error = outcome.failure();
             return self.event(TorrentEvent::Warning(format!("can't read what a peer asked for: {error}")));
         };
         if let Some(peer) = self.peers.get_mut(&n) {
             peer.session.on_loaded(run, &segments);
+            self.after(cx, n);
+        }
+    }
+
+    /// A piece that we had isn't stored any more: nobody is told that we have it, and it is fetched again (BEP 54).
+    fn lose(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(content) = &mut self.content else { return };
+        if !content.picker.on_lost(piece) {
+            return;
+        }
+        content.written.clear(piece.get());
+        self.completed &= self.is_seeding();
+        self.save.touch(cx.now, cx.config.save_interval);
+        self.event(TorrentEvent::Warning(format!("piece {} is not stored any more", piece.get())));
+        self.event(TorrentEvent::Progress);
+        if !self.completed {
+            self.tell_upload_only(false);
+        }
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            if let Some(peer) = self.peers.get_mut(&n) {
+                peer.session.dont_have(piece);
+            }
+            self.heed_interest(cx.now, n);
             self.after(cx, n);
         }
     }
@@ -184,5 +211,22 @@ impl Torrent {
         for n in shown {
             self.output(Output::Touched(n));
         }
+    }
+}
+
+/// Whether a read failed because there is nothing to read.
+fn is_gone(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Absent => true,
+        Outcome::Failed(error) => error.kind == HostErrorKind::NotFound,
+        Outcome::Bytes(_)
+        | Outcome::Stored
+        | Outcome::Written
+        | Outcome::Digests(_)
+        | Outcome::Files(_)
+        | Outcome::Saved
+        | Outcome::Http { .. }
+        | Outcome::Resolved(_)
+        | Outcome::Cancelled => false,
     }
 }

@@ -19,7 +19,8 @@ pub enum Work {
         op: FilesOp,
     },
     /// Read these parts, in order, as one run of bytes. Answered by `Outcome::Bytes`, or by `Outcome::Stored` if
-    /// `plain` and the driver holds the bytes warm in an open file and will send them from there.
+    /// `plain` and the driver holds the bytes warm in an open file and will send them from there, or by
+    /// `Outcome::Absent` if not all of them are stored any more.
     Read {
         /// Whose files.
         torrent: TorrentId,

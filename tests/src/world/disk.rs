@@ -39,6 +39,12 @@ impl Disk {
         self.durable.insert(path.into(), file);
     }
 
+    /// Takes a file away, as a user may.
+    pub fn remove(&mut self, path: &str) {
+        self.seen.remove(path);
+        self.durable.remove(path);
+    }
+
     /// A file as programs see it.
     pub fn file(&self, path: &str) -> Option<&Stored> {
         self.seen.get(path)

@@ -219,7 +219,7 @@ impl Host {
             Work::Read { .. } | Work::Write { .. } if faulty => failed(HostErrorKind::Other),
             Work::Read { torrent, parts, plain } => {
                 let Some(mut bytes) = self.read_parts(*torrent, parts) else {
-                    return failed(HostErrorKind::Other);
+                    return if self.disk.broken { failed(HostErrorKind::Other) } else { Outcome::Absent };
                 };
                 if rng.chance(self.disk.lies_per_mille, 1000) {
                     bytes[0] ^= 0x55;

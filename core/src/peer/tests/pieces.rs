@@ -15,6 +15,20 @@ fn bep_0003_a_bitfield_and_haves_tell_the_peers_pieces() {
 }
 
 #[test]
+fn a_piece_of_a_late_bitfield_is_the_peers_when_its_fact_says_so() {
+    let mut story = Story::new(FAST);
+    story.peer_says(&[Message::HaveNone]);
+    let mut bytes = Vec::new();
+    Message::Bitfield(&[0xff, 0xc0]).encode(&mut bytes);
+    story.session.on_received(story.now, Chunk::from(bytes));
+    for n in 1..=10 {
+        assert!(matches!(story.session.next_fact(story.now, &story.have), Some(Fact::Have(_))));
+        assert_eq!(story.session.peer_pieces().count(), n, "whoever counts pieces counts each once");
+    }
+    assert_eq!(story.facts(), []);
+}
+
+#[test]
 fn pitfall_17_a_bitfield_that_comes_late_tells_what_is_new() {
     let before = [
         Message::Bitfield(&[0, 0]),

@@ -51,6 +51,7 @@ impl Info {
         let placed = place(info, version, raw_name, piece_length, limits)?;
         let short = short_pieces(&placed, piece_length);
         let geometry = Geometry::new(placed.span, piece_length, short)?;
+        let geometry = if version.has_v1() { geometry.with_pad_asked() } else { geometry };
         if geometry.pieces() > limits.pieces_max {
             return Err(MetainfoError::TooManyPieces(geometry.pieces()));
         }
