@@ -1,9 +1,24 @@
-//! millstream's engine for Python. Owns the bridge and no behaviour.
+//! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
+
+mod bytes;
+mod effects;
+mod engine;
+mod errors;
+mod events;
+mod metainfo;
+mod options;
+mod outcomes;
+mod plan;
+mod values;
 
 use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule};
 
 /// The native half of the package `millstream`.
 #[pymodule]
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<metainfo::Metainfo>()?;
+    module.add_class::<metainfo::Magnet>()?;
+    module.add_class::<plan::Plan>()
 }

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::hash::{Run, digest_all};
 use crate::lock;
 use core::task::Waker;
-use millstream_core::base::JobId;
+use millstream_core::base::{JobId, TorrentId};
 use millstream_core::engine::{HostError, HostErrorKind, Outcome, Work};
 use std::collections::VecDeque;
 use std::io;
@@ -32,7 +32,36 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Queue {
     tasks: VecDeque<Task>,
+    /// Files that a thread writes to. The kernel lets one write at a time into a file, and a second thread would
+    /// spin until its turn: it does something else meanwhile.
+    writing: Vec<FileName>,
     closed: bool,
+}
+
+/// A file of a torrent.
+type FileName = (TorrentId, u32);
+
+impl Queue {
+    /// The first task that nobody stands in the way of.
+    fn take(&mut self) -> Option<Task> {
+        let is_free = |task: &Task| task.writes_to().is_none_or(|file| !self.writing.contains(&file));
+        let at = self.tasks.iter().position(is_free)?;
+        let task = self.tasks.remove(at)?;
+        self.writing.extend(task.writes_to());
+        Some(task)
+    }
+}
+
+impl Task {
+    /// The file that it writes to first.
+    fn writes_to(&self) -> Option<FileName> {
+        match self {
+            Self::Job(_, Work::Write { torrent, extents, .. }, _) => {
+                extents.first().map(|extent| (*torrent, extent.file))
+            }
+            Self::Job(..) | Self::Run(_) => None,
+        }
+    }
 }
 
 /// Outcomes on their way back to the engine.
@@ -137,10 +166,10 @@ impl Pool {
     fn next(&self) -> Option<Task> {
         let mut queue = lock(&self.queue);
         loop {
-            if let Some(task) = queue.tasks.pop_front() {
+            if let Some(task) = queue.take() {
                 return Some(task);
             }
-            if queue.closed {
+            if queue.closed && queue.tasks.is_empty() {
                 return None;
             }
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -149,12 +178,17 @@ impl Pool {
 
     fn work(&self) {
         while let Some(task) = self.next() {
+            let written = task.writes_to();
             match task {
                 Task::Job(job, work, save_to) => {
                     let outcome = self.perform(work, save_to);
                     self.answers.put(job, outcome);
                 }
                 Task::Run(work) => work(),
+            }
+            if let Some(file) = written {
+                lock(&self.queue).writing.retain(|other| *other != file);
+                self.filled.notify_one();
             }
         }
     }
@@ -210,7 +244,7 @@ pub(crate) fn host_error(error: &io::Error, about: &str) -> HostError {
 mod tests {
     use super::*;
     use core::time::Duration;
-    use millstream_core::base::{Chunk, Want};
+    use millstream_core::base::{Chunk, Extent, Want};
     use std::sync::mpsc;
 
     #[test]
@@ -232,6 +266,25 @@ mod tests {
         assert_eq!(seen[0], (JobId(1), Outcome::Cancelled));
         assert!(matches!(seen[1], (JobId(2), Outcome::Digests(_))), "{seen:?}");
         assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn two_writes_to_one_file_go_one_after_the_other_and_others_overtake() {
+        let mut queue = Queue::default();
+        let write = |job, file| {
+            let extents = vec![Extent { file, offset: 0, length: 0 }];
+            Task::Job(JobId(job), Work::Write { torrent: TorrentId(1), extents, data: Vec::new() }, None)
+        };
+        queue.tasks.extend([write(1, 0), write(2, 0), write(3, 1)]);
+        let mut take = |done: &[FileName]| {
+            queue.writing.retain(|file| !done.contains(file));
+            queue.take().map(|task| match task {
+                Task::Job(job, ..) => job.0,
+                Task::Run(_) => 0,
+            })
+        };
+        assert_eq!([take(&[]), take(&[]), take(&[])], [Some(1), Some(3), None]);
+        assert_eq!(take(&[(TorrentId(1), 0)]), Some(2));
     }
 
     #[test]

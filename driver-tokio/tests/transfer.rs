@@ -86,6 +86,35 @@ async fn a_file_goes_from_one_session_to_another() {
 }
 
 #[tokio::test]
+async fn bep_0009_a_magnet_link_brings_the_torrent_and_the_file() {
+    let (from, to) = (folder("magnet-from"), folder("magnet-to"));
+    let bytes = content(3 << 20);
+    let (seeder, seeding, _file) = seed(&from, &bytes).await;
+    let hash = seeding.status().info_hash_v1.unwrap();
+    let leecher = session(&to).await;
+    let add = AddTorrent::magnet(format!("magnet:?xt=urn:btih:{hash}")).folder(&to).only_peers(true);
+    let leeching = leecher.add(add).await.unwrap();
+    assert_eq!(leeching.status().state, State::Metadata);
+    leeching.add_peers(seeder.listening()).await.unwrap();
+    within(leeching.wait_complete()).await.unwrap();
+    assert!(fs::read(to.join("file")).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_failing_disk_stops_the_torrent_and_names_the_file() {
+    let (from, to) = (folder("failing-from"), folder("failing-to"));
+    let (seeder, _seeding, file) = seed(&from, &content(1 << 20)).await;
+    // Where the file should be, a folder is in the way.
+    fs::create_dir(to.join("file")).unwrap();
+    let leecher = session(&to).await;
+    let add = AddTorrent::bytes(file).folder(&to).only_peers(true).peers(seeder.listening());
+    let leeching = leecher.add(add).await.unwrap();
+    let failure = within(leeching.wait_complete()).await.unwrap_err().to_string();
+    assert!(failure.contains("failing-to") && failure.contains("/file: "), "{failure}");
+    assert_eq!(leeching.status().state, State::Failed);
+}
+
+#[tokio::test]
 async fn what_was_verified_is_known_after_a_restart() {
     let home = folder("restart");
     let (first, _torrent, file) = seed(&home, &content(1 << 20)).await;

@@ -12,7 +12,7 @@ from .process import EngineError
 
 
 class Libtorrent(Node):
-    """Options beyond the job: `settings` (libtorrent's own names), `never_uploads`, `close_redundant`."""
+    """Options beyond the job: `settings` (libtorrent's own names), `close_redundant`."""
 
     name = "libtorrent"
     prefix = b"-LT"

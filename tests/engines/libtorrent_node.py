@@ -55,8 +55,6 @@ def parameters(config: dict[str, Any]) -> lt.add_torrent_params:
         params.trackers = []
     params.save_path = config["folder"]
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-    if config.get("never_uploads"):
-        params.max_uploads = 0
     params.upload_limit = config.get("upload_max") or -1
     params.download_limit = config.get("download_max") or -1
     return params
@@ -74,7 +72,15 @@ class Session:
         self.handle = self.session.add_torrent(parameters(config))
         self.told: set[str] = set()
 
+    def until(self, event: str) -> None:
+        """Goes on until it has said so."""
+        while event not in self.told:
+            self.session.wait_for_alert(1000)
+            for alert in self.session.pop_alerts():
+                self.on_alert(alert)
+
     def run(self) -> None:
+        """Obeys commands until they end."""
         rest = b""
         while True:
             ready, _, _ = select.select([0, self.wake], [], [])

@@ -78,3 +78,9 @@ class Millstream(Node):
         assert self.child is not None, "not started"
         self.child.wait_event("complete", timeout)
         return self.child.at["complete"]
+
+    def uploaded(self) -> int:
+        """Payload bytes that it sent, by its last word: this ends it."""
+        self.stop()
+        assert self.child is not None, "not started"
+        return int(self.child.wait_event("stopped", 1)["uploaded"])

@@ -1,12 +1,27 @@
 //! All integration tests, one module per subject.
 
+// A story that can't go on fails where it stands.
+#![allow(clippy::unwrap_used)]
+
 /// The table of BEPs names tests that exist, and leaves no BEP out.
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Magnets: only the hash is known.
+mod magnet;
+/// What is said to scripted peers, and how what they say is taken.
+mod strangers;
+/// What a seed has to send, and what free riders get.
+mod swarm;
 /// The house rules: layers, sizes, words; and that each guard catches what it guards against.
 mod tidy;
+/// Trackers over HTTP and UDP.
+mod trackers;
 /// One torrent goes from a seed to a leech (BEP 3).
 mod transfer;
+/// Liars are found, and nobody else is blamed.
+mod trust;
+/// v2 and hybrid torrents (BEP 52).
+mod v2;
 /// Swarms in rough weather, and power cuts.
 mod world;

@@ -1,5 +1,31 @@
-"""millstream: a sans-IO BitTorrent engine."""
+"""millstream: a sans-IO BitTorrent engine. Its doors are in `millstream.sansio`."""
 
-from ._millstream import __version__
+from ._millstream import Magnet, Metainfo, __version__
+from .errors import (
+    CommandError,
+    CreateError,
+    DriverError,
+    DuplicateTorrent,
+    MagnetError,
+    MetainfoError,
+    MillstreamError,
+    Refused,
+    TorrentNotFound,
+)
+from .sansio import create
 
-__all__ = ["__version__"]
+__all__ = [
+    "CommandError",
+    "CreateError",
+    "DriverError",
+    "DuplicateTorrent",
+    "Magnet",
+    "MagnetError",
+    "Metainfo",
+    "MetainfoError",
+    "MillstreamError",
+    "Refused",
+    "TorrentNotFound",
+    "__version__",
+    "create",
+]

@@ -158,15 +158,26 @@ impl Announce {
         match &self.phase {
             Phase::Idle => (self.due != Instant::MAX).then_some(self.due),
             Phase::Asking(attempt) => (attempt.to_ask != 0).then_some(Instant::ZERO),
-            Phase::Stopping { until } => Some(*until),
+            Phase::Stopping { until } => self.trackers.iter().any(|t| t.heard != 0).then_some(*until),
+        }
+    }
+
+    /// Whether announces go on: started, and not stopped since.
+    pub fn is_started(&self) -> bool {
+        match self.phase {
+            Phase::Idle => self.due != Instant::MAX,
+            Phase::Asking(_) => true,
+            Phase::Stopping { .. } => false,
         }
     }
 
     /// The next announce to carry out; call until `None`.
     pub fn next_ask(&mut self, now: Instant, facts: &Facts) -> Option<Ask> {
         self.ports = [facts.port_v4.unwrap_or(0), facts.port_v6.unwrap_or(0)];
-        if let Phase::Idle = self.phase {
-            self.begin(now, facts);
+        match self.phase {
+            Phase::Idle => self.begin(now, facts),
+            Phase::Stopping { until } if until <= now => self.give_up(),
+            Phase::Stopping { .. } | Phase::Asking(_) => {}
         }
         match &mut self.phase {
             Phase::Idle => None,
@@ -184,7 +195,13 @@ impl Announce {
                 let index = attempt.tracker;
                 self.ask(index, lane, event, facts)
             }
-            Phase::Stopping { .. } => {
+            Phase::Stopping { until } => {
+                if *until <= now {
+                    // Out of time: who didn't answer hears no more.
+                    for tracker in &mut self.trackers {
+                        (tracker.heard, tracker.owed) = (0, 0);
+                    }
+                }
                 let index = self.trackers.iter().position(|t| t.owed != 0)?;
                 let tracker = self.trackers.get_mut(index)?;
                 let lane = lowest(tracker.owed)?;
@@ -266,6 +283,13 @@ impl Announce {
             complete: tracker.complete,
             incomplete: tracker.incomplete,
         })
+    }
+
+    /// Whoever didn't answer `stopped` in time won't be waited for.
+    fn give_up(&mut self) {
+        for tracker in &mut self.trackers {
+            (tracker.heard, tracker.owed) = (0, 0);
+        }
     }
 
     fn begin(&mut self, now: Instant, facts: &Facts) {

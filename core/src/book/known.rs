@@ -179,7 +179,9 @@ impl Book {
     pub fn on_failed(&mut self, now: Instant, addr: SocketAddr, config: &BookConfig, rng: &mut Rng) {
         let Some(inner) = &mut self.inner else { return };
         let addr = Compact::new(addr);
-        let Some(entry) = inner.known.get(&addr) else { return };
+        let Some(entry) = inner.known.get(&addr).filter(|entry| entry.state != State::Ourselves) else {
+            return;
+        };
         let failures = entry.failures.saturating_add(1);
         if failures > config.failures_max && !entry.sources.has(Source::User) {
             inner.remove(addr);

@@ -23,7 +23,9 @@ impl ChokeState {
     pub fn on_interest(&mut self, now: Instant, freed: bool, config: &ChokeConfig) {
         let soon = match self.last_round {
             Some(last) if !(self.slots_free || freed) => last + Duration::from_millis(config.round_ms),
-            Some(_) | None => now,
+            // Not at every message: a peer that changes its mind all the time would make us count everyone each time.
+            Some(last) => last + Duration::from_millis(config.round_min_ms),
+            None => now,
         };
         self.bring_forward(soon.max(now));
     }
@@ -83,7 +85,22 @@ pub fn choose(
     }
     chosen.extend(&state.optimistic);
     state.slots_free = chosen.len() < slots;
+    // In a busy swarm interest comes and goes with every piece: whoever wanted something just now keeps a slot that
+    // nobody else wants, rather than ask for it anew.
+    let lately = |v: &&PeerView| {
+        v.unchoked
+            && !v.interested
+            && !v.upload_only
+            && v.interested_at.is_some_and(|at| at + linger(config) > now)
+    };
+    let spare = slots.saturating_sub(chosen.len());
+    chosen.extend(views.iter().filter(lately).take(spare).map(|v| v.id));
     chosen
+}
+
+/// How long a peer that lost interest keeps a slot that nobody else wants.
+fn linger(config: &ChokeConfig) -> Duration {
+    Duration::from_millis(config.round_ms)
 }
 
 /// How many slots there are for these peers.

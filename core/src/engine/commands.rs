@@ -3,6 +3,7 @@
 use super::{Command, CommandError, Engine, Event, Rates, Reply, Seat};
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Context, Torrent};
+use alloc::vec::Vec;
 
 impl Engine {
     /// Carries out a command.
@@ -73,8 +74,12 @@ impl Engine {
             let torrent = Torrent::new(TorrentId(n), add, config, host, rng.fork_at("torrent", n));
             Seat { torrent, armed: None }
         }));
-        for name in names {
-            self.routes.insert(name, id);
+        // Resume data may know more names than a magnet link.
+        let known = self.torrents.get(id.0).map_or(Vec::new(), |seat| seat.torrent.names().to_vec());
+        for name in names.into_iter().chain(known) {
+            if self.routes.get(&name).is_none() {
+                self.routes.insert(name, id);
+            }
         }
         self.with(now, id, |torrent, cx| torrent.start(cx));
         Ok(id)

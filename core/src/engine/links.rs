@@ -115,6 +115,10 @@ impl Engine {
         let ours = is_self(self.host.peer_id, handshake);
         let right =
             called.is_none_or(|dialed| answers(dialed.info_hash, names.unwrap_or_default(), handshake));
+        if ours && incoming {
+            // Our other end has to hear our name, to know the address for our own: it closes the link, or time does.
+            return;
+        }
         if !right || ours {
             self.with(now, id, |torrent, cx| torrent.on_stranger(cx, remote, ours));
             return self.close(now, conn, How::Abort);

@@ -76,6 +76,7 @@ pub struct Engine {
     half_open: usize,
     handshakes: usize,
     stopping: Option<Instant>,
+    stopped: bool,
 }
 
 /// A torrent's seat.
@@ -149,6 +150,7 @@ impl Engine {
             half_open: 0,
             handshakes: 0,
             stopping: None,
+            stopped: false,
         }
     }
 

@@ -56,9 +56,9 @@ fn must_arrive(event: &Event) -> bool {
             | TorrentEvent::Completed
             | TorrentEvent::Failed(_)
             | TorrentEvent::Removed
-            | TorrentEvent::Checked
-            | TorrentEvent::Saved => true,
+            | TorrentEvent::Checked => true,
             TorrentEvent::Progress
+            | TorrentEvent::Saved
             | TorrentEvent::Verified(_)
             | TorrentEvent::Peer { .. }
             | TorrentEvent::TrackerAnswered { .. }

@@ -47,7 +47,9 @@ impl Engine {
             Output::Slots { freed } => self.on_slots(now, freed),
             Output::CreditUsed => self.on_credit_used(now),
             Output::Named(hash) => {
-                self.routes.insert(hash, id);
+                if self.routes.get(&hash).is_none() {
+                    self.routes.insert(hash, id);
+                }
             }
             Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),
             Output::Gone => self.on_torrent_gone(id),

@@ -55,6 +55,7 @@ impl Engine {
         ChokeConfig {
             slots: self.config.upload_slots.map_or(ChokeConfig::default().slots, SlotCount::Fixed),
             seed_policy: self.config.seed_policy,
+            credit_bytes: self.config.newcomer_credit_bytes,
             ..ChokeConfig::default()
         }
     }

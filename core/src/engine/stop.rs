@@ -29,7 +29,9 @@ impl Engine {
         self.timers.disarm(Alarm::Torrent(id.0), &mut seat.armed);
         seat.torrent.on_removed(self.now, &mut self.gate);
         for name in seat.torrent.names() {
-            self.routes.remove(name);
+            if self.routes.get(name) == Some(&id) {
+                self.routes.remove(name);
+            }
         }
         self.net.on_torrent_gone(id);
         self.news.push(Event::Torrent(id, crate::torrent::TorrentEvent::Removed));
@@ -38,16 +40,15 @@ impl Engine {
 
     pub(super) fn on_stop_alarm(&mut self) {
         self.armed.stop = None;
-        if self.stopping.is_some_and(|by| by != Instant::MAX) {
+        if !core::mem::replace(&mut self.stopped, true) {
             tracing::debug!(torrents = self.torrents.len(), "time is up");
-            self.stopping = Some(Instant::MAX);
             self.news.push(Event::Stopped);
         }
     }
 
     fn check_stopped(&mut self) {
-        if self.stopping.is_some_and(|by| by != Instant::MAX) && self.torrents.is_empty() {
-            self.stopping = Some(Instant::MAX);
+        if self.stopping.is_some() && self.torrents.is_empty() && !core::mem::replace(&mut self.stopped, true)
+        {
             self.timers.disarm(Alarm::Stop, &mut self.armed.stop);
             self.news.push(Event::Stopped);
         }

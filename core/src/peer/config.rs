@@ -18,7 +18,7 @@ pub struct SessionConfig {
     /// The `reqq` of a peer that tells none. Default 250 (BEP 10).
     pub requests_untold_max: u32,
     /// How much the peer should have queued for us beyond one round trip, in milliseconds of its rate. More rides out
-    /// stalls, and lets more be wasted when it chokes. Default 1000.
+    /// stalls, and lets more be wasted when it chokes, and more be asked of a seed that others could have given. Default 300.
     pub request_queue_ms: u32,
     /// How long a request may stay unanswered while others are answered, in milliseconds. Then it is cancelled and
     /// may go to somebody else. Default 60,000.
@@ -65,7 +65,7 @@ impl Default for SessionConfig {
             requests_outstanding_bytes_max: 8 << 20,
             requests_initial: 8,
             requests_untold_max: 250,
-            request_queue_ms: 1_000,
+            request_queue_ms: 300,
             request_timeout_ms: 60_000,
             snub_timeout_ms: 30_000,
             cancel_timeout_ms: 60_000,

@@ -33,8 +33,11 @@ impl SuperSeed {
         Self { geometry, copies, sources: BTreeMap::new() }
     }
 
-    /// A source came, with these pieces; a seed needs nothing and is left out by the caller.
+    /// A source came, or tells at last which pieces it has: what it was shown before stays shown. A seed needs nothing
+    /// and is left out by the caller.
     pub fn on_source(&mut self, source: SourceId, has: &Bits) {
+        let shown = self.sources.get(&source).map(|viewer| (viewer.revealed.clone(), viewer.unproved));
+        let (revealed, unproved) = shown.unwrap_or_else(|| (Bits::new(self.geometry.pieces()), None));
         self.on_source_gone(source);
         let mut ours = Bits::new(self.geometry.pieces());
         for piece in has.iter().map_while(|i| self.geometry.piece(i)) {
@@ -44,8 +47,12 @@ impl SuperSeed {
         for viewer in self.sources.values_mut() {
             viewer.unproved = viewer.unproved.filter(|last| !ours.get(last.get()));
         }
-        let revealed = Bits::new(self.geometry.pieces());
-        self.sources.insert(source, Viewer { has: ours, revealed, unproved: None });
+        for (i, copies) in (0..).zip(&mut self.copies) {
+            if revealed.get(i) && !ours.get(i) {
+                *copies = copies.saturating_add(1);
+            }
+        }
+        self.sources.insert(source, Viewer { has: ours, revealed, unproved });
     }
 
     /// A source is gone; pieces that it was shown and didn't get are as rare as before.

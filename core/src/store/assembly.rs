@@ -183,6 +183,11 @@ impl Assembly {
         whole
     }
 
+    /// Whether a piece is being collected, and this is the time of collecting it that a `Spill` told.
+    pub fn is_at(&self, piece: PieceIndex, epoch: u64) -> bool {
+        self.pieces.get(&piece).is_some_and(|entry| entry.epoch == epoch)
+    }
+
     /// Forgets all of a piece, spilled blocks too.
     pub fn drop_piece(&mut self, piece: PieceIndex) {
         if let Some(Piece { memory, used, .. }) = self.pieces.remove(&piece) {

@@ -52,6 +52,9 @@ pub struct Config {
     pub upload_slots: Option<usize>,
     /// Who is unchoked while we seed.
     pub seed_policy: SeedPolicy,
+    /// What a peer may take before it must have given, in bytes; at least a piece, or a newcomer gets nothing to trade.
+    /// Small starves slow starters, large feeds free riders.
+    pub newcomer_credit_bytes: u64,
     /// Limits of the engine's rates.
     pub rates: Rates,
     /// Jobs of one torrent that hash stored data, outstanding at once. As many as the driver has cores keeps them busy.
@@ -117,6 +120,7 @@ impl Default for Config {
             credit_bytes: 512 << 10,
             upload_slots: None,
             seed_policy: SeedPolicy::default(),
+            newcomer_credit_bytes: 4 << 20,
             rates: Rates::default(),
             check_jobs_max: 8,
             book: BookConfig::default(),

@@ -23,8 +23,10 @@ pub(super) struct Content {
     pub(super) marks: Watermarks,
     /// Whole pieces whose digest, or whose expected hash, is awaited.
     pub(super) awaiting: BTreeMap<PieceIndex, Taken>,
-    /// Pieces whose digests came before their expected v2 hashes.
+    /// Pieces whose digests came before their expected v2 hashes, fetched ones.
     pub(super) unjudged: BTreeMap<PieceIndex, crate::base::Digests>,
+    /// The same of pieces that were found stored. Nobody in the swarm is to blame for these.
+    pub(super) found: BTreeMap<PieceIndex, crate::base::Digests>,
     pub(super) blame: Blame,
     pub(super) hash_fetch: Option<Box<Fetch>>,
     pub(super) hash_server: Server,
@@ -60,6 +62,7 @@ impl Content {
             assembly: Assembly::new(),
             awaiting: BTreeMap::new(),
             unjudged: BTreeMap::new(),
+            found: BTreeMap::new(),
             blame: Blame::new(BlameConfig::default()),
             hash_fetch,
             hash_server: Server::new(HASH_SERVER_BYTES_MAX),
@@ -68,6 +71,12 @@ impl Content {
             checked: false,
             wanted_bytes,
         }
+    }
+
+    /// Takes over what was learned of hashes, which stays true whatever is stored.
+    pub(super) fn keep_layers(&mut self, before: Self) {
+        self.verify = before.verify;
+        self.hash_fetch = before.hash_fetch;
     }
 
     /// Whether all that is stored was looked at.

@@ -4,10 +4,11 @@ use super::content::Content;
 use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{BLOCK, BlockRef, Digests, PieceIndex, Want};
 use crate::peer::Parts;
-use crate::picker::{BlockOutcome, Pick, SourceId};
+use crate::picker::{BlockOutcome, Pick, PieceState, SourceId};
 use crate::store::{Accepted, Taken};
 use crate::verify::{Blame, Verdict};
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Torrent {
@@ -16,13 +17,15 @@ impl Torrent {
         if !self.is_active() {
             return;
         }
+        let share = self.share(cx);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
         let session = &mut peer.session;
         let choked = session.peer_choking();
         if peer.held_down || !session.am_interested() || (choked && session.allowed_fast().is_empty()) {
             return;
         }
-        let wanted = u64::from(session.requests_wanted());
+        let free = share.saturating_sub(u64::from(session.requested_bytes())).div_ceil(u64::from(BLOCK));
+        let wanted = u64::from(session.requests_wanted()).min(free);
         if wanted == 0 {
             return;
         }
@@ -67,8 +70,19 @@ impl Torrent {
             self.hungry.remove(&n);
         }
         if !blocks.is_empty() {
+            self.arm(cx.now, n);
             self.output(Output::Touched(n));
         }
+    }
+
+    /// How many bytes may be asked of one peer at a time: an equal part of the memory for those who serve us. What is
+    /// asked of one can't be had of another, and several who ask a seed for much ask it for the same.
+    fn share(&self, cx: &Context<'_>) -> u64 {
+        let serving = |peer: &&alloc::boxed::Box<super::peers::Peer>| {
+            peer.session.am_interested() && !peer.session.peer_choking()
+        };
+        let sources = self.peers.values().filter(serving).count().max(1);
+        (cx.config.store_bytes_max / sources).max(SHARE_BYTES_MIN) as u64
     }
 
     /// Blocks or room became free: whoever could be asked for more is.
@@ -102,6 +116,9 @@ impl Torrent {
     }
 
     pub(super) fn on_snubbed(&mut self, cx: &mut Context<'_>, n: u32) {
+        if let Some(peer) = self.peers.get_mut(&n) {
+            peer.snubbed = true;
+        }
         if let Some(content) = &mut self.content {
             content.picker.on_source_snubbed(SourceId(n));
         }
@@ -114,12 +131,17 @@ impl Torrent {
         self.down.add(cx.now, length);
         let Some(content) = &mut self.content else { return };
         content.marks.on_settled(length);
+        if let Some(peer) = self.peers.get_mut(&n)
+            && core::mem::take(&mut peer.snubbed)
+        {
+            content.picker.on_source_recovered(SourceId(n));
+        }
         match content.picker.on_block(SourceId(n), block) {
             BlockOutcome::Accepted { complete: _, cancel } => {
+                self.keep(cx, block, data);
                 for other in cancel {
                     self.take_back(cx, other.0, block);
                 }
-                self.keep(cx, block, data);
             }
             BlockOutcome::Duplicate | BlockOutcome::Unwanted => self.wasted += length,
         }
@@ -127,16 +149,21 @@ impl Torrent {
 
     /// A block that isn't asked for any more. While it is missing it is as good as any.
     pub(super) fn on_unrequested(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef, data: Parts) {
-        self.down.add(cx.now, u64::from(block.length));
+        let length = u64::from(block.length);
+        self.down.add(cx.now, length);
+        // What was paid for it, if it ever was, was given back when its request was given up.
+        if let Some(peer) = self.peers.get(&n) {
+            cx.gate.pay(cx.now, peer.pass, Direction::Down, length);
+        }
         let Some(content) = &mut self.content else { return };
         match content.picker.on_block(SourceId(n), block) {
             BlockOutcome::Accepted { complete: _, cancel } => {
+                self.keep(cx, block, data);
                 for other in cancel {
                     self.take_back(cx, other.0, block);
                 }
-                self.keep(cx, block, data);
             }
-            BlockOutcome::Duplicate | BlockOutcome::Unwanted => self.wasted += u64::from(block.length),
+            BlockOutcome::Duplicate | BlockOutcome::Unwanted => self.wasted += length,
         }
     }
 
@@ -145,8 +172,28 @@ impl Torrent {
         if peer.session.cancel(cx.now, block) {
             content.marks.on_settled(u64::from(block.length));
             cx.gate.refund(cx.now, peer.pass, Direction::Down, u64::from(block.length));
-            self.hungry.insert(n);
             self.output(Output::Touched(n));
+            self.plan(cx, n);
+        }
+    }
+
+    /// Lets go what is asked and here of pieces that aren't wanted any more.
+    pub(super) fn abandon_unwanted(&mut self, cx: &mut Context<'_>) {
+        let Some(content) = &self.content else { return };
+        let unwanted = |&(piece, state): &(PieceIndex, PieceState)| {
+            state == PieceState::Partial && content.picker.priority(piece) == 0
+        };
+        let pieces: Vec<PieceIndex> = content.picker.partials().filter(unwanted).map(|(p, _)| p).collect();
+        for piece in pieces {
+            let Some(content) = &mut self.content else { return };
+            content.drop_collected(piece);
+            let asked = content.picker.abandon(piece);
+            let geometry = Arc::clone(&content.geometry);
+            for (number, source) in asked {
+                if let Some(block) = geometry.block(piece, number) {
+                    self.take_back(cx, source.0, block);
+                }
+            }
         }
     }
 
@@ -212,8 +259,10 @@ impl Torrent {
         let Some(content) = &mut self.content else { return };
         content.marks.on_jobs(bytes, 0);
         if outcome != Outcome::Written {
-            content.assembly.drop_piece(piece);
-            content.picker.abandon(piece);
+            if content.assembly.is_at(piece, epoch) {
+                content.drop_collected(piece);
+                content.picker.on_write_failed(piece);
+            }
             return self.fail_with(cx, "can't write", outcome);
         }
         if content.assembly.on_spilled(piece, epoch) {
@@ -258,7 +307,7 @@ impl Torrent {
         let Some(content) = &mut self.content else { return };
         let liars = content.blame.on_passed(piece, &digests.leaves);
         if !content.picker.on_verified(piece) {
-            return;
+            return self.drop_awaiting(piece);
         }
         match content.awaiting.get(&piece) {
             Some(taken) => {
@@ -361,7 +410,10 @@ impl Torrent {
     pub(super) fn on_stored_hashed(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {
         match outcome.digests() {
             Ok(digests) => self.judge(cx, piece, digests),
-            Err(Outcome::Absent) => self.drop_awaiting(piece),
+            Err(Outcome::Absent) => {
+                self.drop_awaiting(piece);
+                self.feed(cx);
+            }
             Err(outcome) => {
                 self.drop_awaiting(piece);
                 self.fail_with(cx, "can't read back", outcome);
@@ -400,7 +452,8 @@ impl Torrent {
                 peer.session.have(piece);
                 self.output(Output::Touched(n));
             }
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
+            self.arm(cx.now, n);
         }
         self.event(TorrentEvent::Verified(piece));
         self.event(TorrentEvent::Progress);
@@ -414,33 +467,49 @@ impl Torrent {
         }
         self.completed = true;
         self.event(TorrentEvent::Completed);
-        if self.down.total() > 0 {
+        let whole = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
+        if whole && self.down.total() > 0 && !core::mem::replace(&mut self.announced_completed, true) {
             self.announce_completed(cx);
         }
-        let whole = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
-        if whole {
-            for peer in self.peers.values_mut() {
-                peer.session.upload_only(true);
-            }
-        }
+        self.tell_upload_only(true);
         self.part_from_seeds(cx, None);
         self.save(cx);
         self.begin_super_seed();
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
+            self.arm(cx.now, n);
             self.output(Output::Touched(n));
+        }
+    }
+
+    /// Tells everyone whether we want nothing more: all, or all that was selected, is here (BEP 21).
+    pub(super) fn tell_upload_only(&mut self, upload_only: bool) {
+        for peer in self.peers.values_mut() {
+            if peer.told_upload_only != upload_only && peer.session.upload_only(upload_only) {
+                peer.told_upload_only = upload_only;
+            }
         }
     }
 }
 
 impl Content {
+    /// Lets go what was collected of a piece.
+    pub(super) fn drop_collected(&mut self, piece: PieceIndex) {
+        let before = self.assembly.pinned();
+        self.assembly.drop_piece(piece);
+        self.marks.on_collected(before, self.assembly.pinned());
+    }
+
     /// Which digests of a piece are worth computing.
     fn wanted_of(&self, piece: PieceIndex) -> Want {
         let want = self.verify.wanted();
         Want { leaves: want.leaves || self.blame.remembers(piece), ..want }
     }
 }
+
+/// Bytes that may always be asked of one peer at a time.
+const SHARE_BYTES_MIN: usize = 1 << 20;
 
 /// Requests outstanding from which on a peer counts as fast: it gets pieces of its own.
 const FAST_DEPTH: u32 = 32;

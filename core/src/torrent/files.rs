@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::phase::Phase;
-use super::{Context, Errand, FilesOp, Outcome, Torrent, TorrentEvent, Work};
+use super::{Context, Errand, FilesOp, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{Bits, PieceIndex};
 use crate::resume::{Resume, decode};
 use crate::store::Recheck;
@@ -52,6 +52,9 @@ impl Torrent {
         let mut good = Bits::new(content.geometry.pieces());
         if let Some(resume) = &resume {
             good = super::save::trusted(resume, &files, content);
+        } else if content.written.len() == content.geometry.pieces() {
+            // A check that was broken off goes on.
+            good = content.written.clone();
         }
         let mut unknown = Bits::full(content.geometry.pieces());
         good.iter().for_each(|piece| {
@@ -101,9 +104,16 @@ impl Torrent {
         let Some(content) = &mut self.content else { return };
         if content.picker.on_stored(piece) {
             content.written.set(piece.get());
-            for peer in self.peers.values_mut() {
-                peer.session.have(piece);
+            let numbers: Vec<u32> = self.peers.keys().copied().collect();
+            for n in numbers {
+                if let Some(peer) = self.peers.get_mut(&n) {
+                    peer.session.have(piece);
+                }
+                self.heed_interest(cx.now, n);
+                self.arm(cx.now, n);
+                self.output(Output::Touched(n));
             }
+            self.save.touch(cx.now, cx.config.save_interval);
             self.event(TorrentEvent::Verified(piece));
             self.check_complete(cx);
         }
@@ -140,7 +150,7 @@ impl Torrent {
             Ok(digests) => {
                 let verdict = content.verify.judge(&content.geometry, piece, &digests);
                 if matches!(verdict, Verdict::Unknown) {
-                    content.unjudged.insert(piece, digests);
+                    content.found.insert(piece, digests);
                 }
                 matches!(verdict, Verdict::Good)
             }

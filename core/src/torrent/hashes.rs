@@ -2,12 +2,13 @@
 
 use super::{Context, Errand, Outcome, Output, Torrent, Work};
 use crate::base::{Chunk, Instant, PieceIndex, Want};
+use crate::picker::PieceState;
 use crate::verify::{self, HashFault, Learned, Serve};
 use crate::wire::message::HashRange;
 use alloc::vec::Vec;
 
 /// Requests for leaves of one peer that may wait for storage at a time; beyond that they are rejected.
-const ASKED_MAX: usize = 4;
+const ASKED_MAX: usize = 2;
 
 impl Torrent {
     pub(super) fn hashes_deadline(&self) -> Option<Instant> {
@@ -72,8 +73,12 @@ impl Torrent {
                 for number in pieces {
                     let Some(content) = self.content.as_deref_mut() else { return };
                     let Some(piece) = content.geometry.piece(number) else { continue };
+                    if let Some(digests) = content.found.remove(&piece) {
+                        self.judge_found(cx, piece, &digests);
+                    }
+                    let Some(content) = self.content.as_deref_mut() else { return };
                     if let Some(digests) = content.unjudged.remove(&piece) {
-                        self.judge_late(cx, piece, digests);
+                        self.judge(cx, piece, digests);
                     }
                 }
             }
@@ -86,14 +91,13 @@ impl Torrent {
         self.ask_hashes(cx);
     }
 
-    /// The expected hash came after the digests.
-    fn judge_late(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: crate::base::Digests) {
-        let Some(content) = self.content.as_deref_mut() else { return };
-        let verdict = content.verify.judge(&content.geometry, piece, &digests);
-        let fetched = content.awaiting.contains_key(&piece) || content.picker.senders(piece).next().is_some();
-        if fetched {
-            self.judge(cx, piece, digests);
-        } else if verdict == verify::Verdict::Good {
+    /// The expected hash of a piece came that was found stored. If it is being fetched since, what is stored may have
+    /// been written over.
+    fn judge_found(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &crate::base::Digests) {
+        let Some(content) = self.content.as_deref() else { return };
+        let good = content.verify.judge(&content.geometry, piece, digests) == verify::Verdict::Good;
+        let untouched = matches!(content.picker.state(piece), PieceState::Missing | PieceState::Unwanted);
+        if good && untouched {
             self.on_found(cx, piece);
         }
     }
@@ -111,17 +115,23 @@ impl Torrent {
         let (Some(content), Some(peer)) = (self.content.as_deref_mut(), self.peers.get_mut(&n)) else {
             return;
         };
-        let Some(trees) = content.verify.trees() else { return peer.session.hash_reject(range) };
+        let Some(trees) = content.verify.trees() else {
+            peer.session.hash_reject(range);
+            return self.output(Output::Touched(n));
+        };
         match content.hash_server.hashes_for(trees, &range) {
             Serve::Hashes(hashes) => {
                 peer.session.hashes(range, hashes.as_flattened());
             }
             Serve::NeedLeaves(pieces) => {
-                let all: Vec<PieceIndex> = pieces.clone().filter_map(|n| content.geometry.piece(n)).collect();
-                let have = all.iter().all(|piece| content.picker.have().get(piece.get()));
-                if !have || peer.hashes_asked.len() >= ASKED_MAX || pieces.len() > LEAF_PIECES_MAX {
-                    return peer.session.hash_reject(range);
+                let bytes = pieces.len() as u64 * u64::from(content.geometry.piece_length());
+                let have = pieces.clone().all(|piece| content.picker.have().get(piece));
+                let costly = pieces.len() > 1 && bytes > LEAF_BYTES_MAX;
+                if !have || costly || peer.hashes_asked.len() >= ASKED_MAX {
+                    peer.session.hash_reject(range);
+                    return self.output(Output::Touched(n));
                 }
+                let all: Vec<PieceIndex> = pieces.filter_map(|n| content.geometry.piece(n)).collect();
                 peer.hashes_asked.push(range);
                 let want = Want { sha1: false, leaves: true };
                 let mut parts = Vec::new();
@@ -153,5 +163,5 @@ impl Torrent {
     }
 }
 
-/// Pieces read for one request for leaves.
-const LEAF_PIECES_MAX: usize = 64;
+/// Bytes read and hashed for one request for leaves, but always a piece. A message of 53 bytes makes us do it.
+const LEAF_BYTES_MAX: u64 = 16 << 20;

@@ -58,10 +58,18 @@ impl Torrent {
         let Some(fetch) = &mut self.fetch else { return };
         if fetch.deadline().is_some_and(|at| at <= cx.now) {
             fetch.on_timeout(cx.now);
-            let numbers: Vec<u32> = self.peers.keys().copied().collect();
-            for n in numbers {
-                self.ask_metadata(cx, n);
-            }
+            self.ask_metadata_of_all(cx);
+        }
+    }
+
+    /// What was asked of one peer may be asked of others now.
+    pub(super) fn ask_metadata_of_all(&mut self, cx: &mut Context<'_>) {
+        if self.fetch.is_none() {
+            return;
+        }
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.ask_metadata(cx, n);
         }
     }
 
@@ -102,6 +110,7 @@ impl Torrent {
             Ok(MetadataMessage::Reject { piece }) => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.on_reject(cx.now, peer, piece);
+                    self.ask_metadata_of_all(cx);
                 }
             }
             Ok(MetadataMessage::Unknown) => {}
@@ -112,15 +121,12 @@ impl Torrent {
     fn on_fetched(&mut self, cx: &mut Context<'_>, n: u32, fetched: Fetched) {
         match fetched {
             Fetched::Kept | Fetched::Unasked => self.ask_metadata(cx, n),
-            Fetched::Misshapen => {}
+            Fetched::Misshapen => self.ask_metadata_of_all(cx),
             Fetched::Failed(blame) => {
                 if let Blame::Certain(liar) = blame {
                     self.ban(cx, liar.n);
                 }
-                let numbers: Vec<u32> = self.peers.keys().copied().collect();
-                for n in numbers {
-                    self.ask_metadata(cx, n);
-                }
+                self.ask_metadata_of_all(cx);
             }
             Fetched::Verified(bytes) => self.on_metadata(cx, &bytes),
         }
@@ -138,7 +144,12 @@ impl Torrent {
                 self.output(Output::Named(name));
             }
         }
-        self.names = info.hashes().collect();
+        let before = core::mem::replace(&mut self.names, info.hashes().collect());
+        for name in before {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
         self.set_content(Arc::clone(&info), cx.config);
         self.event(TorrentEvent::Metadata(info));
         if matches!(self.phase, Phase::Metadata) {

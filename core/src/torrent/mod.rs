@@ -13,6 +13,7 @@
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
 //! | `trackers` | announcing |
 //! | `save` | resume data |
+//! | `spread` | who passes on what it gets |
 //! | `gate` | rate limits |
 
 mod add;
@@ -28,6 +29,7 @@ mod output;
 mod peers;
 mod phase;
 mod save;
+mod spread;
 mod status;
 mod trackers;
 mod upload;
@@ -44,7 +46,7 @@ pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
 
 use crate::announce::Announce;
-use crate::base::{Bits, Instant, Meter, Rng, Timers, TorrentId};
+use crate::base::{Bits, Instant, Meter, PieceIndex, Rng, Timers, TorrentId};
 use crate::book::Book;
 use crate::metadata::Fetch;
 use crate::wire::metainfo::Info;
@@ -92,11 +94,20 @@ pub struct Torrent {
     book: Book,
     announce: Option<Box<Announce>>,
     jobs: usize,
+    /// Those of them whose answers mean something to the content there is now.
+    content_jobs: usize,
+    /// All is to be checked again, as soon as no job is outstanding on what was known before.
+    recheck: bool,
     down: Meter,
     up: Meter,
     wasted: u64,
     save: save::Saving,
     completed: bool,
+    announced_completed: bool,
+    /// What one peer alone was given, until somebody else has it.
+    given: BTreeMap<PieceIndex, u32>,
+    /// Calls under way.
+    calls: usize,
     /// Addresses on this very host that sent bad data.
     banned_here: BTreeSet<SocketAddr>,
     /// Payload sent and received in earlier runs, bytes.
@@ -139,11 +150,16 @@ impl Torrent {
             book: Book::default(),
             announce,
             jobs: 0,
+            content_jobs: 0,
+            recheck: false,
             down: Meter::default(),
             up: Meter::default(),
             wasted: 0,
             save: save::Saving::default(),
             completed: false,
+            announced_completed: false,
+            given: BTreeMap::new(),
+            calls: 0,
             banned_here: BTreeSet::new(),
             before: (0, 0),
             clock: Instant::ZERO,
@@ -211,6 +227,7 @@ impl Torrent {
     /// A job of ours is answered.
     pub fn on_done(&mut self, cx: &mut Context<'_>, errand: Errand, outcome: Outcome) {
         self.jobs -= 1;
+        self.content_jobs -= usize::from(errand.is_about_content());
         match errand {
             Errand::Open => self.on_files_open(cx, outcome),
             Errand::Check(piece) => self.on_piece_checked(cx, piece, outcome),
@@ -227,6 +244,7 @@ impl Torrent {
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
         }
+        self.begin_recheck(cx);
         self.check_left(cx);
     }
 
@@ -237,9 +255,13 @@ impl Torrent {
         }
         self.selection = selection.clone();
         self.completed = false;
+        self.abandon_unwanted(cx);
+        if !self.is_seeding() {
+            self.tell_upload_only(false);
+        }
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {
-            self.heed_interest(n);
+            self.heed_interest(cx.now, n);
             self.plan(cx, n);
         }
         self.check_complete(cx);
@@ -331,6 +353,7 @@ impl Torrent {
 
     fn job(&mut self, errand: Errand, work: Work) {
         self.jobs += 1;
+        self.content_jobs += usize::from(errand.is_about_content());
         self.output(Output::Job(errand, work));
     }
 }

@@ -171,6 +171,25 @@ pub enum Errand {
     Resolve(u64),
 }
 
+impl Errand {
+    /// Whether its answer is about pieces: what is stored, or what is to be.
+    pub(super) fn is_about_content(&self) -> bool {
+        match self {
+            Self::Open
+            | Self::Check(_)
+            | Self::Hash(_)
+            | Self::HashStored(_)
+            | Self::Blame(..)
+            | Self::Write(..)
+            | Self::Spill { .. }
+            | Self::Read { .. }
+            | Self::Leaves(..)
+            | Self::Sync => true,
+            Self::Save | Self::Close | Self::Ask(..) | Self::Resolve(_) => false,
+        }
+    }
+}
+
 /// What a torrent hands up.
 #[derive(Debug)]
 pub enum Output {

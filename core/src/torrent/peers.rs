@@ -1,6 +1,6 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
-use super::gate::Pass;
+use super::gate::{Direction, Pass};
 use super::{Context, JoinError, Joining, Leave, Output, PeerStatus, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
 use crate::book::BanReason;
@@ -17,6 +17,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 /// Someone in the swarm.
 #[derive(Debug)]
@@ -39,16 +40,22 @@ pub(super) struct Peer {
     pub(super) held_up: bool,
     /// It waits for tokens before it may be asked for more.
     pub(super) held_down: bool,
+    /// The picker knows that it lets us wait.
+    pub(super) snubbed: bool,
     /// How the picker counts its pieces.
     pub(super) counted: Counted,
+    /// What it was told last of whether we want nothing more (BEP 21).
+    pub(super) told_upload_only: bool,
     pub(super) suggested: Vec<PieceIndex>,
     pub(super) metadata_asked: Asked,
     /// Hash requests that wait for leaves.
     pub(super) hashes_asked: Vec<crate::wire::message::HashRange>,
-    /// Pieces that we alone gave it, until someone else has them.
-    pub(super) given: Vec<PieceIndex>,
+    /// Pieces among `Torrent::given` that are its.
+    pub(super) given: u32,
     /// Bytes of all pieces that we alone gave it.
     pub(super) entrusted: u64,
+    /// Since when it has nothing that we want, while we still say that we are interested.
+    pub(super) useless_since: Option<Instant>,
     /// When it last ceased to be interested.
     pub(super) interested_at: Option<Instant>,
     /// Bytes of such pieces that it passed on.
@@ -129,7 +136,7 @@ impl Torrent {
     /// Whether it could use more links.
     pub fn may_want_links(&self, config: &super::Config) -> bool {
         self.may_dial()
-            && self.peers.len() < config.torrent_links_max
+            && self.peers.len() + self.calls < config.torrent_links_max
             && self.book.candidates(self.is_seeding()) > 0
     }
 
@@ -150,11 +157,13 @@ impl Torrent {
         }
         let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
         self.book.on_connecting(addr);
+        self.calls += 1;
         Some((addr, *self.names.first()?))
     }
 
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.calls -= 1;
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
     }
 
@@ -198,17 +207,21 @@ impl Torrent {
             granted: 0,
             held_up: false,
             held_down: false,
+            snubbed: false,
             counted: Counted::No,
+            told_upload_only: false,
             suggested: Vec::new(),
             metadata_asked: Asked::default(),
             hashes_asked: Vec::new(),
-            given: Vec::new(),
+            given: 0,
             entrusted: 0,
+            useless_since: None,
             interested_at: None,
             spread: 0,
         };
         self.peers.insert(n, Box::new(peer));
         if !incoming {
+            self.calls -= 1;
             self.book.on_connected(addr);
         }
         tracing::debug!(torrent = ?self.id, %addr, n, "peer joined");
@@ -220,7 +233,7 @@ impl Torrent {
 
     /// The first messages: who we are, and which pieces we have.
     fn greet(&mut self, cx: &mut Context<'_>, n: u32) {
-        let seeding = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
+        let seeding = self.is_seeding();
         let super_seed = self.super_seed_on();
         let Some(peer) = self.peers.get_mut(&n) else { return };
         let content = self.content.as_deref().filter(|content| content.is_checked());
@@ -234,6 +247,7 @@ impl Torrent {
             upload_only: (seeding && !super_seed).then_some(true),
             ..ExtensionHandshake::default()
         };
+        peer.told_upload_only = hello.upload_only.is_some();
         hello.m = our_extensions(content.is_some_and(|content| content.info.is_private()));
         peer.session.extension_handshake(&hello);
         match content {
@@ -279,11 +293,18 @@ impl Torrent {
     pub(super) fn after(&mut self, cx: &mut Context<'_>, n: u32) {
         self.plan(cx, n);
         self.load(n);
-        if let Some(peer) = self.peers.get_mut(&n) {
-            let deadline = peer.session.deadline();
-            self.timers.arm(n, &mut peer.armed, deadline);
+        self.arm(cx.now, n);
+        if self.peers.contains_key(&n) {
             self.output(Output::Touched(n));
         }
+    }
+
+    /// Sees to it that a session's deadline is kept. A fault that what we told it brought about is heard at once: no
+    /// deadline would come any more, and its link would stay for ever.
+    pub(super) fn arm(&mut self, now: Instant, n: u32) {
+        let Some(peer) = self.peers.get_mut(&n) else { return };
+        let deadline = if peer.session.fault().is_some() { Some(now) } else { peer.session.deadline() };
+        self.timers.arm(n, &mut peer.armed, deadline);
     }
 
     fn on_fact(&mut self, cx: &mut Context<'_>, n: u32, fact: Fact) {
@@ -306,6 +327,7 @@ impl Torrent {
                 if let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) {
                     peer.uncount(&mut content.picker, piece);
                 }
+                self.heed_interest(cx.now, n);
             }
             Fact::Suggested(piece) => {
                 if let Some(peer) = self.peers.get_mut(&n) {
@@ -343,7 +365,8 @@ impl Torrent {
             peer.count(&mut content.picker, None);
         }
         self.book.on_upload_only(home, seed);
-        self.heed_interest(n);
+        self.heed_interest(cx.now, n);
+        self.ask_hashes_of(cx, n);
         if self.super_seed_on() {
             self.super_seed_join(n);
         }
@@ -354,49 +377,18 @@ impl Torrent {
         let Some(content) = &mut self.content else { return };
         let Some(peer) = self.peers.get_mut(&n) else { return };
         peer.count(&mut content.picker, Some(piece));
-        let full = peer.is_seed();
+        let (full, first) = (peer.is_seed(), peer.session.peer_pieces().count() == 1);
         if !peer.session.am_interested() && content.picker.is_needed(piece) {
             peer.session.interested();
         }
         let length = u64::from(content.geometry.length_of(piece));
         self.credit_spread(n, piece, length);
         self.super_seed_have(n, piece);
+        if first {
+            self.ask_hashes_of(cx, n);
+        }
         if full {
             self.part_from_seeds(cx, Some(n));
-        }
-    }
-
-    /// A seed remembers what it gives to one peer alone: whether that one passes it on shows who spreads.
-    fn on_requested(&mut self, n: u32, piece: PieceIndex) {
-        if !self.is_seeding() {
-            return;
-        }
-        let Some(content) = &self.content else { return };
-        if content.picker.availability(piece) > 0
-            || self.peers.values().any(|peer| peer.given.contains(&piece))
-        {
-            return;
-        }
-        if let Some(peer) = self.peers.get_mut(&n)
-            && peer.given.len() < GIVEN_MAX
-        {
-            peer.given.push(piece);
-            peer.entrusted += u64::from(content.geometry.length_of(piece));
-        }
-    }
-
-    /// Someone has a piece: if we gave it to one other peer only, that one passed it on.
-    fn credit_spread(&mut self, n: u32, piece: PieceIndex, length: u64) {
-        if !self.is_seeding() {
-            return;
-        }
-        for (&other, peer) in &mut self.peers {
-            if other != n
-                && let Some(at) = peer.given.iter().position(|&given| given == piece)
-            {
-                peer.given.swap_remove(at);
-                peer.spread += length;
-            }
         }
     }
 
@@ -419,7 +411,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&n) else { return };
         if let (true, Some(port)) = (peer.incoming, hello.p.filter(|&port| port != 0)) {
             let home = SocketAddr::new(peer.addr.ip(), port);
-            if peer.home != home {
+            // It has one home: a peer that names another with every handshake would fill the book.
+            if peer.home != home && peer.home == peer.addr {
                 peer.home = home;
                 let own = cx.host.own();
                 if self.book.on_address(home, crate::book::Source::Incoming, &own, &cx.config.book).is_ok() {
@@ -434,9 +427,17 @@ impl Torrent {
     }
 
     /// Whether we want what a peer has may have changed: tell it.
-    pub(super) fn heed_interest(&mut self, n: u32) {
+    ///
+    /// In a busy swarm a peer that has nothing for us now has something in a moment: interest is only taken back when it
+    /// was without object for a while, or when we have all.
+    pub(super) fn heed_interest(&mut self, now: Instant, n: u32) {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&n)) else { return };
         let wanted = content.is_checked() && content.picker.is_interesting(peer.pieces());
+        if wanted || content.picker.is_wanted_complete() {
+            peer.useless_since = None;
+        } else if peer.session.am_interested() && now < *peer.useless_since.get_or_insert(now) + LINGER {
+            return;
+        }
         if wanted != peer.session.am_interested() {
             if wanted {
                 peer.session.interested()
@@ -449,7 +450,7 @@ impl Torrent {
 
     /// Two who both have all keep no link: it would be of no use to either.
     pub(super) fn part_from_seeds(&mut self, cx: &mut Context<'_>, only: Option<u32>) {
-        if !self.is_seeding() || self.super_seed_on() {
+        if !self.is_seeding() {
             return;
         }
         let of_no_use = |peer: &Peer| peer.is_seed() && !peer.session.peer_interested();
@@ -509,9 +510,15 @@ impl Torrent {
         let Some(mut peer) = self.peers.remove(&n) else { return false };
         self.timers.disarm(n, &mut peer.armed);
         self.hungry.remove(&n);
+        if peer.given > 0 {
+            self.given.retain(|_, &mut to| to != n);
+        }
+        let requested = u64::from(peer.session.requested_bytes());
+        cx.gate.refund(cx.now, peer.pass, Direction::Down, requested);
+        cx.gate.refund(cx.now, peer.pass, Direction::Up, peer.granted);
         cx.gate.remove(cx.now, peer.pass);
         if let Some(content) = &mut self.content {
-            content.marks.on_settled(u64::from(peer.session.requested_bytes()));
+            content.marks.on_settled(requested);
             content.picker.on_source_gone(SourceId(n));
             match peer.counted {
                 Counted::No => {}
@@ -534,6 +541,7 @@ impl Torrent {
         }
         self.event(TorrentEvent::Peer { addr: peer.addr, joined: false });
         self.feed(cx);
+        self.ask_metadata_of_all(cx);
         true
     }
 
@@ -545,6 +553,9 @@ impl Torrent {
             // Everyone on this host has the loopback address: banning it would ban the innocent.
             if addr.ip().is_loopback() {
                 self.banned_here.insert(addr);
+                if self.banned_here.len() > cx.config.book.bans_max {
+                    self.banned_here.pop_first();
+                }
             } else {
                 self.book.ban(addr.ip(), BanReason::BadData, &cx.config.book);
             }
@@ -635,8 +646,8 @@ impl Torrent {
     }
 }
 
-/// Pieces remembered that a peer alone was given.
-const GIVEN_MAX: usize = 64;
+/// How long a peer may have nothing for us before we say that we want nothing.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;

@@ -36,6 +36,8 @@ pub(super) enum Phase {
 /// What is done already of leaving.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Steps {
+    /// What was under way is written: now it is worth saving.
+    pub(super) settled: bool,
     pub(super) saved: bool,
     pub(super) closed: bool,
     pub(super) gone: bool,
@@ -104,6 +106,7 @@ impl Torrent {
                 self.phase = Phase::Metadata;
                 self.announce_started(cx);
             }
+            Some(_) if self.recheck => self.phase = Phase::Opening,
             Some(content) if !content.is_checked() => {
                 self.phase = Phase::Opening;
                 self.open_files();
@@ -166,17 +169,32 @@ impl Torrent {
         self.event(TorrentEvent::Progress);
     }
 
-    /// Looks at all files again.
+    /// Looks at all files again, when all that is under way with them is done.
     pub fn recheck(&mut self, cx: &mut Context<'_>) {
-        let Some(info) = self.info().cloned() else { return };
-        if self.is_leaving() || matches!(self.phase, Phase::Opening) {
+        if self.is_leaving() || self.content.is_none() {
             return;
         }
+        self.recheck = true;
+        self.phase = if self.paused { Phase::Paused } else { Phase::Opening };
         self.dismiss_all(cx, &Leave::Stopping);
+        self.event(TorrentEvent::Progress);
+        self.begin_recheck(cx);
+    }
+
+    /// Forgets which pieces are here, once no answer is outstanding that could be taken for one about what comes now.
+    pub(super) fn begin_recheck(&mut self, cx: &mut Context<'_>) {
+        if !self.recheck || self.content_jobs > 0 || self.is_leaving() {
+            return;
+        }
+        self.recheck = false;
+        let Some(before) = self.content.take() else { return };
         self.resume = None;
-        self.set_content(info, cx.config);
+        self.set_content(before.info.clone(), cx.config);
+        if let Some(content) = &mut self.content {
+            content.keep_layers(*before);
+        }
         self.completed = false;
-        if !self.paused {
+        if matches!(self.phase, Phase::Opening) {
             self.proceed(cx);
         }
     }
@@ -186,28 +204,30 @@ impl Torrent {
         if self.is_leaving() {
             return;
         }
-        let worth_saving = self.content.as_deref().is_some_and(Content::is_checked);
-        self.phase = Phase::Leaving(Steps { saved: !worth_saving, ..Steps::default() });
+        let worth_saving = self.content.as_deref().is_some_and(Content::is_checked) && !self.recheck;
+        let steps = Steps { settled: !worth_saving, saved: !worth_saving, ..Steps::default() };
+        self.phase = Phase::Leaving(steps);
         self.dismiss_all(cx, &Leave::Stopping);
         self.announce_stopped(cx);
-        if worth_saving {
-            self.save(cx);
-        }
         self.check_left(cx);
     }
 
     /// The resume data of the end is kept, or can't be.
     pub(super) fn on_last_saved(&mut self) {
         if let Phase::Leaving(steps) = &mut self.phase {
-            steps.saved = true;
+            steps.saved = steps.settled;
         }
     }
 
     /// Takes the next step of leaving, when the one before is done.
-    pub(super) fn check_left(&mut self, _cx: &mut Context<'_>) {
+    pub(super) fn check_left(&mut self, cx: &mut Context<'_>) {
         let stopped = self.has_announced_stopped();
         let idle = self.jobs == 0;
         let Phase::Leaving(steps) = &mut self.phase else { return };
+        if !steps.settled && self.content_jobs == 0 {
+            steps.settled = true;
+            return self.save(cx);
+        }
         if !(steps.saved && idle) || steps.gone {
             return;
         }

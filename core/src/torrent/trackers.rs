@@ -35,7 +35,7 @@ impl Torrent {
     }
 
     pub(super) fn announce_started(&mut self, cx: &mut Context<'_>) {
-        if let Some(announce) = &mut self.announce {
+        if let Some(announce) = self.announce.as_mut().filter(|announce| !announce.is_started()) {
             announce.on_start(cx.now);
         }
         self.next_asks(cx);

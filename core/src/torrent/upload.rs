@@ -2,7 +2,6 @@
 
 use super::{Context, Direction, Errand, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{BlockRef, Part, PieceIndex, Segment};
-use crate::choke::ChokeConfig;
 use crate::peer::{Transmit, UploadRun};
 use crate::picker::{SourceId, SuperSeed};
 use alloc::boxed::Box;
@@ -101,9 +100,8 @@ impl Torrent {
         } else {
             cx.gate.refund(cx.now, peer.pass, Direction::Up, allowance - used);
         }
-        let deadline = peer.session.deadline();
-        self.timers.arm(n, &mut peer.armed, deadline);
         self.load(n);
+        self.arm(cx.now, n);
         transmit
     }
 
@@ -127,7 +125,7 @@ impl Torrent {
         let sent = peer.session.uploaded().total() - before;
         if sent > 0 {
             let taken = before - peer.sent_then.min(before);
-            let credit = ChokeConfig::default().credit_bytes;
+            let credit = cx.config.newcomer_credit_bytes.max(1);
             self.up.add(cx.now, sent);
             if taken / credit != (taken + sent) / credit {
                 self.output(Output::CreditUsed);

@@ -182,7 +182,7 @@ impl Outcome {
         if let Self::Failed(error) = self {
             return error;
         }
-        debug_assert!(false, "a driver's bug: an answer of the wrong kind: {self:?}");
+        debug_assert!(self == Self::Cancelled, "a driver's bug: an answer of the wrong kind: {self:?}");
         HostError {
             kind: HostErrorKind::Other,
             message: String::from("the driver's answer is of the wrong kind"),

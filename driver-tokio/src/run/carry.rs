@@ -274,7 +274,10 @@ fn host(error: &io::Error) -> LinkEnd {
 fn send_bytes(stream: &tokio::net::TcpStream, out: &Outgoing) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
     let mut slices = Vec::with_capacity(out.segments.len().min(SLICES_MAX));
-    let mut flags = SendFlags::NOSIGNAL;
+    let mut flags = SendFlags::empty();
+    // Elsewhere, the socket itself is told so when it is made.
+    #[cfg(not(target_vendor = "apple"))]
+    flags.insert(SendFlags::NOSIGNAL);
     for segment in &out.segments {
         match segment {
             Segment::Bytes(chunk) if slices.len() < SLICES_MAX => {
@@ -323,5 +326,73 @@ fn send_file(
     match file.read_exact_at(&mut buffer, from) {
         Ok(()) => Ok(stream.try_write(&buffer)),
         Err(error) => Err(host(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::base::Chunk;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn stored(file: u32, offset: u64, length: u32) -> Segment {
+        Segment::Stored(TorrentId(1), Extent { file, offset, length })
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn stored_bytes_go_from_the_file_into_the_link_behind_what_precedes_them() {
+        let folder = crate::disk::test_folder("sendfile");
+        let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(folder.join("a"), &bytes).unwrap();
+        let file = std::fs::File::open(folder.join("a")).unwrap();
+        let (near, mut far) = pair().await;
+        let mut out = Outgoing::default();
+        let head = [Segment::Bytes(Chunk::copy_from(b"he")), Segment::Bytes(Chunk::copy_from(b"ad"))];
+        let segments = head.into_iter().chain([stored(0, 7, 90_000)]).collect();
+        out.load(Transmit { segments, len: 90_004 });
+        out.advance(1);
+        near.writable().await.unwrap();
+        let sent = send_bytes(&near, &out).unwrap();
+        assert_eq!(sent, 3, "what is stored comes later");
+        out.advance(sent);
+        while !out.is_empty() {
+            near.writable().await.unwrap();
+            match send_file(&near, &file, 7 + out.done as u64, 90_000 - out.done).unwrap() {
+                Ok(sent) => out.advance(sent),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        drop(near);
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert!(received[..3] == *b"ead" && received[3..] == bytes[7..90_007]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_became_shorter_is_the_hosts_fault() {
+        let (near, _far) = pair().await;
+        near.writable().await.unwrap();
+        let path = crate::disk::test_folder("shorter").join("a");
+        std::fs::write(&path, b"").unwrap();
+        let file = std::fs::File::open(path).unwrap();
+        assert!(matches!(send_file(&near, &file, 0, 10), Err(LinkEnd::Host(_))));
+    }
+
+    #[test]
+    fn neighbours_are_read_at_once_and_no_more_than_there_is_room_for() {
+        let head = || Segment::Bytes(Chunk::copy_from(b"head"));
+        let segments =
+            [head(), stored(0, 0, 10), head(), stored(0, 10, 10), stored(1, 20, 5), stored(0, 30, 10)];
+        let segments = VecDeque::from(segments);
+        let runs: Vec<_> =
+            plan(&segments, 30).iter().map(|(_, run)| (run.file, run.offset, run.length)).collect();
+        assert_eq!(runs, [(0, 0, 20), (1, 20, 5)]);
     }
 }

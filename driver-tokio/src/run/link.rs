@@ -22,6 +22,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// when it left more than half of it empty. A slow link so pins 4 KiB where a fast one saves calls.
 const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
 
+/// Bytes of unused buffers of one size that are kept: a fast link's next reads then find theirs without a new page.
+const KEEP_BYTES: usize = 8 << 20;
+
 /// All links.
 pub(super) struct Links {
     table: HashMap<ConnId, Link>,
@@ -65,8 +68,7 @@ pub(super) enum Phase {
 impl Links {
     pub(super) fn new(receive_bytes_max: usize) -> Self {
         let sizes = SIZES.into_iter().filter(|&size| size == SIZES[0] || size <= receive_bytes_max);
-        // Few are kept unused: the large ones cost memory, and the engine gives buffers back soon.
-        let buffers = sizes.map(|size| Pool::new(size, ((4 << 20) / size).min(64))).collect();
+        let buffers = sizes.map(|size| Pool::new(size, (KEEP_BYTES / size).min(64))).collect();
         Self {
             table: HashMap::new(),
             line: VecDeque::new(),
@@ -274,5 +276,48 @@ pub(super) fn end(error: &io::Error) -> LinkEnd {
             LinkEnd::Reset
         }
         _ => LinkEnd::Host(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_link_costs_little_and_a_slow_one_gets_small_buffers() {
+        assert!(size_of::<Link>() <= 512, "{}", size_of::<Link>());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let mut links = Links::new(256 << 10);
+        links.insert(ConnId(1), stream, addr, Phase::Open);
+        let size = |link: &Link| SIZES[link.size()];
+        let link = links.get_mut(ConnId(1)).unwrap();
+        for _ in 0..10 {
+            link.learn(1_448, size(link));
+        }
+        assert_eq!(size(link), 4 << 10);
+        for _ in 0..10 {
+            link.learn(size(link), size(link));
+        }
+        assert_eq!(size(link), 256 << 10);
+        link.learn(100 << 10, 256 << 10);
+        assert_eq!(size(link), 64 << 10);
+    }
+
+    #[tokio::test]
+    async fn each_link_stands_in_the_line_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut links = Links::new(256 << 10);
+        for n in [1, 2] {
+            let stream = TcpStream::connect(addr).await.unwrap();
+            links.insert(ConnId(n), stream, addr, Phase::Open);
+        }
+        links.line_up(ConnId(1));
+        assert_eq!([links.next(), links.next(), links.next()], [Some(ConnId(1)), Some(ConnId(2)), None]);
+        links.line_up(ConnId(2));
+        links.remove(ConnId(2));
+        assert_eq!(links.next(), None, "who has gone has no turn");
     }
 }

@@ -46,12 +46,12 @@ impl Content {
             })
             .collect();
         while let Some(job) = plan.next_job() {
-            let data: Vec<u8> = job
+            let parts: Vec<&[u8]> = job
                 .extents
                 .iter()
-                .flat_map(|e| &bytes[e.file as usize].1[e.offset as usize..][..e.length as usize])
-                .copied()
+                .map(|e| &bytes[e.file as usize].1[e.offset as usize..][..e.length as usize])
                 .collect();
+            let data = parts.concat();
             plan.on_digests(job.piece, &digests(&data, job.pad, job.want)).expect("digests as asked for");
         }
         let torrent = plan.finish().expect("all is hashed");

@@ -12,7 +12,7 @@ use millstream_core::engine::{
     Command, CommandError, Config, Datagrams, Effect, Engine, Event, FileNow, FilesOp, HostError,
     HostErrorKind, Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The listener of every host.
 pub const LISTENER: LocalId = LocalId(1);
@@ -34,13 +34,18 @@ pub struct Host {
     pub tape: Option<Tape>,
     /// Counts its starts: what belongs to an earlier one is void.
     pub boot: u32,
-    /// Blocks asked for in hash jobs and writes: bytes that were written.
+    /// Whom it called, in order.
+    pub dialed: Vec<SocketAddr>,
+    /// Bytes that were written, over all starts.
     pub bytes_written: u64,
     pub(super) config: Config,
     pub(super) conns: BTreeMap<ConnId, (usize, usize)>,
     pub(super) dialing: BTreeMap<ConnId, SocketAddr>,
     pub(super) jobs: BTreeMap<JobId, (Work, bool)>,
     pub(super) uplink_free: Instant,
+    /// Ends of wires that wait for the uplink, in turn.
+    pub(super) waiting: VecDeque<(usize, usize)>,
+    pub(super) uplink_planned: bool,
     pub(super) dirty: bool,
     mounts: BTreeMap<TorrentId, Mount>,
 }
@@ -63,12 +68,15 @@ impl Host {
             events: Vec::new(),
             tape: None,
             boot: 0,
+            dialed: Vec::new(),
             bytes_written: 0,
             config,
             conns: BTreeMap::new(),
             dialing: BTreeMap::new(),
             jobs: BTreeMap::new(),
             uplink_free: now,
+            waiting: VecDeque::new(),
+            uplink_planned: false,
             dirty: true,
             mounts: BTreeMap::new(),
         }
@@ -83,6 +91,8 @@ impl Host {
         self.jobs.clear();
         self.mounts.clear();
         self.uplink_free = now;
+        self.waiting.clear();
+        self.uplink_planned = false;
         self.dirty = true;
         self.tape = None;
     }
@@ -298,7 +308,8 @@ trait Concat {
 
 impl Concat for Vec<Chunk> {
     fn concat_bytes(&self) -> Vec<u8> {
-        self.iter().flat_map(|chunk| chunk.iter().copied()).collect()
+        let parts: Vec<&[u8]> = self.iter().map(|chunk| &**chunk).collect();
+        parts.concat()
     }
 }
 

@@ -66,8 +66,8 @@ enum Happening {
     Arrive { wire: usize, side: usize, bytes: Vec<u8> },
     /// The end of a stream reaches an end of a wire.
     Fin { wire: usize, side: usize },
-    /// An uplink may be free for this end of a wire.
-    Pump { wire: usize, side: usize },
+    /// A host's uplink is free again.
+    Uplink { host: usize, boot: u32 },
     /// A wire breaks.
     Cut { wire: usize },
     /// A call reaches the other side.
@@ -378,7 +378,11 @@ impl World {
         match happening {
             Happening::Arrive { wire, side, bytes } => self.on_arrive(wire, side, bytes),
             Happening::Fin { wire, side } => self.on_fin(wire, side),
-            Happening::Pump { wire, side } => self.on_uplink_free(wire, side),
+            Happening::Uplink { host, boot } => {
+                if self.hosts[host].boot == boot {
+                    self.on_uplink_free(host);
+                }
+            }
             Happening::Cut { wire } => self.cut_wire(wire, LinkEnd::Reset),
             Happening::Dial { host, boot, conn, to } => self.on_dial(host, boot, conn, to),
             Happening::Tell { host, boot, input } => {

@@ -2,7 +2,7 @@
 //! times), and datagrams, which may get lost.
 
 use super::host::UDP;
-use super::{Happening, HostId, World};
+use super::{Happening, Host, HostId, World};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, LocalId};
@@ -35,11 +35,61 @@ pub(super) struct Wire {
     cut: bool,
 }
 
+/// Bytes in order, moved in stretches: tests run without optimisation.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    parts: VecDeque<Vec<u8>>,
+    /// Bytes of the first part that are taken already.
+    taken: usize,
+    len: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.len += bytes.len();
+            self.parts.push_back(bytes);
+        }
+    }
+
+    pub(super) fn take(&mut self, size: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(size);
+        while out.len() < size {
+            let Some(first) = self.parts.front() else { break };
+            let some = (size - out.len()).min(first.len() - self.taken);
+            out.extend_from_slice(&first[self.taken..][..some]);
+            self.taken += some;
+            if self.taken == first.len() {
+                self.parts.pop_front();
+                self.taken = 0;
+            }
+        }
+        self.len -= out.len();
+        out
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<u8> {
+        self.take(self.len)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
 /// One direction.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     /// Handed out by the sender, not yet on its way.
-    pub(super) outgoing: VecDeque<u8>,
+    pub(super) outgoing: Queue,
     /// The sender has more to give.
     wants_write: bool,
     /// The sender closes when all is on its way.
@@ -49,7 +99,7 @@ pub(super) struct Stream {
     in_flight: usize,
     last_arrival: Instant,
     /// Arrived, not yet read.
-    pub(super) unread: VecDeque<u8>,
+    pub(super) unread: Queue,
     read: u64,
     read_until: u64,
     /// The end of the stream has arrived.
@@ -60,6 +110,7 @@ impl World {
     pub(super) fn on_connect(&mut self, n: usize, conn: ConnId, to: SocketAddr) {
         let at = self.after(self.weather.latency_us);
         self.hosts[n].dialing.insert(conn, to);
+        self.hosts[n].dialed.push(to);
         let boot = self.hosts[n].boot;
         self.plan(at, Happening::Dial { host: n, boot, conn, to });
     }
@@ -191,7 +242,7 @@ impl World {
         let stream = &mut self.wires[wire].streams[1 - side];
         match bytes {
             None => stream.wants_write = false,
-            Some(Some(bytes)) => stream.outgoing.extend(bytes),
+            Some(Some(bytes)) => stream.outgoing.push(bytes),
             Some(None) => {
                 stream.wants_write = false;
                 self.cut_wire(wire, LinkEnd::Host("the disk fails".into()));
@@ -208,14 +259,29 @@ impl World {
         let stream = &mut self.wires[wire].streams[1 - side];
         if !stream.pumping {
             stream.pumping = true;
-            self.plan(free, Happening::Pump { wire, side });
+            self.hosts[host].waiting.push_back((wire, side));
+            self.plan_uplink(host);
         }
         true
     }
 
-    pub(super) fn on_uplink_free(&mut self, wire: usize, side: usize) {
-        self.wires[wire].streams[1 - side].pumping = false;
-        self.pump(wire, side);
+    fn plan_uplink(&mut self, host: usize) {
+        let Host { waiting, uplink_planned, uplink_free, .. } = &mut self.hosts[host];
+        if !waiting.is_empty() && !core::mem::replace(uplink_planned, true) {
+            let (at, boot) = (*uplink_free, self.hosts[host].boot);
+            self.plan(at, Happening::Uplink { host, boot });
+        }
+    }
+
+    /// A host may send again: its links have their turns, a packet each.
+    pub(super) fn on_uplink_free(&mut self, host: usize) {
+        self.hosts[host].uplink_planned = false;
+        while self.hosts[host].uplink_free <= self.now {
+            let Some((wire, side)) = self.hosts[host].waiting.pop_front() else { return };
+            self.wires[wire].streams[1 - side].pumping = false;
+            self.pump(wire, side);
+        }
+        self.plan_uplink(host);
     }
 
     fn send(&mut self, wire: usize, side: usize, size: usize) {
@@ -229,7 +295,7 @@ impl World {
         let cut = self.rng.chance(self.weather.cuts_per_million, 1_000_000);
         let Wire { streams, latency, .. } = &mut self.wires[wire];
         let stream = &mut streams[1 - side];
-        let bytes: Vec<u8> = stream.outgoing.drain(..size).collect();
+        let bytes = stream.outgoing.take(size);
         stream.in_flight += size;
         let arrives = departs + *latency + if late { RETRANSMISSION } else { Duration::ZERO };
         stream.last_arrival = stream.last_arrival.max(arrives);
@@ -262,7 +328,7 @@ impl World {
         let stream = &mut self.wires[wire].streams[side];
         stream.in_flight -= bytes.len();
         if !gone {
-            stream.unread.extend(bytes);
+            stream.unread.push(bytes);
         }
         self.read(wire, side);
         self.pump(wire, 1 - side);
@@ -290,7 +356,7 @@ impl World {
             let size = self.draw_read().min(most);
             let stream = &mut self.wires[wire].streams[side];
             stream.read += size as u64;
-            let data: Vec<u8> = stream.unread.drain(..size).collect();
+            let data = stream.unread.take(size);
             self.input(host, Input::Received { conn, data: Chunk::from(data) });
         }
         let stream = &mut self.wires[wire].streams[side];

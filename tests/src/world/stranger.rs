@@ -63,7 +63,7 @@ impl World {
 impl Stranger {
     /// Says these bytes.
     pub fn say_bytes(&mut self, world: &mut World, bytes: &[u8]) {
-        world.wires[self.wire].streams[1 - self.side].outgoing.extend(bytes);
+        world.wires[self.wire].streams[1 - self.side].outgoing.push(bytes.to_vec());
         world.pump(self.wire, self.side);
         world.settle();
         world.run(Duration::from_millis(1));
@@ -96,7 +96,7 @@ impl Stranger {
 
     /// The messages heard since last asked, whole frames without their length; the handshake is kept aside.
     pub fn hear(&mut self, world: &mut World) -> Vec<Vec<u8>> {
-        self.heard.extend(world.wires[self.wire].streams[self.side].unread.drain(..));
+        self.heard.extend_from_slice(&world.wires[self.wire].streams[self.side].unread.take_all());
         world.pump(self.wire, 1 - self.side);
         world.settle();
         if self.handshake.is_none() && self.heard.len() >= HANDSHAKE_BYTES {

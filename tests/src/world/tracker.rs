@@ -9,6 +9,7 @@ use millstream_core::wire::tracker_udp::{
     ConnectionId, Family, Request, read_request, write_announced, write_connected, write_failed,
     write_scraped,
 };
+use millstream_core::wire::{InfoHash, PeerId};
 
 /// A tracker that answers over HTTP and UDP.
 #[derive(Debug)]
@@ -47,6 +48,22 @@ impl SimTracker {
     /// The events it heard, in order.
     pub fn events(&self) -> Vec<TrackerEvent> {
         self.announces.iter().map(|(_, query, _)| query.event).collect()
+    }
+
+    /// Takes a leech at this address into a torrent's swarm.
+    pub fn know(&mut self, now: Instant, info_hash: InfoHash, addr: SocketAddr) {
+        let query = AnnounceQuery {
+            info_hash,
+            peer_id: PeerId([7; 20]),
+            port: addr.port(),
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(1),
+            event: TrackerEvent::Started,
+            numwant: Some(0),
+            key: 0,
+        };
+        self.tracker.on_announce(now, &query, addr).expect("the tracker has room");
     }
 
     /// Answers a GET; `None` if it is down.

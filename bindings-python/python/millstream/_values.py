@@ -1,0 +1,579 @@
+"""What crosses the doors of the engine: effects, work, outcomes, events. Frozen values, made to be matched on.
+
+An address is a pair of an IP address in text and a port. Bytes that the engine hands out are read-only memoryviews of
+its own memory: no copy is made, and they stay good for as long as they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypedDict
+
+Address: TypeAlias = tuple[str, int]
+"""An IP address in text, and a port."""
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+"""Anything that lends its bytes."""
+
+Allocation: TypeAlias = Literal["sparse", "full", "none"]
+"""How space is set aside: length at once and blocks when written, all at once, or as files grow."""
+
+FailureKind: TypeAlias = Literal["full", "permission", "not_found", "timed_out", "other"]
+"""Failures of the host that the engine treats differently."""
+
+LinkEnd: TypeAlias = Literal["finished", "reset", "refused", "timed_out", "unreachable", "host"]
+"""Why a link ended; `host` is a failure of our own, for which no peer is to blame."""
+
+State: TypeAlias = Literal["metadata", "checking", "leeching", "seeding", "paused", "failed", "stopping"]
+"""What a torrent is doing."""
+
+Version: TypeAlias = Literal["v1", "v2", "hybrid"]
+"""Which protocol versions a torrent speaks (BEP 52)."""
+
+
+# ---- parts of work
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of one file of a torrent; `file` counts `FilesOpen.files`."""
+
+    file: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """So many zeros that are stored nowhere (BEP 47)."""
+
+    length: int
+
+
+Part: TypeAlias = Extent | Pad
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file as it should be stored: safe path components under the folder, the torrent's name first."""
+
+    path: tuple[str, ...]
+    length: int
+    pad: bool
+    executable: bool
+    symlink: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileNow:
+    """A file as it is: its length if it is there, and when it changed, in nanoseconds since 1970."""
+
+    length: int | None
+    modified_ns: int = 0
+
+
+# ---- work: what a job asks for
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOpen:
+    """Get to know a torrent's files. Answered by `Files`."""
+
+    torrent: int
+    folder: str
+    files: tuple[FileSpec, ...]
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSync:
+    """Bring all that was written onto the medium. Answered by `Files`, read after the sync."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilesClose:
+    """Forget a torrent's files. Answered by `Files()`."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read these parts, in order, as one run of bytes. Answered by `BytesRead`."""
+
+    torrent: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write `data`, one run of bytes, over these extents, in order. Answered by `Written`."""
+
+    torrent: int
+    extents: tuple[Extent, ...]
+    data: tuple[memoryview, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """Digest one run of bytes. `sha1` covers `pad` zeros behind them too; `leaves` are the SHA-256 of each 16 KiB.
+    Answered by `Digests`."""
+
+    data: tuple[memoryview, ...]
+    pad: int
+    sha1: bool
+    leaves: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HashStored:
+    """Digest stored bytes as `Hash` does. Answered by `Digests`, or by `Absent` if not all are stored."""
+
+    torrent: int
+    parts: tuple[Part, ...]
+    pad: int
+    sha1: bool
+    leaves: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Keep the torrent's resume data, atomically and durably. Answered by `Saved`."""
+
+    torrent: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """GET a URL within these bounds; `timeout` in seconds. Answered by `HttpAnswer`."""
+
+    url: str
+    bytes_max: int
+    redirects_max: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Look up a host's addresses; `port` goes into the answers. Answered by `Resolved`."""
+
+    host: str
+    port: int
+
+
+Work: TypeAlias = (
+    FilesOpen | FilesSync | FilesClose | Read | Write | Hash | HashStored | Save | Http | Resolve
+)
+"""What a job asks for. Each is also answered by `Failed`, and by `Cancelled` after a `Cancel`."""
+
+
+# ---- outcomes: the answer to a job
+
+
+@dataclass(frozen=True, slots=True)
+class BytesRead:
+    """The bytes of a `Read`, in one piece or in several."""
+
+    data: BytesLike | Sequence[BytesLike]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The digests that were wanted, and only those."""
+
+    sha1: bytes | None = None
+    leaves: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Not all of the bytes are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files as they are, in order; empty after `FilesClose`."""
+
+    files: Sequence[FileNow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The resume data is kept, durably."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What the server answered."""
+
+    status: int
+    body: BytesLike
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The host's addresses, at least one."""
+
+    addresses: Sequence[Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It couldn't be done: the host's fault, not a peer's."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """It was cancelled before it was done."""
+
+
+Outcome: TypeAlias = (
+    BytesRead
+    | Written
+    | Digests
+    | Absent
+    | Files
+    | Saved
+    | HttpAnswer
+    | Resolved
+    | Failed
+    | Cancelled
+)
+"""The answer to a job."""
+
+
+# ---- effects: what the driver is to do
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a link. Answered by `opened` or `closed`."""
+
+    conn: int
+    to: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End a link, after writing what was handed out if `flush`. Answered by `drained`, and by nothing else."""
+
+    conn: int
+    flush: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Read no byte beyond this offset of the link's incoming stream; if `write`, call `poll_transmit` until it is
+    empty. The latest wins."""
+
+    conn: int
+    read_until: int
+    write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramsReady:
+    """Call `poll_datagrams` until it gives `None`."""
+
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Do this, and answer once with `done`."""
+
+    job: int
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """This job's answer isn't needed any more. It is owed all the same."""
+
+    job: int
+
+
+Effect: TypeAlias = Connect | Close | Interest | DatagramsReady | Job | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """Datagrams for one address, one after the other; each but the last has `stride` bytes, if there are several."""
+
+    to: Address
+    data: memoryview
+    stride: int | None
+
+
+# ---- events: what the application is told
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The info dictionary is known and verified: `Engine.info` has it."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is stored was checked; the transfer begins."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something changed that `Engine.status` shows. Coalesced."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceVerified:
+    """A piece is verified and written."""
+
+    torrent: int
+    piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """All that is wanted is verified and written."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A peer joined."""
+
+    torrent: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """A peer left."""
+
+    torrent: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerAnswered:
+    """A tracker answered, and named so many peers."""
+
+    torrent: int
+    url: str
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerFailed:
+    """A tracker failed, or refused."""
+
+    torrent: int
+    url: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """A peer was banned."""
+
+    torrent: int
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is amiss that doesn't stop the torrent."""
+
+    torrent: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentFailed:
+    """The torrent stopped for this reason; nothing verified is lost. `Engine.resume` tries again."""
+
+    torrent: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSaved:
+    """Resume data was saved, durably."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The torrent is gone: announced, closed, saved."""
+
+    torrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Peers can reach us here."""
+
+    local: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """So many events were dropped because nobody took them."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """All is ended."""
+
+
+Event: TypeAlias = (
+    Metadata
+    | Checked
+    | Progress
+    | PieceVerified
+    | Completed
+    | PeerJoined
+    | PeerLeft
+    | TrackerAnswered
+    | TrackerFailed
+    | Banned
+    | Warned
+    | TorrentFailed
+    | ResumeSaved
+    | Removed
+    | Listening
+    | Lagged
+    | Stopped
+)
+
+
+# ---- snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A torrent at a glance. Sizes in bytes, rates in bytes a second; `length` is 0 until the metadata is known."""
+
+    state: State
+    name: str
+    info_hash_v1: bytes | None
+    info_hash_v2: bytes | None
+    length: int
+    wanted: int
+    verified: int
+    pieces: int
+    pieces_verified: int
+    checked: tuple[int, int]
+    downloaded: int
+    uploaded: int
+    wasted: int
+    download_rate: int
+    upload_rate: int
+    peers: int
+    seeds: int
+    known: int
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetainfoFile:
+    """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut."""
+
+    path: tuple[str, ...]
+    length: int
+    offset: int
+    pad: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """One piece of a torrent in the making: what to digest, as in `Hash`. `Extent.file` counts `Plan.files`."""
+
+    piece: int
+    extents: tuple[Extent, ...]
+    pad: int
+    sha1: bool
+    leaves: bool
+
+
+# ---- what is given by name
+
+
+class Settings(TypedDict, total=False):
+    """Settings of an engine; those that end in `_timeout` or `_interval` in seconds, rates in bytes a second."""
+
+    peer_id: bytes
+    client: str
+    torrents_max: int
+    links_max: int
+    torrent_links_max: int
+    half_open_max: int
+    handshakes_max: int
+    handshake_timeout: float
+    connect_timeout: float
+    store_bytes_max: int
+    upload_ahead_bytes_max: int
+    requests_outstanding_max: int
+    credit_bytes: int
+    upload_slots: int | None
+    seed_policy: Literal["round_robin", "fastest_upload", "anti_leech", "spreading"]
+    download_rate: int | None
+    upload_rate: int | None
+    check_jobs_max: int
+    save_interval: float
+    events_max: int
+    numwant: int
+    announce_port: int | None
+    metadata_bytes_max: int
+
+
+class AddOptions(TypedDict, total=False):
+    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave."""
+
+    peers: Iterable[Address]
+    only_peers: bool
+    paused: bool
+    sequential: bool
+    resume: BytesLike | None
+    files: list[int] | None
+    super_seed: bool
+    allocation: Allocation
+    download_rate: int | None
+    upload_rate: int | None
+
+
+class PlanOptions(TypedDict, total=False):
+    """What a torrent is made like."""
+
+    version: Version
+    piece_length: int | None
+    multi_file: bool
+    private: bool
+    source: str | None
+    trackers: Sequence[Sequence[str]]
+    web_seeds: Sequence[str]
+    comment: str | None
+    creation_date: int | None

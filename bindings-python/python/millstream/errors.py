@@ -1,0 +1,48 @@
+"""What can go wrong, and who is to blame. A peer's fault is never an exception: it costs that peer its link."""
+
+from __future__ import annotations
+
+
+class MillstreamError(Exception):
+    """Anything that millstream refuses."""
+
+
+class MetainfoError(MillstreamError, ValueError):
+    """Bytes that are no torrent: who made them is to blame."""
+
+
+class MagnetError(MillstreamError, ValueError):
+    """A text that is no magnet link."""
+
+
+class CreateError(MillstreamError, ValueError):
+    """A torrent that can't be made like that."""
+
+
+class DriverError(MillstreamError, ValueError):
+    """The driver broke the engine's law: a clock that went back, an answer that doesn't fit its job, a second one."""
+
+
+class CommandError(MillstreamError):
+    """The application wants what can't be done now."""
+
+
+class TorrentNotFound(CommandError, LookupError):
+    """There is no torrent of this id; it may have been removed."""
+
+
+class DuplicateTorrent(CommandError):
+    """A torrent with the same info-hash is there already: `torrent` is its id."""
+
+    torrent: int
+
+    def __init__(self, message: str, torrent: int) -> None:
+        super().__init__(message, torrent)
+        self.torrent = torrent
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Refused(MillstreamError):
+    """An incoming link isn't taken: close it."""

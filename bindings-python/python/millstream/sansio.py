@@ -1,0 +1,217 @@
+"""The engine without sockets, files, threads or a clock: bytes, moments and answers go in; bytes, jobs and events
+come out.
+
+The driver's law, as the engine has it:
+
+- moments are seconds since whenever you like (`loop.time()`, `time.monotonic()`, a simulated clock) and never go back;
+- after inputs and after `poll_transmit`, take `poll_effects`; then sleep until an input or `poll_timeout`;
+- `Connect` is answered by `opened` or `closed`; after `Close` comes `drained` and nothing else;
+- read no byte of a link beyond its `Interest.read_until`; one read of overrun is forgiven;
+- one transmit at a time for each link, written whole and in order, and told by `wrote`;
+- every `Job` gets one `done`, also after `Cancel`.
+
+What breaks the law raises `DriverError`. What peers do never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha1, sha256
+
+from ._millstream import Engine, Magnet, Metainfo, Plan
+from ._values import (
+    Absent,
+    AddOptions,
+    Address,
+    Allocation,
+    Banned,
+    BytesLike,
+    BytesRead,
+    Cancel,
+    Cancelled,
+    Checked,
+    Close,
+    Completed,
+    Connect,
+    CreateJob,
+    Datagrams,
+    DatagramsReady,
+    Digests,
+    Effect,
+    Event,
+    Extent,
+    Failed,
+    FailureKind,
+    FileNow,
+    FileSpec,
+    Files,
+    FilesClose,
+    FilesOpen,
+    FilesSync,
+    Hash,
+    HashStored,
+    Http,
+    HttpAnswer,
+    Interest,
+    Job,
+    Lagged,
+    LinkEnd,
+    Listening,
+    Metadata,
+    MetainfoFile,
+    Outcome,
+    Pad,
+    Part,
+    PeerJoined,
+    PeerLeft,
+    PieceVerified,
+    PlanOptions,
+    Progress,
+    Read,
+    Removed,
+    Resolve,
+    Resolved,
+    ResumeSaved,
+    Save,
+    Saved,
+    Settings,
+    State,
+    Status,
+    Stopped,
+    TorrentFailed,
+    TrackerAnswered,
+    TrackerFailed,
+    Version,
+    Warned,
+    Work,
+    Write,
+    Written,
+)
+
+__all__ = [
+    "Absent",
+    "AddOptions",
+    "Address",
+    "Allocation",
+    "Banned",
+    "BytesLike",
+    "BytesRead",
+    "Cancel",
+    "Cancelled",
+    "Checked",
+    "Close",
+    "Completed",
+    "Connect",
+    "CreateJob",
+    "Datagrams",
+    "DatagramsReady",
+    "Digests",
+    "Effect",
+    "Engine",
+    "Event",
+    "Extent",
+    "Failed",
+    "FailureKind",
+    "FileNow",
+    "FileSpec",
+    "Files",
+    "FilesClose",
+    "FilesOpen",
+    "FilesSync",
+    "Hash",
+    "HashStored",
+    "Http",
+    "HttpAnswer",
+    "Interest",
+    "Job",
+    "Lagged",
+    "LinkEnd",
+    "Listening",
+    "Magnet",
+    "Metadata",
+    "Metainfo",
+    "MetainfoFile",
+    "Outcome",
+    "Pad",
+    "Part",
+    "PeerJoined",
+    "PeerLeft",
+    "PieceVerified",
+    "Plan",
+    "PlanOptions",
+    "Progress",
+    "Read",
+    "Removed",
+    "Resolve",
+    "Resolved",
+    "ResumeSaved",
+    "Save",
+    "Saved",
+    "Settings",
+    "State",
+    "Status",
+    "Stopped",
+    "TorrentFailed",
+    "TrackerAnswered",
+    "TrackerFailed",
+    "Version",
+    "Warned",
+    "Work",
+    "Write",
+    "Written",
+    "create",
+    "digest",
+]
+
+BLOCK = 16 * 1024
+"""Bytes of a block (BEP 3), which is a leaf of a v2 tree too (BEP 52)."""
+
+
+def digest(data: Iterable[BytesLike], pad: int, *, want_sha1: bool, want_leaves: bool) -> Digests:
+    """The answer to a `Hash` job over these bytes, computed here and now.
+
+    `want_sha1` is the job's `sha1`, `want_leaves` its `leaves`.
+    """
+    whole = b"".join(data)
+    return Digests(
+        sha1=sha1(whole + bytes(pad)).digest() if want_sha1 else None,
+        leaves=tuple(sha256(whole[at : at + BLOCK]).digest() for at in range(0, len(whole), BLOCK))
+        if want_leaves
+        else (),
+    )
+
+
+def create(
+    name: str,
+    files: Mapping[str, bytes] | bytes,
+    *,
+    version: Version = "hybrid",
+    piece_length: int | None = None,
+    trackers: Sequence[Sequence[str]] = (),
+    private: bool = False,
+    comment: str | None = None,
+) -> bytes:
+    """A torrent file of bytes in memory: of one file, or of several by their paths with slashes.
+
+    What is on a disk is better made with a `Plan`, piece by piece.
+    """
+    by_path: dict[tuple[str, ...], bytes]
+    if isinstance(files, Mapping):
+        by_path = {tuple(path.split("/")): data for path, data in files.items()}
+    else:
+        by_path = {(name,): files}
+    plan = Plan(
+        name,
+        [(path, len(data)) for path, data in by_path.items()],
+        multi_file=isinstance(files, Mapping),
+        version=version,
+        piece_length=piece_length,
+        trackers=trackers,
+        private=private,
+        comment=comment,
+    )
+    order = [by_path[path] for path, _ in plan.files]
+    while (job := plan.next_job()) is not None:
+        data = [order[e.file][e.offset : e.offset + e.length] for e in job.extents]
+        plan.on_digests(job.piece, digest(data, job.pad, want_sha1=job.sha1, want_leaves=job.leaves))
+    return plan.finish()

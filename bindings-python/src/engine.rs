@@ -1,0 +1,427 @@
+//! The doors. Holds an engine behind a lock, and a ledger that tells a driver's mistakes from a peer's faults.
+
+use crate::bytes::{lend, take};
+use crate::outcomes::Owed;
+use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
+use crate::{effects, errors, events, options};
+use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
+use millstream_core::engine::{
+    self as doors, Command, Effect, Incoming, Input, LinkEnd, Rates, Reply, Selection, SocketKind,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes that a transmit holds at most, unless told.
+const TRANSMIT_BYTES: usize = 256 << 10;
+
+/// A BitTorrent engine: a pure state machine. Moments are seconds (int or float) since whenever the driver likes, and
+/// never go back; they count to the nearest microsecond.
+#[pyclass(frozen, module = "millstream")]
+pub(crate) struct Engine(Mutex<Inner>);
+
+struct Inner {
+    engine: doors::Engine,
+    now: Instant,
+    /// Jobs whose effect was taken and whose answer is owed.
+    owed: BTreeMap<JobId, Owed>,
+    /// Links whose `Close` was taken and whose `drained` is owed.
+    closing: BTreeSet<ConnId>,
+}
+
+#[pymethods]
+impl Engine {
+    /// An engine with nothing to do. `seed` is all its chance, as secret as a key: 32 bytes, or a number below 2^256.
+    #[new]
+    #[pyo3(signature = (seed, *, now = 0.0, **settings))]
+    fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let py = seed.py();
+        let now = moment(py, now)?;
+        let engine = doors::Engine::new(options::config(settings)?, take_seed(seed)?, now);
+        let (owed, closing) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self(Mutex::new(Inner { engine, now, owed, closing })))
+    }
+
+    // ---- in: what happened outside
+
+    /// A socket is bound; what is bound is announced. `kind` is "tcp" or "udp".
+    fn bound(&self, now: f64, local: u64, addr: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
+        let kind = match kind {
+            "tcp" => SocketKind::TcpListener,
+            "udp" => SocketKind::Udp,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "{kind:?} is no kind of socket; there are tcp and udp"
+                )));
+            }
+        };
+        self.input(addr.py(), now, Input::Bound { local: LocalId(local), addr: take_address(addr)?, kind })
+    }
+
+    /// A socket is gone.
+    fn unbound(&self, py: Python<'_>, now: f64, local: u64) -> PyResult<()> {
+        self.input(py, now, Input::Unbound { local: LocalId(local) })
+    }
+
+    /// A stranger opened a link to us. Gives the link's id; raises Refused.
+    fn accept(
+        &self,
+        now: f64,
+        local: u64,
+        to: &Bound<'_, PyAny>,
+        remote: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let py = to.py();
+        let incoming = Incoming { local: LocalId(local), to: take_address(to)?, from: take_address(remote)? };
+        let answer = self.with(py, now, |inner, now| inner.engine.accept(now, incoming))?;
+        answer.map(|conn| conn.0).map_err(|refusal| errors::refused(py, refusal))
+    }
+
+    /// A link that `Connect` asked for is open: our end and the other.
+    fn opened(
+        &self,
+        now: f64,
+        conn: u64,
+        local: &Bound<'_, PyAny>,
+        remote: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (local, remote_addr) = (take_address(local)?, take_address(remote)?);
+        self.input(remote.py(), now, Input::Opened { conn: ConnId(conn), local, remote: remote_addr })
+    }
+
+    /// Bytes came on a link. They are copied once.
+    fn handle_received(&self, now: f64, conn: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let chunk = Chunk::from(take(data)?);
+        self.input(data.py(), now, Input::Received { conn: ConnId(conn), data: chunk })
+    }
+
+    /// So many bytes of what `poll_transmit` gave went out.
+    fn wrote(&self, py: Python<'_>, now: f64, conn: u64, count: u64) -> PyResult<()> {
+        self.input(py, now, Input::Wrote { conn: ConnId(conn), bytes: count })
+    }
+
+    /// A link ended, or couldn't be opened.
+    #[pyo3(signature = (now, conn, why = "finished"))]
+    fn closed(&self, py: Python<'_>, now: f64, conn: u64, why: &str) -> PyResult<()> {
+        let why = match why {
+            "finished" => LinkEnd::Finished,
+            "reset" => LinkEnd::Reset,
+            "refused" => LinkEnd::Refused,
+            "timed_out" => LinkEnd::TimedOut,
+            "unreachable" => LinkEnd::Unreachable,
+            "host" => LinkEnd::Host("the driver failed".to_owned()),
+            _ => return Err(PyValueError::new_err(format!("{why:?} is no way for a link to end"))),
+        };
+        self.input(py, now, Input::Closed { conn: ConnId(conn), why })
+    }
+
+    /// Nothing of a link is left, after `Close`.
+    fn drained(&self, py: Python<'_>, now: f64, conn: u64) -> PyResult<()> {
+        let conn = ConnId(conn);
+        let owed = self.with(py, now, |inner, now| {
+            let owed = inner.closing.remove(&conn);
+            if owed {
+                inner.engine.handle_input(now, Input::Drained { conn });
+            }
+            owed
+        })?;
+        let none = || errors::driver(py, format!("no Close of link {} waits for drained", conn.0));
+        owed.then_some(()).ok_or_else(none)
+    }
+
+    /// A datagram came on a socket.
+    fn handle_datagram(
+        &self,
+        now: f64,
+        local: u64,
+        addr: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (from, data) = (take_address(addr)?, Chunk::from(take(data)?));
+        self.input(
+            addr.py(),
+            now,
+            Input::Datagrams { local: LocalId(local), from, to: None, data, stride: 0 },
+        )
+    }
+
+    /// The answer to a job: one, also after Cancel. Raises DriverError for one that doesn't fit; the job stays owed.
+    fn done(&self, now: f64, job: u64, outcome: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, job) = (outcome.py(), JobId(job));
+        let owed = self.lock(py).owed.get(&job).copied();
+        let none = || errors::driver(py, format!("no answer is owed for job {}", job.0));
+        // no lock is held while Python's values are read: their attributes may be code
+        let outcome = owed.ok_or_else(none)?.settle(outcome)?;
+        let first = self.with(py, now, |inner, now| {
+            let first = inner.owed.remove(&job).is_some();
+            if first {
+                inner.engine.handle_input(now, Input::Done { job, outcome });
+            }
+            first
+        })?;
+        first.then_some(()).ok_or_else(none)
+    }
+
+    /// Does what is due. Early and spurious calls do no harm.
+    fn handle_timeout(&self, py: Python<'_>, now: f64) -> PyResult<()> {
+        self.with(py, now, |inner, now| inner.engine.handle_timeout(now))
+    }
+
+    // ---- out
+
+    /// All that the driver is to do now, in order.
+    fn poll_effects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut taken = Vec::new();
+        let mut inner = self.lock(py);
+        while let Some(effect) = inner.engine.poll_effect() {
+            match &effect {
+                Effect::Job { job, work } => drop(inner.owed.insert(*job, Owed::of(work))),
+                Effect::Close { conn, .. } => drop(inner.closing.insert(*conn)),
+                Effect::Connect { .. }
+                | Effect::Interest { .. }
+                | Effect::DatagramsReady { .. }
+                | Effect::Cancel { .. } => {}
+            }
+            taken.push(effect);
+        }
+        drop(inner);
+        let values =
+            taken.into_iter().map(|effect| effects::effect(py, effect)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, values)
+    }
+
+    /// All news since the last call.
+    fn poll_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut taken = Vec::new();
+        let mut inner = self.lock(py);
+        while let Some(event) = inner.engine.poll_event() {
+            taken.push(event);
+        }
+        drop(inner);
+        let values = taken.into_iter().map(|event| events::event(py, event)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, values)
+    }
+
+    /// Bytes to write to a link, whole and in order: memoryviews of the engine's memory, at most about `max` bytes;
+    /// empty if there are none. What is handed out is committed. It may make effects: poll them afterwards.
+    #[pyo3(signature = (now, conn, max = TRANSMIT_BYTES))]
+    fn poll_transmit<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        conn: u64,
+        max: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let transmit = self.with(py, now, |inner, now| inner.engine.poll_transmit(now, ConnId(conn), max))?;
+        let list = PyList::empty(py);
+        for segment in transmit.into_iter().flat_map(|transmit| transmit.segments) {
+            match segment {
+                Segment::Bytes(chunk) => list.append(lend(py, chunk)?)?,
+                // the engine hands out stored extents only after `Outcome::Stored`, which Python can't answer
+                Segment::Stored(..) => return Err(errors::driver(py, "a stored segment".to_owned())),
+            }
+        }
+        Ok(list)
+    }
+
+    /// Datagrams to send from a socket, or None.
+    fn poll_datagrams<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        local: u64,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let max = usize::from(u16::MAX);
+        let datagrams =
+            self.with(py, now, |inner, now| inner.engine.poll_datagrams(now, LocalId(local), max))?;
+        let Some(it) = datagrams else { return Ok(None) };
+        crate::values::make(py, "Datagrams", (address(it.to), lend(py, it.data)?, it.stride)).map(Some)
+    }
+
+    /// When `handle_timeout` is due, in seconds; None if nothing is.
+    fn poll_timeout(&self, py: Python<'_>) -> Option<f64> {
+        self.lock(py).engine.poll_timeout().map(seconds)
+    }
+
+    // ---- what the application wants
+
+    /// Takes on a torrent: a torrent file's bytes, a magnet link, a Metainfo or a Magnet. Gives its id.
+    #[pyo3(signature = (now, source, folder, **options))]
+    fn add_torrent(
+        &self,
+        now: f64,
+        source: &Bound<'_, PyAny>,
+        folder: String,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<u64> {
+        let add = options::add(source, folder, options)?;
+        match self.command(source.py(), now, Command::Add(Box::new(add)))? {
+            Reply::Added(id) => Ok(id.0),
+            Reply::Done => Err(errors::driver(source.py(), "the torrent got no id".to_owned())),
+        }
+    }
+
+    /// Leaves a torrent: announces, closes its links, keeps its files. `Removed` says when all is done.
+    fn remove(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Remove(TorrentId(torrent)))
+    }
+
+    /// Stops the transfer, keeps the torrent.
+    fn pause(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Pause(TorrentId(torrent)))
+    }
+
+    /// Goes on after a pause or a failure.
+    fn resume(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Resume(TorrentId(torrent)))
+    }
+
+    /// Checks all files again.
+    fn recheck(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Recheck(TorrentId(torrent)))
+    }
+
+    /// Which files are wanted, counted among real files; None is all.
+    fn select(&self, py: Python<'_>, now: f64, torrent: u64, files: Option<Vec<u32>>) -> PyResult<()> {
+        let selection = files.map_or(Selection::All, Selection::Files);
+        self.tell(py, now, Command::Select(TorrentId(torrent), selection))
+    }
+
+    /// Gives a torrent the addresses of peers.
+    fn add_peers(&self, now: f64, torrent: u64, peers: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.tell(peers.py(), now, Command::Peers(TorrentId(torrent), take_addresses(peers)?))
+    }
+
+    /// Saves the torrent's resume data now.
+    fn save(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Save(TorrentId(torrent)))
+    }
+
+    /// Announces now, as far as the trackers' minimum intervals allow.
+    fn announce(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Announce(TorrentId(torrent)))
+    }
+
+    /// Limits the engine's rates, in bytes a second; None is no limit.
+    fn set_rates(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        download: Option<u64>,
+        upload: Option<u64>,
+    ) -> PyResult<()> {
+        self.tell(py, now, Command::Rates(Rates { download, upload }))
+    }
+
+    /// Ends all: announces, saves, closes. `Stopped` comes when all is done, or at `by`.
+    fn stop(&self, py: Python<'_>, now: f64, by: f64) -> PyResult<()> {
+        let by = moment(py, by)?;
+        self.tell(py, now, Command::Stop { by })
+    }
+
+    // ---- what it knows
+
+    /// A torrent at a glance. Raises TorrentNotFound.
+    fn status<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.know(py, torrent, |engine, now| engine.status(now, TorrentId(torrent)))?;
+        events::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent))?)
+    }
+
+    /// A torrent's info dictionary, once it is known.
+    fn info<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let info = self.know(py, torrent, |engine, _| engine.info(TorrentId(torrent)))?;
+        Ok(info.map(|info| PyBytes::new(py, info.raw())))
+    }
+
+    /// Which pieces are verified and written, as a bitfield of the wire (BEP 3), once the metadata is known.
+    fn verified<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let bits = self.know(py, torrent, |engine, _| engine.verified(TorrentId(torrent)))?;
+        Ok(bits.map(|bits| PyBytes::new(py, &bits.to_bytes())))
+    }
+
+    /// The addresses of a torrent's connected peers, in join order.
+    fn peers<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
+        let peers = self.know(py, torrent, |engine, now| engine.peers(now, TorrentId(torrent)))?;
+        let each = |py, peer: doors::PeerStatus| Ok(address(peer.addr).into_pyobject(py)?.into_any());
+        tuple(py, peers, each).map(Bound::into_any)
+    }
+
+    /// All torrents' ids.
+    fn torrents(&self, py: Python<'_>) -> Vec<u64> {
+        self.lock(py).engine.torrents().into_iter().map(|id| id.0).collect()
+    }
+
+    /// Our peer id (BEP 20), 20 bytes.
+    #[getter]
+    fn peer_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let peer_id = self.lock(py).engine.peer_id();
+        PyBytes::new(py, &peer_id.0)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let inner = self.lock(py);
+        let (links, _) = inner.engine.link_counts();
+        format!("<Engine: {} torrents, {links} links>", inner.engine.torrents().len())
+    }
+}
+
+impl Engine {
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
+        self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the engine, unless the clock went back. No Python runs while the lock is held, so it can't be met again.
+    fn with<R>(&self, py: Python<'_>, now: f64, call: impl FnOnce(&mut Inner, Instant) -> R) -> PyResult<R> {
+        let now = moment(py, now)?;
+        let mut inner = self.lock(py);
+        let last = inner.now;
+        let answer = (now >= last).then(|| {
+            inner.now = now;
+            call(&mut inner, now)
+        });
+        drop(inner);
+        answer.ok_or_else(|| errors::driver(py, format!("the clock went back from {last:?} to {now:?}")))
+    }
+
+    fn input(&self, py: Python<'_>, now: f64, input: Input) -> PyResult<()> {
+        self.with(py, now, |inner, now| inner.engine.handle_input(now, input))
+    }
+
+    fn command(&self, py: Python<'_>, now: f64, command: Command) -> PyResult<Reply> {
+        let reply = self.with(py, now, |inner, now| inner.engine.command(now, command))?;
+        reply.map_err(|error| errors::command(py, &error))
+    }
+
+    /// What the engine knows of a torrent.
+    fn know<R>(
+        &self,
+        py: Python<'_>,
+        torrent: u64,
+        ask: impl FnOnce(&doors::Engine, Instant) -> R,
+    ) -> PyResult<R> {
+        let inner = self.lock(py);
+        let there = inner.engine.status(inner.now, TorrentId(torrent)).is_some();
+        let answer = there.then(|| ask(&inner.engine, inner.now));
+        drop(inner);
+        answer.ok_or_else(|| errors::no_torrent(py, torrent))
+    }
+
+    fn tell(&self, py: Python<'_>, now: f64, command: Command) -> PyResult<()> {
+        self.command(py, now, command).map(drop)
+    }
+}
+
+/// A seed from 32 bytes, or from a number below 2^256 (little-endian).
+fn take_seed(seed: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
+    let bytes = if seed.is_instance_of::<PyInt>() {
+        let bytes = seed.call_method1("to_bytes", (32, "little"));
+        take(&bytes.map_err(|_| PyValueError::new_err("a seed is a number from 0 to below 2^256"))?)?
+    } else {
+        take(seed).map_err(|_| PyTypeError::new_err("a seed is 32 bytes or a number"))?
+    };
+    let len = bytes.len();
+    bytes.try_into().map_err(|_| PyValueError::new_err(format!("a seed of {len} bytes: 32 are needed")))
+}

@@ -1,0 +1,59 @@
+//! Refusals of the engine as exceptions of `millstream.errors`. Who is to blame is said there.
+
+use millstream_core::engine::{CommandError, Refusal};
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
+    let module = ERRORS.get_or_try_init(py, || py.import("millstream.errors").map(Bound::unbind));
+    let made = module.and_then(|module| module.bind(py).getattr(name)?.call1(args));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// A torrent file that is none.
+pub(crate) fn metainfo(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "MetainfoError", (error.to_string(),))
+}
+
+/// A magnet link that is none.
+pub(crate) fn magnet(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "MagnetError", (error.to_string(),))
+}
+
+/// A torrent that can't be made like that.
+pub(crate) fn create(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "CreateError", (error.to_string(),))
+}
+
+/// A driver that broke the law.
+pub(crate) fn driver(py: Python<'_>, message: String) -> PyErr {
+    raise(py, "DriverError", (message,))
+}
+
+/// An incoming link that isn't taken.
+pub(crate) fn refused(py: Python<'_>, refusal: Refusal) -> PyErr {
+    raise(py, "Refused", (refusal.to_string(),))
+}
+
+/// A torrent that isn't there.
+pub(crate) fn no_torrent(py: Python<'_>, torrent: u64) -> PyErr {
+    raise(py, "TorrentNotFound", (format!("there is no torrent {torrent}"),))
+}
+
+/// A command that can't be carried out.
+pub(crate) fn command(py: Python<'_>, error: &CommandError) -> PyErr {
+    match error {
+        CommandError::NoTorrent(id) => no_torrent(py, id.0),
+        CommandError::Duplicate(id) => {
+            raise(py, "DuplicateTorrent", (format!("the torrent is there already, as {}", id.0), id.0))
+        }
+        CommandError::TooMany(_)
+        | CommandError::NoFile(_)
+        | CommandError::NoMetadata
+        | CommandError::Range
+        | CommandError::Stopping => raise(py, "CommandError", (error.to_string(),)),
+    }
+}

@@ -1,0 +1,192 @@
+//! Settings and options given by name. An unknown name is a mistake, and the answer says which name may be meant.
+
+use crate::metainfo::{Magnet, Metainfo};
+use crate::values::take_addresses;
+use crate::{bytes, errors};
+use core::time::Duration;
+use millstream_core::engine::{AddTorrent, Allocation, Config, Rates, SeedPolicy, Selection, Source};
+use millstream_core::wire::PeerId;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::sync::Arc;
+
+/// Settings of an engine by name.
+pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
+    let mut config = Config::default();
+    for (name, value) in settings.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
+    }
+    Ok(config)
+}
+
+/// All that `set` knows.
+const SETTINGS: [&str; 23] = [
+    "peer_id",
+    "client",
+    "torrents_max",
+    "links_max",
+    "torrent_links_max",
+    "half_open_max",
+    "handshakes_max",
+    "handshake_timeout",
+    "connect_timeout",
+    "store_bytes_max",
+    "upload_ahead_bytes_max",
+    "requests_outstanding_max",
+    "credit_bytes",
+    "upload_slots",
+    "seed_policy",
+    "download_rate",
+    "upload_rate",
+    "check_jobs_max",
+    "save_interval",
+    "events_max",
+    "numwant",
+    "announce_port",
+    "metadata_bytes_max",
+];
+
+fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "peer_id" => config.peer_id = Some(PeerId(crate::outcomes::digest(value)?)),
+        "client" => config.client = value.extract()?,
+        "torrents_max" => config.torrents_max = value.extract()?,
+        "links_max" => config.links_max = value.extract()?,
+        "torrent_links_max" => config.torrent_links_max = value.extract()?,
+        "half_open_max" => config.half_open_max = value.extract()?,
+        "handshakes_max" => config.handshakes_max = value.extract()?,
+        "handshake_timeout" => config.handshake_timeout = duration(value)?,
+        "connect_timeout" => config.connect_timeout = duration(value)?,
+        "store_bytes_max" => config.store_bytes_max = value.extract()?,
+        "upload_ahead_bytes_max" => config.upload_ahead_bytes_max = value.extract()?,
+        "requests_outstanding_max" => config.requests_outstanding_max = value.extract()?,
+        "credit_bytes" => config.credit_bytes = value.extract()?,
+        "upload_slots" => config.upload_slots = value.extract()?,
+        "seed_policy" => config.seed_policy = seed_policy(&value.extract::<String>()?)?,
+        "download_rate" => config.rates.download = value.extract()?,
+        "upload_rate" => config.rates.upload = value.extract()?,
+        "check_jobs_max" => config.check_jobs_max = value.extract()?,
+        "save_interval" => config.save_interval = duration(value)?,
+        "events_max" => config.events_max = value.extract()?,
+        "numwant" => config.numwant = value.extract()?,
+        "announce_port" => config.announce_port = value.extract()?,
+        "metadata_bytes_max" => config.metadata_bytes_max = value.extract()?,
+        _ => return Err(unknown("setting", name, &SETTINGS)),
+    }
+    Ok(())
+}
+
+fn duration(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let seconds: f64 = value.extract()?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("{seconds} seconds are no duration")))
+}
+
+fn seed_policy(name: &str) -> PyResult<SeedPolicy> {
+    match name {
+        "round_robin" => Ok(SeedPolicy::RoundRobin),
+        "fastest_upload" => Ok(SeedPolicy::FastestUpload),
+        "anti_leech" => Ok(SeedPolicy::AntiLeech),
+        "spreading" => Ok(SeedPolicy::Spreading),
+        _ => {
+            let all = ["round_robin", "fastest_upload", "anti_leech", "spreading"];
+            Err(PyValueError::new_err(format!("{name:?} is no seed policy; there are {}", all.join(", "))))
+        }
+    }
+}
+
+/// A torrent to take on, from its source, its folder and what else is given by name.
+pub(crate) fn add(
+    source: &Bound<'_, PyAny>,
+    folder: String,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<AddTorrent> {
+    let mut add = AddTorrent::new(self::source(source)?, folder);
+    for (name, value) in options.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set_option(&mut add, &name, &value).map_err(|error| about(&name, &value, error))?;
+    }
+    Ok(add)
+}
+
+/// All that `set_option` knows.
+const OPTIONS: [&str; 10] = [
+    "peers",
+    "only_peers",
+    "paused",
+    "sequential",
+    "resume",
+    "files",
+    "super_seed",
+    "allocation",
+    "download_rate",
+    "upload_rate",
+];
+
+fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "peers" => add.peers = take_addresses(value)?,
+        "only_peers" => add.only_peers = value.extract()?,
+        "paused" => add.paused = value.extract()?,
+        "sequential" => add.sequential = value.extract()?,
+        "resume" => add.resume = if value.is_none() { None } else { Some(bytes::take(value)?) },
+        "files" => add.selection = value.extract::<Option<Vec<u32>>>()?.map(Selection::Files),
+        "super_seed" => add.super_seed = value.extract()?,
+        "allocation" => {
+            add.allocation = match value.extract::<String>()?.as_str() {
+                "sparse" => Allocation::Sparse,
+                "full" => Allocation::Full,
+                "none" => Allocation::None,
+                other => return Err(PyValueError::new_err(format!("{other:?} is no allocation"))),
+            }
+        }
+        "download_rate" => add.rates = Rates { download: value.extract()?, ..add.rates },
+        "upload_rate" => add.rates = Rates { upload: value.extract()?, ..add.rates },
+        _ => return Err(unknown("option", name, &OPTIONS)),
+    }
+    Ok(())
+}
+
+fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
+    if let Ok(metainfo) = object.cast::<Metainfo>() {
+        return Ok(Source::Metainfo(Arc::clone(&metainfo.get().0)));
+    }
+    if let Ok(magnet) = object.cast::<Magnet>() {
+        return Ok(Source::Magnet(Arc::clone(&magnet.get().0)));
+    }
+    let py = object.py();
+    if let Ok(link) = object.cast::<PyString>() {
+        let link = link.to_cow()?;
+        let magnet = millstream_core::wire::magnet::Magnet::parse(&link);
+        return Ok(Source::Magnet(Arc::new(magnet.map_err(|error| errors::magnet(py, &error))?)));
+    }
+    let parsed = millstream_core::wire::metainfo::Metainfo::parse(&bytes::take(object)?);
+    Ok(Source::Metainfo(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?)))
+}
+
+fn unknown(kind: &str, name: &str, known: &[&str]) -> PyErr {
+    let alike = |other: &&&str| {
+        let stem = |text: &str| text.split('_').next().unwrap_or_default().trim_end_matches('s').to_owned();
+        other.contains(name) || name.contains(**other) || stem(other) == stem(name)
+    };
+    let hint: Vec<&str> = known.iter().filter(alike).copied().collect();
+    let hint = if hint.is_empty() { known.join(", ") } else { hint.join(", ") };
+    PyTypeError::new_err(format!("there is no {kind} {name:?}; there is {hint}"))
+}
+
+/// A number that doesn't fit, or a value of the wrong type, with the name of what it was given for.
+fn about(name: &str, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = value.py();
+    let ours = error.get_type(py).module().is_ok_and(|module| module.to_cow().is_ok_and(|m| m != "builtins"));
+    if ours || error.value(py).to_string().contains(name) {
+        return error;
+    }
+    let message = format!("{name}: {}", error.value(py));
+    if error.is_instance_of::<PyTypeError>(py) {
+        PyTypeError::new_err(message)
+    } else {
+        PyValueError::new_err(message)
+    }
+}

@@ -1,0 +1,90 @@
+//! Small values both ways: classes of `millstream._values`, addresses, moments.
+
+use crate::errors;
+use core::net::{IpAddr, SocketAddr};
+use millstream_core::base::{Extent, Instant, Part};
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple};
+
+static VALUES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+/// A class of `millstream._values`.
+pub(crate) fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let module = VALUES.get_or_try_init(py, || py.import("millstream._values").map(Bound::unbind))?;
+    module.bind(py).getattr(PyString::intern(py, name))
+}
+
+/// A value of this class.
+pub(crate) fn make<'py>(
+    py: Python<'py>,
+    name: &str,
+    args: impl PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    class(py, name)?.call1(args)
+}
+
+/// An address as Python has it.
+pub(crate) fn address(addr: SocketAddr) -> (String, u16) {
+    (addr.ip().to_string(), addr.port())
+}
+
+/// An address from Python: a host in text and a port; what asyncio appends for IPv6 is ignored.
+pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
+    let wrong = |_| PyTypeError::new_err("an address is a tuple of an IP address in text and a port");
+    let tuple = object.cast::<PyTuple>().map_err(|error| wrong(error.into()))?;
+    let host: String = tuple.get_item(0).and_then(|host| host.extract()).map_err(wrong)?;
+    let port: u16 = tuple.get_item(1).and_then(|port| port.extract()).map_err(wrong)?;
+    let host = host.split('%').next().unwrap_or_default();
+    let ip: IpAddr =
+        host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// Several addresses.
+pub(crate) fn take_addresses(object: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
+    object.try_iter()?.map(|item| take_address(&item?)).collect()
+}
+
+/// Beyond this many seconds a float no longer tells microseconds apart.
+const SECONDS_MAX: f64 = 4.0e9;
+
+/// A moment from seconds, to the nearest microsecond.
+pub(crate) fn moment(py: Python<'_>, seconds: f64) -> PyResult<Instant> {
+    if !(0.0..=SECONDS_MAX).contains(&seconds) {
+        return Err(errors::driver(
+            py,
+            format!("{seconds} is no moment: seconds from 0 to {SECONDS_MAX} are"),
+        ));
+    }
+    Ok(Instant::from_micros((seconds * 1e6).round() as u64))
+}
+
+/// Seconds of a moment; given back to `moment`, it is the same moment.
+pub(crate) fn seconds(at: Instant) -> f64 {
+    at.as_micros() as f64 / 1e6
+}
+
+/// An extent as Python has it.
+pub(crate) fn extent<'py>(py: Python<'py>, extent: Extent) -> PyResult<Bound<'py, PyAny>> {
+    make(py, "Extent", (extent.file, extent.offset, extent.length))
+}
+
+/// A tuple of values, each made by `each`.
+pub(crate) fn tuple<'py, T>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T>,
+    each: impl Fn(Python<'py>, T) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, items.into_iter().map(|item| each(py, item)).collect::<PyResult<Vec<_>>>()?)
+}
+
+/// A stretch of a torrent as Python has it.
+pub(crate) fn part(py: Python<'_>, part: Part) -> PyResult<Bound<'_, PyAny>> {
+    match part {
+        Part::Stored(stored) => extent(py, stored),
+        Part::Pad(length) => make(py, "Pad", (length,)),
+    }
+}

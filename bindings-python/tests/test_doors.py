@@ -1,0 +1,259 @@
+"""What the border refuses, and how it says so: clearly, never by a RuntimeError, never by a crash."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import random
+from typing import Any
+
+import pytest
+from memory import World
+
+import millstream
+from millstream import sansio
+from millstream.sansio import Digests, Engine, FilesOpen, Hash, Job, Magnet, Metainfo, Written
+
+DATA = random.Random(1).randbytes(100_000)
+TORRENT = millstream.create("thing", DATA, piece_length=16 * 1024)
+
+
+def opening(engine: Engine) -> int:
+    """The id of the job that opens the files."""
+    engine.add_torrent(0, TORRENT, "anywhere")
+    return next(e.job for e in engine.poll_effects() if isinstance(e, Job) and isinstance(e.work, FilesOpen))
+
+
+def test_no_exception_of_the_package_is_a_runtime_error() -> None:
+    tree = [getattr(millstream, name) for name in millstream.__all__ if name.endswith("Error")]
+    assert all(issubclass(error, millstream.MillstreamError) for error in tree)
+    assert not any(issubclass(error, RuntimeError) for error in tree)
+    assert issubclass(millstream.MetainfoError, ValueError)
+    assert issubclass(millstream.TorrentNotFound, LookupError)
+
+
+@pytest.mark.parametrize("junk", [b"", b"d", b"de", b"i1e", b"d4:infode", TORRENT[:-1], TORRENT + b"x", b"l" * 100_000])
+def test_junk_is_no_torrent(junk: bytes) -> None:
+    with pytest.raises(millstream.MetainfoError):
+        Metainfo.parse(junk)
+    with pytest.raises(millstream.MetainfoError):
+        Engine(1).add_torrent(0, junk, "anywhere")
+
+
+@pytest.mark.parametrize("junk", ["", "magnet:?", "magnet:?xt=urn:btih:12", "http://x", "magnet:?xt=urn:btih:" + "é" * 20])
+def test_junk_is_no_magnet(junk: str) -> None:
+    with pytest.raises(millstream.MagnetError):
+        Magnet.parse(junk)
+    with pytest.raises(millstream.MagnetError):
+        Engine(1).add_torrent(0, junk, "anywhere")
+
+
+@pytest.mark.parametrize("source", [None, 5, 1.5, ["a"], object()])
+def test_what_has_no_bytes_is_a_type_error(source: Any) -> None:
+    with pytest.raises(TypeError):
+        Engine(1).add_torrent(0, source, "anywhere")
+    with pytest.raises(TypeError):
+        Engine(1).handle_received(0, 1, source)
+
+
+@pytest.mark.parametrize("now", [-1.0, float("nan"), float("inf"), 1e300])
+def test_what_is_no_moment_is_refused(now: float) -> None:
+    with pytest.raises(millstream.DriverError, match="no moment"):
+        Engine(1).handle_timeout(now)
+
+
+def test_a_clock_that_goes_back_is_the_driver_s_fault() -> None:
+    engine = Engine(1)
+    engine.handle_timeout(5)
+    with pytest.raises(millstream.DriverError, match="went back"):
+        engine.handle_timeout(4.999999)
+    engine.handle_timeout(5)
+
+
+def test_a_timeout_given_back_is_the_same_moment() -> None:
+    engine = Engine(1, now=1234.567891)
+    engine.add_torrent(1234.567891, TORRENT, "anywhere", peers=[("10.0.0.9", 1)])
+    for n in range(50):
+        at = engine.poll_timeout()
+        if at is None:
+            break
+        engine.handle_timeout(at)
+        later = engine.poll_timeout()
+        assert later is None or later > at, f"round {n}: what was due is done"
+
+
+@pytest.mark.parametrize(
+    ("seed", "error"), [(b"short", ValueError), (-1, ValueError), (1 << 256, ValueError), ("text", TypeError)]
+)
+def test_a_seed_is_32_bytes_or_a_number(seed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="seed"):
+        Engine(seed)
+
+
+def test_the_seed_decides_all_chance() -> None:
+    assert Engine(5).peer_id == Engine((5).to_bytes(32, "little")).peer_id != Engine(6).peer_id
+
+
+def test_a_setting_that_is_not_there_is_named() -> None:
+    bad: dict[str, Any] = {"link_max": 5}
+    with pytest.raises(TypeError, match="links_max"):
+        Engine(1, **bad)
+    bad = {"links_max": -5}
+    with pytest.raises(ValueError, match="links_max"):
+        Engine(1, **bad)
+    bad = {"links_max": "many"}
+    with pytest.raises(TypeError, match="links_max"):
+        Engine(1, **bad)
+    with pytest.raises(ValueError, match="connect_timeout"):
+        Engine(1, connect_timeout=float("nan"))
+
+
+def test_an_address_must_be_one() -> None:
+    bad: Any
+    for bad in ["10.0.0.1:5", ("10.0.0.1",), (1, 2), ("10.0.0.1", -1), None]:
+        with pytest.raises(TypeError):
+            Engine(1).bound(0, 1, bad, "tcp")
+    with pytest.raises(ValueError, match="not an IP address"):
+        Engine(1).bound(0, 1, ("example.org", 5), "tcp")
+    flow: Any = ("fe80::1%eth0", 5, 0, 2)
+    Engine(1).bound(0, 1, flow, "tcp")
+
+
+def test_a_torrent_that_is_not_there_is_named() -> None:
+    engine = Engine(1)
+    for ask in (engine.status, engine.info, engine.verified, engine.peers):
+        with pytest.raises(millstream.TorrentNotFound, match="77"):
+            ask(77)
+    with pytest.raises(millstream.TorrentNotFound):
+        engine.pause(0, 77)
+
+
+def test_a_torrent_is_taken_on_once() -> None:
+    engine = Engine(1)
+    first = engine.add_torrent(0, TORRENT, "anywhere")
+    with pytest.raises(millstream.DuplicateTorrent) as caught:
+        engine.add_torrent(0, Metainfo.parse(TORRENT), "elsewhere")
+    assert caught.value.torrent == first
+    assert pickle.loads(pickle.dumps(caught.value)).torrent == first
+
+
+def test_an_answer_must_fit_its_job_and_come_once() -> None:
+    engine = Engine(1)
+    job = opening(engine)
+    with pytest.raises(millstream.DriverError, match="answered by Files, not by Written"):
+        engine.done(0, job, Written())
+    with pytest.raises(millstream.DriverError, match="not by str"):
+        wrong: Any = "done"
+        engine.done(0, job, wrong)
+    with pytest.raises(millstream.DriverError, match="0 files were told of 1"):
+        engine.done(0, job, sansio.Files())
+    engine.done(0, job, sansio.Files([sansio.FileNow(None)]))
+    with pytest.raises(millstream.DriverError, match="no answer is owed"):
+        engine.done(0, job, sansio.Files([sansio.FileNow(None)]))
+    with pytest.raises(millstream.DriverError, match="no answer is owed"):
+        engine.done(0, 999, Written())
+
+
+def test_digests_must_be_those_that_were_wanted() -> None:
+    world = World()
+    seed = world.host({"thing": DATA})
+    engine = seed.engine
+    engine.done(0, opening(engine), sansio.Files([sansio.FileNow(len(DATA))]))
+    jobs = [e for e in engine.poll_effects() if isinstance(e, Job)]
+    for effect in jobs:
+        assert isinstance(effect.work, sansio.HashStored)
+        for wrong in [Digests(), Digests(sha1=bytes(20)), Digests(sha1=bytes(20), leaves=[bytes(32)] * 9)]:
+            with pytest.raises(millstream.DriverError, match="wanted were"):
+                engine.done(0, effect.job, wrong)
+        with pytest.raises(ValueError, match="no digest of 20"):
+            engine.done(0, effect.job, Digests(sha1=b"short", leaves=[bytes(32)]))
+
+
+def test_drained_answers_close() -> None:
+    engine = Engine(1)
+    with pytest.raises(millstream.DriverError, match="no Close"):
+        engine.drained(0, 1)
+
+
+def test_bytes_of_a_stranger_end_its_link_and_raise_nothing() -> None:
+    for n in range(50):
+        engine = Engine(n)
+        engine.add_torrent(0, TORRENT, "anywhere")
+        conn = engine.accept(0, 1, ("10.0.0.1", 1), ("10.0.0.2", 2))
+        engine.handle_received(0, conn, random.Random(n).randbytes(1 + 400 * n))
+        engine.handle_timeout(60)
+        closes = [e for e in engine.poll_effects() if isinstance(e, sansio.Close)]
+        assert [close.conn for close in closes] == [conn]
+        engine.handle_received(60, conn, b"more")
+        engine.drained(60, conn)
+
+
+def test_bytes_are_taken_from_whatever_lends_them() -> None:
+    for data in (bytearray(TORRENT), memoryview(TORRENT), memoryview(b"x" + TORRENT)[1:]):
+        assert Metainfo.parse(data).name == "thing"
+    with pytest.raises(TypeError):
+        import array
+
+        numbers: Any = array.array("i", [1, 2])
+        Metainfo.parse(numbers)
+
+
+def test_lent_memory_is_read_only_and_outlives_the_engine() -> None:
+    world = World()
+    seed, leech = world.host({"thing": DATA}), world.host()
+    seed.engine.add_torrent(0, TORRENT, "anywhere")
+    leech.engine.add_torrent(0, TORRENT, "anywhere", peers=[seed.address])
+    kept: list[memoryview] = []
+    carry_out = leech.disk.carry_out
+
+    def keep(work: sansio.Work) -> sansio.Outcome:
+        if isinstance(work, Hash):
+            kept.extend(work.data)
+        return carry_out(work)
+
+    leech.disk.carry_out = keep  # type: ignore[method-assign]
+    world.run(lambda: any(isinstance(event, sansio.Completed) for event in leech.events))
+    assert kept
+    assert all(view.readonly for view in kept)
+    with pytest.raises(TypeError):
+        kept[0][0] = 1
+    del world, seed, leech, keep, carry_out
+    gc.collect()
+    assert all(bytes(view) in DATA for view in kept)
+
+
+def test_values_compare_match_and_pickle() -> None:
+    event = sansio.PieceVerified(1, 2)
+    assert pickle.loads(pickle.dumps(event)) == event
+    assert repr(event) == "PieceVerified(torrent=1, piece=2)"
+    match event:
+        case sansio.PieceVerified(_, piece):
+            assert piece == 2
+    with pytest.raises(AttributeError):
+        event.piece = 3  # type: ignore[misc]
+
+
+def test_torrents_that_cannot_be_are_refused() -> None:
+    bad: Any
+    for bad in [{"name": "a/b"}, {"files": b""}, {"piece_length": 5}, {"version": "v3"}]:
+        with pytest.raises(millstream.CreateError):
+            millstream.create(**{"name": "thing", "files": DATA, **bad})
+    plan = sansio.Plan("thing", [(["thing"], 5)], multi_file=False)
+    with pytest.raises(millstream.CreateError):
+        plan.finish()
+
+
+def test_a_torrent_says_what_it_was_made_of() -> None:
+    torrent = millstream.create(
+        "things", {"a/b": DATA, "c": b"12345"}, trackers=[["http://x/announce"]], private=True, comment="hello"
+    )
+    metainfo = Metainfo.parse(torrent)
+    real = {"/".join(file.path): file.length for file in metainfo.files if not file.pad}
+    assert real == {"a/b": len(DATA), "c": 5}
+    assert (metainfo.name, metainfo.version, metainfo.private) == ("things", "hybrid", True)
+    assert metainfo.trackers == (("http://x/announce",),)
+    assert metainfo.comment == "hello"
+    assert len(metainfo.info_hash_v1 or b"") == 20
+    assert len(metainfo.info_hash_v2 or b"") == 32
+    magnet = Magnet.parse("magnet:?xt=urn:btih:" + "ab" * 20 + "&dn=x&x.pe=10.0.0.1:5")
+    assert (magnet.info_hash_v1, magnet.name, magnet.peers) == (b"\xab" * 20, "x", (("10.0.0.1", 5),))

@@ -1,0 +1,2 @@
+"""idle"""
+def options(p): pass

@@ -1,0 +1,2 @@
+"""limits"""
+def options(p): pass

@@ -1,0 +1,2 @@
+"""peers"""
+def options(p): pass

@@ -1,0 +1,1 @@
+"""Interop: millstream against clients that were not written here."""

@@ -1,0 +1,183 @@
+//! Stories of torrents of which only the hash is known: magnets (BEP 9, 53), v2 ones too (BEP 52).
+
+use core::time::Duration;
+use millstream_core::engine::{AddTorrent, Config, Source, State, TorrentEvent};
+use millstream_core::wire::extension::{Extension, ExtensionHandshake};
+use millstream_core::wire::magnet::Magnet;
+use millstream_core::wire::message::Message;
+use millstream_core::wire::metadata_message::MetadataMessage;
+use millstream_core::wire::metainfo::Version;
+use millstream_tests::pair::Pair;
+use millstream_tests::world::stranger::{all_features, parse};
+use millstream_tests::world::{Content, Stranger, Weather, World};
+use std::sync::Arc;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn add(magnet: Magnet) -> AddTorrent {
+    AddTorrent::new(Source::Magnet(Arc::new(magnet)), "disk")
+}
+
+fn pair(seed: u64, content: Content, magnet: Magnet) -> Pair {
+    Pair::built(seed, content, add(magnet), Default::default())
+}
+
+fn metadata(pair: &Pair) -> usize {
+    pair.world.news(pair.leech, |news| matches!(news, TorrentEvent::Metadata(_)).then_some(())).len()
+}
+
+#[test]
+fn bep_0009_a_magnet_gets_its_metadata_and_then_every_byte() {
+    let content = Content::v1(40, 200_000);
+    let magnet = content.magnet(true, false);
+    let mut pair = pair(40, content, magnet);
+    assert_eq!(pair.world.status(pair.leech, pair.leech_torrent).state, State::Metadata);
+    pair.connect();
+    pair.complete();
+    assert_eq!(metadata(&pair), 1);
+}
+
+#[test]
+fn bep_0009_metadata_of_several_pieces_is_put_together() {
+    // 20 bytes a piece: 40 KB of them.
+    let content = Content::new(41, Version::V1, &[("data", 2_000 * 300)], 300);
+    assert!(content.info().raw().len() > 2 * (16 << 10));
+    let magnet = content.magnet(true, false);
+    let mut pair = pair(41, content, magnet);
+    pair.connect();
+    assert!(pair.world.until(MINUTE, |world| {
+        !world
+            .news(millstream_tests::world::HostId(1), |news| {
+                matches!(news, TorrentEvent::Metadata(_)).then_some(())
+            })
+            .is_empty()
+    }));
+}
+
+#[test]
+fn bep_0009_who_got_the_metadata_serves_it() {
+    let content = Content::v1(42, 200_000);
+    let mut world = World::new(42, Weather::calm());
+    let (seed, middle, last) = (world.host(), world.host(), world.host());
+    world.seed(seed, &content);
+    let magnet = content.magnet(true, false);
+    let middle_id = world.add(middle, AddTorrent { peers: vec![world.addr(seed)], ..add(magnet.clone()) });
+    world.complete(MINUTE, &[(middle, middle_id)]);
+    let last_id = world.add(last, AddTorrent { peers: vec![world.addr(middle)], ..add(magnet) });
+    world.complete(MINUTE, &[(last, last_id)]);
+    assert!(world.is_whole(last, &content));
+}
+
+/// Answers whatever is asked of a stranger's metadata with these bytes.
+fn serve_metadata(world: &mut World, stranger: &mut Stranger, bytes: &[u8]) {
+    let m = vec![(Extension::UtMetadata, 9)];
+    let metadata_size = Some(bytes.len() as u64);
+    stranger.say_extensions(world, &ExtensionHandshake { m, metadata_size, ..ExtensionHandshake::default() });
+    for _ in 0..10 {
+        for frame in stranger.listen(world, SECOND / 10) {
+            let Message::Extended { id: 9, payload } = parse(&frame) else { continue };
+            if let Ok(MetadataMessage::Request { piece }) = MetadataMessage::parse(payload) {
+                let data = &bytes[(piece as usize * (16 << 10)).min(bytes.len())..];
+                let total_size = bytes.len() as u64;
+                let answer = MetadataMessage::Data { piece, total_size, data }.encode();
+                stranger
+                    .say(world, Message::Extended { id: Extension::UtMetadata.our_id(), payload: &answer });
+            }
+        }
+    }
+}
+
+#[test]
+fn pitfall_3_a_peer_with_wrong_metadata_is_found_out_and_another_is_asked() {
+    let content = Content::v1(43, 200_000);
+    let mut world = World::new(43, Weather::calm());
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let id = world.add(leech, add(content.magnet(true, false)));
+    let from = world.stranger_addr();
+    let mut liar = world.call(from, leech, content.info().info_hash().unwrap(), all_features());
+    let mut wrong = content.info().raw().to_vec();
+    let at = wrong.len() - 10;
+    wrong[at] ^= 1;
+    serve_metadata(&mut world, &mut liar, &wrong);
+    assert_eq!(world.status(leech, id).state, State::Metadata, "what fails its hash is not believed");
+    let peers = vec![world.addr(seed)];
+    world.command(leech, millstream_core::engine::Command::Peers(id, peers)).unwrap();
+    world.complete(5 * MINUTE, &[(leech, id)]);
+    assert!(world.is_whole(leech, &content));
+}
+
+#[test]
+fn pitfall_3_metadata_that_claims_to_be_huge_is_not_asked_for() {
+    let content = Content::v1(44, 200_000);
+    let mut world = World::new(44, Weather::calm());
+    let leech = world.host();
+    world.add(leech, add(content.magnet(true, false)));
+    let from = world.stranger_addr();
+    let mut liar = world.call(from, leech, content.info().info_hash().unwrap(), all_features());
+    let m = vec![(Extension::UtMetadata, 9)];
+    let metadata_size = Some(Config::default().metadata_bytes_max as u64 + 1);
+    liar.say_extensions(
+        &mut world,
+        &ExtensionHandshake { m, metadata_size, ..ExtensionHandshake::default() },
+    );
+    let asked =
+        liar.listen(&mut world, SECOND).iter().any(|f| matches!(parse(f), Message::Extended { id: 9, .. }));
+    assert!(!asked);
+}
+
+#[test]
+fn bep_0053_a_magnet_says_which_files_are_wanted() {
+    let content = Content::new(45, Version::V1, &[("a", 50_000), ("b", 70_000), ("c", 40_000)], 16 << 10);
+    let magnet = Magnet { select: vec![2..=2], ..content.magnet(true, false) };
+    let mut pair = pair(45, content, magnet);
+    pair.connect();
+    pair.world.complete(MINUTE, &[(pair.leech, pair.leech_torrent)]);
+    let wanted = &pair.content.files[2];
+    let stored = |path: &str| pair.world.at(pair.leech).disk.file(path).cloned();
+    assert_eq!(stored("disk/story/c").unwrap().bytes, wanted.1);
+    assert!(stored("disk/story/a").is_none());
+}
+
+#[test]
+fn bep_0052_a_v2_magnet_gets_metadata_then_hashes_with_proofs_then_every_byte() {
+    let files = [("a", 300_000), ("b", 10_000), ("c", 100_000)];
+    let content = Content::new(46, Version::V2, &files, 16 << 10);
+    let magnet = content.magnet(false, true);
+    let mut pair = pair(46, content, magnet);
+    pair.connect();
+    pair.complete();
+    let status = pair.world.status(pair.leech, pair.leech_torrent);
+    assert_eq!((status.downloaded, status.wasted), (410_000, 0));
+    assert_eq!(status.info_hash_v2, pair.content.info().info_hash_v2());
+}
+
+#[test]
+fn bep_0052_a_magnet_of_a_hybrid_may_name_either_hash_or_both() {
+    let content = Content::new(47, Version::Hybrid, &[("a", 200_000), ("b", 30_000)], 32 << 10);
+    for (v1, v2) in [(true, false), (false, true), (true, true)] {
+        let magnet = content.magnet(v1, v2);
+        let mut pair = pair(47, content.clone(), magnet);
+        pair.connect();
+        pair.complete();
+        let status = pair.world.status(pair.leech, pair.leech_torrent);
+        assert!(status.info_hash_v1.is_some() && status.info_hash_v2.is_some(), "{v1} {v2}");
+    }
+}
+
+#[test]
+fn a_magnet_that_was_resolved_and_saved_needs_no_metadata_again() {
+    let content = Content::new(48, Version::V2, &[("a", 300_000), ("b", 100_000)], 32 << 10);
+    let magnet = content.magnet(false, true);
+    let source = Source::Magnet(Arc::new(magnet.clone()));
+    let mut pair = pair(48, content, magnet.clone());
+    pair.connect();
+    pair.complete();
+    pair.drive();
+    let resume = pair.world.at(pair.leech).saved(&source);
+    assert!(resume.is_some());
+    pair.world.crash(pair.leech, false);
+    let id = pair.world.add(pair.leech, AddTorrent { resume, ..add(magnet) });
+    pair.world.complete(MINUTE, &[(pair.leech, id)]);
+}

@@ -1,0 +1,226 @@
+//! Stories of trackers over HTTP and UDP: tiers, events, scrapes, private torrents (BEP 3, 7, 12, 15, 23, 24, 27, 41, 48).
+
+use core::time::Duration;
+use millstream_core::base::TorrentId;
+use millstream_core::engine::{AddTorrent, Command, Config, Source, TorrentEvent};
+use millstream_core::wire::magnet::Magnet;
+use millstream_core::wire::metainfo::Version;
+use millstream_core::wire::tracker::TrackerEvent;
+use millstream_tests::world::{Content, HostId, Weather, World, options};
+use std::sync::Arc;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A torrent that names these trackers.
+fn content(seed: u8, trackers: Vec<Vec<String>>) -> Content {
+    let made = options(Version::V1, &[("data", 200_000)], 32 << 10);
+    Content::of(seed, millstream_core::create::CreateOptions { trackers, ..made })
+}
+
+/// A seed and a leech that only a tracker can bring together.
+fn swarm(world: &mut World, content: &Content) -> (HostId, HostId, TorrentId) {
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, content);
+    world.run(10 * SECOND);
+    let id = world.leech(leech, content, &[]);
+    (seed, leech, id)
+}
+
+fn events_of(world: &World, tracker: usize, host: HostId) -> Vec<TrackerEvent> {
+    let of = world.trackers[tracker].announces.iter().filter(|(from, ..)| *from == world.addr(host));
+    of.map(|(_, query, _)| query.event).collect()
+}
+
+#[test]
+fn bep_0003_and_0023_an_http_tracker_brings_a_swarm_together() {
+    let mut world = World::new(60, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(60, vec![vec![world.trackers[tracker].http_url()]]);
+    let (_, leech, id) = swarm(&mut world, &content);
+    world.complete(MINUTE, &[(leech, id)]);
+    world.run(SECOND);
+    assert_eq!(events_of(&world, tracker, leech), [TrackerEvent::Started, TrackerEvent::Completed]);
+    let (_, first, _) = &world.trackers[tracker].announces[1];
+    assert_eq!((first.left, first.port, first.downloaded), (Some(200_000), 6881, 0));
+    let (_, last, _) = world.trackers[tracker].announces.last().unwrap();
+    assert_eq!((last.left, last.downloaded), (Some(0), 200_000));
+    assert!(world.trackers[tracker].targets.iter().all(|target| target.contains("compact=1")));
+}
+
+#[test]
+fn bep_0015_a_udp_tracker_brings_a_swarm_together_even_if_datagrams_are_lost() {
+    for seed in 0..6 {
+        let weather = Weather { datagram_losses_per_mille: 300, ..Weather::calm() };
+        let mut world = World::new(seed, weather);
+        let tracker = world.tracker(1800);
+        let content = content(61, vec![vec![world.trackers[tracker].udp_url()]]);
+        let (_, leech, id) = swarm(&mut world, &content);
+        world.complete(40 * MINUTE, &[(leech, id)]);
+        assert!(world.is_whole(leech, &content));
+    }
+}
+
+#[test]
+fn bep_0041_a_udp_announce_carries_the_urls_path_and_query() {
+    let mut world = World::new(62, Weather::calm());
+    let tracker = world.tracker(1800);
+    let url = world.trackers[tracker].udp_url() + "?passkey=abc";
+    let content = content(62, vec![vec![url]]);
+    let (_, leech, id) = swarm(&mut world, &content);
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.trackers[tracker].announces.iter().all(|(_, _, data)| data == b"/announce?passkey=abc"));
+}
+
+#[test]
+fn bep_0012_the_second_tier_is_asked_only_if_the_first_fails_and_the_first_again_later() {
+    let mut world = World::new(63, Weather::calm());
+    let (first, second) = (world.tracker(120), world.tracker(120));
+    let urls = [first, second].map(|n| world.trackers[n].http_url());
+    let content = content(63, urls.map(|url| vec![url]).to_vec());
+    let (_, leech, id) = swarm(&mut world, &content);
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.trackers[second].announces.is_empty(), "the first tier works");
+    world.trackers[first].up = false;
+    world.run(10 * MINUTE);
+    assert!(!world.trackers[second].announces.is_empty(), "the first tier is down");
+    let failed = world.news(leech, |news| matches!(news, TorrentEvent::TrackerFailed { .. }).then_some(()));
+    assert!(!failed.is_empty());
+    world.trackers[first].up = true;
+    let before = world.trackers[first].announces.len();
+    world.run(20 * MINUTE);
+    assert!(world.trackers[first].announces.len() > before, "it is tried again");
+}
+
+#[test]
+fn bep_0003_announces_keep_to_the_interval() {
+    let mut world = World::new(64, Weather::calm());
+    let tracker = world.tracker(300);
+    let content = content(64, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(60 * MINUTE);
+    let count = world.trackers[tracker].announces.len();
+    assert!((10..=14).contains(&count), "{count} announces in an hour, of which one is the first");
+}
+
+#[test]
+fn bep_0003_a_magnet_says_started_once() {
+    let mut world = World::new(72, Weather::calm());
+    let tracker = world.tracker(1800);
+    let url = world.trackers[tracker].http_url();
+    let content = content(72, vec![vec![url.clone()]]);
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    world.run(SECOND);
+    let magnet = Magnet { trackers: vec![url], ..content.magnet(true, false) };
+    let id = world.add(leech, AddTorrent::new(Source::Magnet(Arc::new(magnet)), "disk"));
+    world.complete(MINUTE, &[(leech, id)]);
+    world.run(SECOND);
+    assert_eq!(events_of(&world, tracker, leech), [TrackerEvent::Started, TrackerEvent::Completed]);
+}
+
+#[test]
+fn bep_0003_stopped_is_announced_at_a_pause_and_started_after_it() {
+    let mut world = World::new(65, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(65, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    let id = world.seed(host, &content);
+    world.run(SECOND);
+    world.command(host, Command::Pause(id)).unwrap();
+    world.run(10 * SECOND);
+    assert_eq!(events_of(&world, tracker, host), [TrackerEvent::Started, TrackerEvent::Stopped]);
+    world.command(host, Command::Resume(id)).unwrap();
+    world.run(MINUTE);
+    assert_eq!(events_of(&world, tracker, host).last(), Some(&TrackerEvent::Started));
+}
+
+#[test]
+fn bep_0027_a_private_torrent_takes_peers_from_its_tracker_and_says_no_pex() {
+    let mut world = World::new(66, Weather::calm());
+    let tracker = world.tracker(1800);
+    let made = options(Version::V1, &[("data", 200_000)], 32 << 10);
+    let trackers = vec![vec![world.trackers[tracker].http_url()]];
+    let made = millstream_core::create::CreateOptions { trackers, private: true, ..made };
+    let content = Content::of(66, made);
+    assert!(content.info().is_private());
+    let (_, leech, id) = swarm(&mut world, &content);
+    world.complete(MINUTE, &[(leech, id)]);
+    let from = world.stranger_addr();
+    let hash = content.info().info_hash().unwrap();
+    let mut stranger = world.call(from, leech, hash, millstream_tests::world::stranger::all_features());
+    for frame in stranger.listen(&mut world, SECOND) {
+        let text = String::from_utf8_lossy(&frame).into_owned();
+        assert!(!text.contains("ut_pex"), "{text}");
+    }
+}
+
+#[test]
+fn a_torrent_with_only_its_own_peers_asks_no_tracker() {
+    let mut world = World::new(67, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(67, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    world.add(host, AddTorrent { only_peers: true, ..AddTorrent::new(content.source(), "disk") });
+    world.run(MINUTE);
+    assert!(world.trackers[tracker].targets.is_empty());
+}
+
+#[test]
+fn a_tracker_that_is_down_for_a_day_is_asked_more_and_more_seldom() {
+    let mut world = World::new(68, Weather::calm());
+    let tracker = world.tracker(1800);
+    world.trackers[tracker].up = false;
+    let content = content(68, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(24 * 60 * MINUTE);
+    let failed = world.news(host, |news| matches!(news, TorrentEvent::TrackerFailed { .. }).then_some(()));
+    assert!((5..=200).contains(&failed.len()), "{}", failed.len());
+}
+
+#[test]
+fn pitfall_5_the_key_stays_the_same_over_announces_and_differs_between_hosts() {
+    let mut world = World::new(69, Weather::calm());
+    let tracker = world.tracker(120);
+    let content = content(69, vec![vec![world.trackers[tracker].http_url()]]);
+    let (seed, leech, _) = swarm(&mut world, &content);
+    world.run(10 * MINUTE);
+    let keys = |host: HostId| {
+        let of = world.trackers[tracker].announces.iter().filter(|(from, ..)| *from == world.addr(host));
+        let mut keys: Vec<u32> = of.map(|(_, query, _)| query.key).collect();
+        keys.dedup();
+        keys
+    };
+    assert_eq!((keys(seed).len(), keys(leech).len()), (1, 1));
+    assert_ne!(keys(seed), keys(leech));
+}
+
+#[test]
+fn a_forwarded_port_is_announced_instead_of_the_bound_one() {
+    let mut world = World::new(70, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(70, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host_with(Config { announce_port: Some(40_000), ..Config::default() });
+    world.seed(host, &content);
+    world.run(SECOND);
+    assert_eq!(world.trackers[tracker].announces[0].1.port, 40_000);
+}
+
+#[test]
+fn bep_0052_a_hybrid_is_announced_under_both_hashes_and_a_peer_seen_twice_is_one() {
+    let mut world = World::new(71, Weather::calm());
+    let tracker = world.tracker(1800);
+    let made = options(Version::Hybrid, &[("data", 200_000)], 32 << 10);
+    let trackers = vec![vec![world.trackers[tracker].http_url()]];
+    let content = Content::of(71, millstream_core::create::CreateOptions { trackers, ..made });
+    let (_, leech, id) = swarm(&mut world, &content);
+    world.complete(MINUTE, &[(leech, id)]);
+    let mut hashes: Vec<_> =
+        world.trackers[tracker].announces.iter().map(|(_, query, _)| query.info_hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 2);
+    assert_eq!(world.at(leech).dialed.len(), 1, "one call to one peer");
+}
