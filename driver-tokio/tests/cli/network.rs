@@ -120,6 +120,15 @@ fn only_selected_files_come() {
 }
 
 #[test]
+fn a_magnet_link_that_lacks_the_selected_file_fails_as_wrong_usage() {
+    let swarm = Swarm::new("--v1", 100_000, &[]);
+    let seen = swarm.fixture.json(0, &["inspect", "f.torrent", "--json"]);
+    let link = format!("magnet:?xt=urn:btih:{}", seen["info_hash_v1"].as_str().unwrap());
+    let said = swarm.fixture.complaint(2, &swarm.download(&link, &["--select", "0,7"]));
+    assert!(said.contains("there is no file 7") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
 fn a_signal_ends_a_node_in_good_order() {
     let swarm = Swarm::new("--v1", 100_000, &[]);
     let (code, lines) = swarm.seed.interrupt();

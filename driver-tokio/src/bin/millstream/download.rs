@@ -5,7 +5,7 @@ use crate::outcome::Trouble;
 use crate::session;
 use crate::signals::Signals;
 use crate::source;
-use crate::transfer::{Until, Watch, Watched};
+use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
@@ -30,7 +30,8 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     };
     let done = match added {
         Ok(torrent) => {
-            watch.watched.push(Watched::new(torrent, output, false));
+            let select = args.select.as_ref().map(|indexes| indexes.0.as_slice());
+            watch.watched.push(Watched::new(torrent, output, false).selecting(select));
             let until = if args.seed { Until::Interrupted } else { Until::Complete };
             watch.run(until, &mut signals).await
         }
@@ -51,7 +52,7 @@ async fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
         let files = metainfo.info.real_files().count() as u64;
         let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
         if let Some(n) = beyond {
-            return Err(no_file(*n, Some(files)));
+            return Err(Trouble::Usage(no_file(*n, files)));
         }
     }
     let add = AddTorrent::new(&args.torrent)
@@ -68,14 +69,9 @@ async fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
     })
 }
 
-fn no_file(n: u32, files: Option<u64>) -> Trouble {
-    let count = files.map_or_else(String::new, |files| format!(", the last is {}", files.saturating_sub(1)));
-    Trouble::Usage(format!("--select: there is no file {n}{count}; `millstream inspect` lists them"))
-}
-
 fn trouble(args: &DownloadArgs, error: &AddError) -> Trouble {
     match error {
-        AddError::Refused(CommandError::NoFile(n)) => no_file(*n, None),
+        AddError::Refused(CommandError::NoFile(_)) => Trouble::Usage(format!("--select: {error}")),
         AddError::Malformed(why) => Trouble::Failed(format!("{}: {why}", args.torrent)),
         AddError::Fetch(why) => Trouble::Failed(format!("{} can't be fetched: {why}", args.torrent)),
         AddError::Read { .. } | AddError::Folder(_) | AddError::Refused(_) | AddError::Ended => {

@@ -23,7 +23,10 @@ pub(crate) struct Watched {
     /// Something changed that wasn't shown.
     changed: bool,
     complete: bool,
-    failed: bool,
+    /// It can't go on; the exit code.
+    failed: Option<i32>,
+    /// The last of the files that were asked for by number.
+    last_selected: Option<u32>,
     /// Nothing of it is to be fetched.
     only_seed: bool,
     /// It isn't known yet what there is of it.
@@ -50,7 +53,13 @@ impl Watched {
     /// Begins to watch a torrent that was just added; `only_seed` if nothing of it is to be fetched.
     pub(crate) fn new(torrent: Torrent, output: &Output, only_seed: bool) -> Self {
         let status = torrent.status();
-        let track = Track::new(output, &status.name, None);
+        // A magnet link may not know a name.
+        let hash = || {
+            let v1 = status.info_hash_v1.map(|hash| hash.to_string());
+            v1.or_else(|| status.info_hash_v2.map(|hash| hash.to_string())).unwrap_or_default()
+        };
+        let name = if status.name.is_empty() { hash() } else { status.name.to_string() };
+        let track = Track::new(output, &name, None);
         track.say(
             output,
             News::Added {
@@ -64,10 +73,17 @@ impl Watched {
             since: Instant::now(),
             changed: true,
             complete: false,
-            failed: false,
+            failed: None,
+            last_selected: None,
             only_seed,
             unknown: true,
         }
+    }
+
+    /// Only these of its files are to be fetched: if one doesn't exist, it is said as soon as that is known.
+    pub(crate) fn selecting(mut self, files: Option<&[u32]>) -> Self {
+        self.last_selected = files.and_then(|files| files.iter().max().copied());
+        self
     }
 
     /// Something is amiss with it.
@@ -81,15 +97,19 @@ impl Watched {
             TorrentEvent::Metadata(info) => {
                 self.track.rename(info.name());
                 let geometry = info.geometry();
+                let files = info.real_files().count() as u64;
                 self.track.say(
                     output,
                     News::Metadata {
                         length: info.length(),
                         pieces: geometry.pieces(),
                         piece_length: geometry.piece_length(),
-                        files: info.real_files().count() as u64,
+                        files,
                     },
                 );
+                if let Some(n) = self.last_selected.filter(|&n| u64::from(n) >= files) {
+                    self.fail(output, &no_file(n, files), 2);
+                }
             }
             TorrentEvent::TrackerFailed { url, error } => self.warn(output, &format!("{url}: {error}")),
             // Who it was is for the log: addresses are shown to nobody who didn't ask.
@@ -97,7 +117,7 @@ impl Watched {
                 self.warn(output, &format!("a peer was banned: {reason}"));
             }
             TorrentEvent::Warning(message) => self.warn(output, message),
-            TorrentEvent::Failed(reason) => self.fail(output, reason),
+            TorrentEvent::Failed(reason) => self.fail(output, reason, 1),
             TorrentEvent::Checked
             | TorrentEvent::Progress
             | TorrentEvent::Verified(_)
@@ -109,13 +129,13 @@ impl Watched {
         }
     }
 
-    fn fail(&mut self, output: &Output, reason: &str) {
-        if !self.failed {
-            self.failed = true;
+    fn fail(&mut self, output: &Output, reason: &str, code: i32) {
+        if self.failed.is_none() {
+            self.failed = Some(code);
             let status = self.torrent.status();
             self.track.progress_last(output, &status);
             self.track.say(output, News::Error { message: reason });
-            output.complain(&format!("{}: {reason}", status.name));
+            output.complain(&format!("{}: {reason}", self.track.name()));
         }
     }
 
@@ -133,7 +153,7 @@ impl Watched {
             State::Seeding if !self.complete && (status.wanted > 0 || !self.only_seed) => {
                 self.completed(output, &status);
             }
-            State::Failed => self.fail(output, status.failure.as_deref().unwrap_or("it failed")),
+            State::Failed => self.fail(output, status.failure.as_deref().unwrap_or("it failed"), 1),
             State::Seeding | State::Metadata | State::Checking | State::Leeching => {}
             State::Paused | State::Stopping => {}
         }
@@ -152,7 +172,7 @@ impl Watched {
         if status.state == State::Failed {
             // Why is said elsewhere.
         } else if status.pieces_verified == 0 {
-            self.fail(output, "nothing of it is there to be seeded: is --data the folder that holds it?");
+            self.fail(output, "nothing of it is there to be seeded: is --data the folder that holds it?", 1);
         } else if missing > 0 {
             let (missing, pieces) = (text::count(u64::from(missing), "piece"), status.pieces);
             let rest = "the rest is seeded, `millstream verify` shows which";
@@ -224,11 +244,17 @@ impl Watch<'_> {
     }
 
     fn verdict(&self, until: Until) -> Option<Result<(), Trouble>> {
-        let settled = |w: &Watched| w.failed || (w.complete && until == Until::Complete);
+        let settled = |w: &Watched| w.failed.is_some() || (w.complete && until == Until::Complete);
         if !self.watched.iter().all(settled) {
             return None;
         }
-        let failed = self.watched.iter().any(|watched| watched.failed);
-        Some(if failed { Err(Trouble::Told(1)) } else { Ok(()) })
+        let failed = self.watched.iter().filter_map(|watched| watched.failed).max();
+        Some(failed.map_or(Ok(()), |code| Err(Trouble::Told(code))))
     }
+}
+
+/// What to say of a file that was asked for by a number that a torrent of so many files doesn't have.
+pub(crate) fn no_file(n: u32, files: u64) -> String {
+    let last = files.saturating_sub(1);
+    format!("--select: there is no file {n}, the last is {last}; `millstream inspect` lists them")
 }

@@ -69,6 +69,11 @@ impl Track {
         Self { name: name.to_owned(), node: node.map(str::to_owned), bar, shown }
     }
 
+    /// What the torrent is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its name, which a magnet link may not know at first.
     pub(crate) fn rename(&mut self, name: &str) {
         self.name = name.to_owned();
