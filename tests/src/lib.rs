@@ -3,6 +3,7 @@
 pub mod beps;
 pub mod corpus;
 pub mod fuzz;
+pub mod guards;
 pub mod pair;
 pub mod tidy;
 pub mod world;

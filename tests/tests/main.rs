@@ -7,6 +7,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// The guards of determinism: replay, chunking, batching, restart.
+mod guards;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.
