@@ -2,8 +2,9 @@
 //! is drawn from one seed, which a failure names.
 
 use core::time::Duration;
-use millstream_core::base::TorrentId;
-use millstream_core::engine::AddTorrent;
+use millstream_core::base::{Bits, TorrentId};
+use millstream_core::engine::{AddTorrent, Command, TorrentEvent};
+use millstream_core::resume;
 use millstream_core::wire::metainfo::Version;
 use millstream_tests::world::{Content, HostId, Weather, World};
 
@@ -53,7 +54,7 @@ fn crashes(power: bool) {
         let mut world = World::new(seed, weather);
         let (seeder, leech) = (world.host(), world.host());
         world.seed(seeder, &content);
-        let mut verified = 0;
+        let mut verified = Bits::new(0);
         for n in 0..25 {
             let add = AddTorrent {
                 peers: vec![world.addr(seeder)],
@@ -64,19 +65,38 @@ fn crashes(power: bool) {
             let checked =
                 |world: &World| world.status(leech, id).state != millstream_core::engine::State::Checking;
             assert!(world.until(HOUR, checked));
-            let has = world.status(leech, id).pieces_verified;
-            assert!(
-                power || has >= verified,
-                "what was verified and written stays verified: {has} of {verified}"
-            );
+            let has = world.at(leech).engine.verified(id).unwrap();
+            let kept = |piece: u32| has.get(piece);
+            assert!(claimed(&world, leech, &content).into_iter().all(kept), "what is claimed is there");
+            assert!(power || verified.iter().all(kept), "what was verified and written stays");
             world.run(Duration::from_millis(150 + 100 * (n % 7)));
-            verified = world.status(leech, id).pieces_verified;
+            if n % 3 == 0 {
+                world.command(leech, Command::Save(id)).unwrap();
+                world.run(Duration::from_millis(200));
+            }
+            verified = world.at(leech).engine.verified(id).unwrap();
             world.crash(leech, power);
         }
         let id = world.leech(leech, &content, &[seeder]);
         world.complete(HOUR, &[(leech, id)]);
         assert!(world.is_whole(leech, &content));
+        if !power {
+            let fetched = |news: &TorrentEvent| {
+                if let TorrentEvent::Verified(piece) = news { Some(*piece) } else { None }
+            };
+            let mut pieces = world.news(leech, fetched);
+            let count = pieces.len();
+            pieces.sort_unstable();
+            pieces.dedup();
+            assert_eq!(pieces.len(), count, "no verified piece is fetched twice");
+        }
     }
+}
+
+/// The pieces that saved resume data claims.
+fn claimed(world: &World, host: HostId, content: &Content) -> Vec<u32> {
+    let saved = world.at(host).saved(&content.source());
+    saved.map_or_else(Vec::new, |data| resume::decode(&data).unwrap().verified.iter().collect())
 }
 
 #[test]
