@@ -41,7 +41,8 @@ impl Torrent {
     }
 
     pub(super) fn on_files_open(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
-        if !matches!(self.phase, Phase::Opening) {
+        // Before a recheck begins they are opened again.
+        if !matches!(self.phase, Phase::Opening) || self.recheck {
             return;
         }
         let Outcome::Files(files) = outcome else {
