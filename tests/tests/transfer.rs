@@ -275,3 +275,18 @@ fn memory_stays_below_its_bound_when_the_disk_is_slow() {
     world.complete(10 * MINUTE, &[(leech, id)]);
     assert!(world.is_whole(leech, &content));
 }
+
+#[test]
+fn a_recheck_during_a_recheck_begins_again_and_ends() {
+    let content = Content::v1(15, 300_000);
+    let mut world = World::new(15, Weather { job_us: (10_000, 10_000), ..Weather::calm() });
+    let host = world.host();
+    let id = world.seed(host, &content);
+    for pause_ms in [1, 12, 25] {
+        world.command(host, Command::Recheck(id)).unwrap();
+        world.run(Duration::from_millis(pause_ms));
+        world.command(host, Command::Recheck(id)).unwrap();
+        world.complete(MINUTE, &[(host, id)]);
+        assert_eq!(world.status(host, id).pieces_verified, 10);
+    }
+}
