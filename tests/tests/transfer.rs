@@ -277,16 +277,18 @@ fn memory_stays_below_its_bound_when_the_disk_is_slow() {
 }
 
 #[test]
-fn a_recheck_during_a_recheck_begins_again_and_ends() {
+fn a_recheck_asked_for_while_files_are_opened_for_another_ends_well() {
     let content = Content::v1(15, 300_000);
-    let mut world = World::new(15, Weather { job_us: (10_000, 10_000), ..Weather::calm() });
-    let host = world.host();
-    let id = world.seed(host, &content);
-    for pause_ms in [1, 12, 25] {
-        world.command(host, Command::Recheck(id)).unwrap();
-        world.run(Duration::from_millis(pause_ms));
-        world.command(host, Command::Recheck(id)).unwrap();
-        world.complete(MINUTE, &[(host, id)]);
-        assert_eq!(world.status(host, id).pieces_verified, 10);
+    let mut world = World::new(15, Weather { job_us: (1_000, 10_000), ..Weather::calm() });
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let id = world.leech(leech, &content, &[]);
+    world.run(MINUTE);
+    for _ in 0..2 {
+        world.command(leech, Command::Recheck(id)).unwrap();
     }
+    world.run(MINUTE);
+    let peers = vec![world.addr(seed)];
+    world.command(leech, Command::Peers(id, peers)).unwrap();
+    world.complete(MINUTE, &[(leech, id)]);
 }
