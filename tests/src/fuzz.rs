@@ -6,6 +6,7 @@ mod session;
 
 pub use session::peer_session;
 
+pub use crate::engine_ops::engine_ops;
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Bits, Instant};
@@ -32,7 +33,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 19] = [
+pub const BODIES: [(&str, Body); 20] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -52,6 +53,7 @@ pub const BODIES: [(&str, Body); 19] = [
     ("peer_session", peer_session),
     ("resume", resume),
     ("tracker_server", tracker_server),
+    ("engine_ops", engine_ops),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.

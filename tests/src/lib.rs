@@ -2,7 +2,9 @@
 
 pub mod beps;
 pub mod corpus;
+pub mod engine_ops;
 pub mod fuzz;
+pub mod guards;
 pub mod pair;
 pub mod tidy;
 pub mod world;

@@ -9,6 +9,10 @@ mod beps;
 mod corpus;
 /// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
 mod hostile;
+/// Operations on an engine, drawn at random.
+mod engine_ops;
+/// The guards of determinism: replay, chunking, batching, restart.
+mod guards;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.

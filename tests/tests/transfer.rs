@@ -275,3 +275,20 @@ fn memory_stays_below_its_bound_when_the_disk_is_slow() {
     world.complete(10 * MINUTE, &[(leech, id)]);
     assert!(world.is_whole(leech, &content));
 }
+
+#[test]
+fn a_recheck_asked_for_while_files_are_opened_for_another_ends_well() {
+    let content = Content::v1(15, 300_000);
+    let mut world = World::new(15, Weather { job_us: (1_000, 10_000), ..Weather::calm() });
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let id = world.leech(leech, &content, &[]);
+    world.run(MINUTE);
+    for _ in 0..2 {
+        world.command(leech, Command::Recheck(id)).unwrap();
+    }
+    world.run(MINUTE);
+    let peers = vec![world.addr(seed)];
+    world.command(leech, Command::Peers(id, peers)).unwrap();
+    world.complete(MINUTE, &[(leech, id)]);
+}

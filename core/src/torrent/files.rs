@@ -41,6 +41,7 @@ impl Torrent {
     }
 
     pub(super) fn on_files_open(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
+        // Before a recheck begins they are opened again.
         if !matches!(self.phase, Phase::Opening) || self.recheck {
             return;
         }

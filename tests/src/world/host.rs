@@ -41,7 +41,7 @@ pub struct Host {
     pub(super) config: Config,
     pub(super) conns: BTreeMap<ConnId, (usize, usize)>,
     pub(super) dialing: BTreeMap<ConnId, SocketAddr>,
-    pub(super) jobs: BTreeMap<JobId, (Work, bool)>,
+    pub(crate) jobs: BTreeMap<JobId, (Work, bool)>,
     pub(super) uplink_free: Instant,
     /// Ends of wires that wait for the uplink, in turn.
     pub(super) waiting: VecDeque<(usize, usize)>,
@@ -60,7 +60,7 @@ struct Mount {
 }
 
 impl Host {
-    pub(super) fn new(config: Config, addr: SocketAddr, seed: [u8; 32], now: Instant) -> Self {
+    pub(crate) fn new(config: Config, addr: SocketAddr, seed: [u8; 32], now: Instant) -> Self {
         Self {
             engine: Engine::new(config.clone(), seed, now),
             addr,
@@ -110,19 +110,19 @@ impl Host {
         answer
     }
 
-    pub(super) fn input(&mut self, now: Instant, input: Input) {
+    pub(crate) fn input(&mut self, now: Instant, input: Input) {
         self.call(now, Call::Input(input));
     }
 
-    pub(super) fn timeout(&mut self, now: Instant) {
+    pub(crate) fn timeout(&mut self, now: Instant) {
         self.call(now, Call::Timeout);
     }
 
-    pub(super) fn effect(&mut self, now: Instant) -> Option<Effect> {
+    pub(crate) fn effect(&mut self, now: Instant) -> Option<Effect> {
         if let Answer::Effect(effect) = self.call(now, Call::Effect) { effect } else { None }
     }
 
-    pub(super) fn take_events(&mut self, now: Instant) {
+    pub(crate) fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.engine.poll_event() {
             if let Some(tape) = &mut self.tape {
                 tape.calls.push((now, Call::Event, Answer::Event(Some(format!("{event:?}")))));
@@ -131,7 +131,7 @@ impl Host {
         }
     }
 
-    pub(super) fn transmit(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
+    pub(crate) fn transmit(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
         if let Answer::Transmit(transmit) = self.call(now, Call::Transmit(conn, max)) {
             transmit
         } else {
@@ -139,7 +139,7 @@ impl Host {
         }
     }
 
-    pub(super) fn datagrams(&mut self, now: Instant, local: LocalId) -> Option<Datagrams> {
+    pub(crate) fn datagrams(&mut self, now: Instant, local: LocalId) -> Option<Datagrams> {
         if let Answer::Datagrams(datagrams) = self.call(now, Call::Datagrams(local, 1 << 16)) {
             datagrams
         } else {
@@ -147,7 +147,7 @@ impl Host {
         }
     }
 
-    pub(super) fn command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
+    pub(crate) fn command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
         let name = if let Command::Add(add) = &command { Some(name(&add.source)) } else { None };
         let Answer::Command(reply) = self.call(now, Call::Command(command)) else {
             unreachable!("a command is answered by its reply")
@@ -158,7 +158,7 @@ impl Host {
         reply
     }
 
-    pub(super) fn accept(&mut self, now: Instant, from: SocketAddr) -> Result<ConnId, Refusal> {
+    pub(crate) fn accept(&mut self, now: Instant, from: SocketAddr) -> Result<ConnId, Refusal> {
         let incoming = Incoming { local: LISTENER, to: self.addr, from };
         let Answer::Accept(reply) = self.call(now, Call::Accept(incoming)) else {
             unreachable!("an incoming link is answered by its name")
@@ -212,7 +212,7 @@ impl Host {
     }
 
     /// Does a job that needs no network.
-    pub(super) fn work(&mut self, now: Instant, work: &Work, weather: &Weather, rng: &mut Rng) -> Outcome {
+    pub(crate) fn work(&mut self, now: Instant, work: &Work, weather: &Weather, rng: &mut Rng) -> Outcome {
         let faulty = rng.chance(weather.faults_per_mille, 1000);
         match work {
             Work::Files { torrent, op } => self.files_op(now, *torrent, op),
@@ -314,7 +314,7 @@ impl Concat for Vec<Chunk> {
 }
 
 /// A failed outcome of this kind.
-pub(super) fn failed(kind: HostErrorKind) -> Outcome {
+pub(crate) fn failed(kind: HostErrorKind) -> Outcome {
     Outcome::Failed(HostError { kind, message: format!("{kind:?}") })
 }
 
