@@ -26,6 +26,7 @@ mod gate;
 mod hashes;
 mod metadata;
 mod output;
+mod owed;
 mod peers;
 mod phase;
 mod save;
@@ -42,6 +43,7 @@ pub use config::{Config, Rates};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output};
+pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
 
