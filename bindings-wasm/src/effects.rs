@@ -1,4 +1,4 @@
-//! Effects laid flat: a kind, numbers, texts and bytes. `js/engine.js` reads them in the same order.
+//! Effects laid flat: a kind, numbers, texts and bytes. `js/engine.mjs` reads them in the same order.
 
 use crate::fault::{milliseconds, number};
 use millstream_core::base::{Chunk, Extent, Instant, Part, Want};
@@ -19,8 +19,7 @@ impl Flat {
         let plain = |kind, numbers| Self { kind, numbers, ..Self::default() };
         match effect {
             Effect::Connect { conn, to } => {
-                let numbers = vec![number(conn.0), f64::from(to.port())];
-                Self { kind: "connect", numbers, texts: vec![to.ip().to_string()], ..Self::default() }
+                Self { texts: vec![to.to_string()], ..plain("connect", vec![number(conn.0)]) }
             }
             Effect::Close { conn, how } => plain("close", vec![number(conn.0), flag(how == How::Flush)]),
             Effect::Interest { conn, read_until, write } => {
@@ -77,7 +76,8 @@ impl Flat {
 
     /// Length and flags; path and link target, their components joined by slashes (none has one).
     fn file(&mut self, file: &FileSpec) {
-        let flags = u8::from(file.pad) | u8::from(file.executable) << 1 | u8::from(file.symlink.is_some()) << 2;
+        let flags =
+            u8::from(file.pad) | u8::from(file.executable) << 1 | u8::from(file.symlink.is_some()) << 2;
         self.numbers.extend([number(file.length), f64::from(flags)]);
         self.texts.push(file.path.join("/"));
         self.texts.push(file.symlink.as_ref().map_or_else(String::new, |to| to.join("/")));

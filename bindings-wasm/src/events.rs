@@ -1,4 +1,4 @@
-//! News and snapshots laid flat: a kind, numbers and texts. `js/engine.js` reads them in the same order.
+//! News and snapshots laid flat: a kind, numbers and texts. `js/engine.mjs` reads them in the same order.
 
 use crate::effects::Flat;
 use crate::fault::number;
@@ -47,8 +47,7 @@ fn torrent(id: f64, news: TorrentEvent) -> Flat {
 }
 
 fn at(kind: &'static str, id: f64, addr: SocketAddr) -> Flat {
-    let numbers = vec![id, f64::from(addr.port())];
-    Flat { kind, numbers, texts: vec![addr.ip().to_string()], ..Flat::default() }
+    Flat { kind, numbers: vec![id], texts: vec![addr.to_string()], ..Flat::default() }
 }
 
 /// The numbers of a torrent's snapshot.

@@ -1,7 +1,7 @@
-//! Refusals as JavaScript errors: a code, a colon, and what is wrong. `js/engine.js` makes typed errors of them.
+//! Refusals as JavaScript errors: a code, a colon, and what is wrong. `js/engine.mjs` makes typed errors of them.
 
 use core::fmt::Display;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use millstream_core::base::Instant;
 use wasm_bindgen::prelude::JsError;
 
@@ -27,7 +27,7 @@ pub(crate) fn number(value: u64) -> f64 {
 
 /// A whole number that JavaScript holds exactly.
 pub(crate) fn whole(value: f64) -> Result<u64, JsError> {
-    if value >= 0.0 && value <= WHOLE_MAX && value.fract() == 0.0 {
+    if (0.0..=WHOLE_MAX).contains(&value) && value.fract() == 0.0 {
         Ok(value as u64)
     } else {
         Err(self::value(format_args!("{value} is not a whole number from 0 to 2^53 - 1")))
@@ -52,13 +52,12 @@ pub(crate) fn milliseconds(at: Instant) -> f64 {
     at.as_micros() as f64 / 1e3
 }
 
-/// An address from its two parts.
-pub(crate) fn address(host: &str, port: u16) -> Result<SocketAddr, JsError> {
-    let ip: IpAddr = host.parse().map_err(|_| value(format_args!("{host:?} is not an IP address")))?;
-    Ok(SocketAddr::new(ip, port))
+/// An address in text, as `10.0.0.1:6881` or `[::1]:6881`.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, JsError> {
+    text.parse().map_err(|_| value(format_args!("{text:?} is not an address")))
 }
 
-/// Addresses in text, as `10.0.0.1:6881` or `[::1]:6881`.
+/// Addresses in text.
 pub(crate) fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, JsError> {
-    texts.iter().map(|text| text.parse().map_err(|_| value(format_args!("{text:?} is not an address")))).collect()
+    texts.iter().map(|text| address(text)).collect()
 }

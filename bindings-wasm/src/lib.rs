@@ -1,5 +1,5 @@
 //! millstream's engine for browsers and Node. Owns the bridge and no behaviour: numbers and bytes cross it flat, and
-//! `js/engine.js` makes values of them.
+//! `js/engine.mjs` makes values of them.
 
 mod effects;
 mod engine;

@@ -29,7 +29,8 @@ impl Plan {
         let single = paths.len() == 1 && paths.iter().all(String::is_empty);
         let mut files = Vec::new();
         for (path, length) in paths.iter().zip(lengths) {
-            let path = if single { vec![name.to_owned()] } else { path.split('/').map(str::to_owned).collect() };
+            let path =
+                if single { vec![name.to_owned()] } else { path.split('/').map(str::to_owned).collect() };
             files.push(CreateFile { path, length: whole(length)?, ..CreateFile::default() });
         }
         let mut options = CreateOptions::new(name, files);
@@ -55,7 +56,8 @@ impl Plan {
     pub fn next_job(&mut self) -> Option<Vec<f64>> {
         let job = self.0.next_job()?;
         let flag = |on| f64::from(u8::from(on));
-        let mut flat = vec![f64::from(job.piece), f64::from(job.pad), flag(job.want.sha1), flag(job.want.leaves)];
+        let mut flat =
+            vec![f64::from(job.piece), f64::from(job.pad), flag(job.want.sha1), flag(job.want.leaves)];
         for extent in job.extents {
             flat.extend([f64::from(extent.file), number(extent.offset), f64::from(extent.length)]);
         }

@@ -24,7 +24,8 @@ impl Settings {
     /// Sets what is a number. Times in milliseconds, rates in bytes a second.
     pub fn set(&mut self, name: &str, number: f64) -> Result<(), JsError> {
         let config = &mut self.0;
-        let time = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).map_err(|_| value(format_args!("{name}: {ms}")));
+        let time =
+            |ms: f64| Duration::try_from_secs_f64(ms / 1e3).map_err(|_| value(format_args!("{name}: {ms}")));
         let count = || whole(number);
         let size = || usize::try_from(count()?).map_err(|_| value(format_args!("{name}: too large")));
         let small = || u32::try_from(count()?).map_err(|_| value(format_args!("{name}: too large")));
