@@ -1,12 +1,12 @@
 //! The doors. Holds an engine behind a lock, and a ledger that tells a driver's mistakes from a peer's faults.
 
 use crate::bytes::{lend, take};
-use crate::outcomes::Owed;
+use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
 use crate::{effects, errors, events, options};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
-    self as doors, Command, Effect, Incoming, Input, LinkEnd, Rates, Reply, Selection, SocketKind,
+    self as doors, Command, Effect, Incoming, Input, LinkEnd, Owed, Rates, Reply, Selection, SocketKind,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -154,7 +154,7 @@ impl Engine {
         let owed = self.lock(py).owed.get(&job).copied();
         let none = || errors::driver(py, format!("no answer is owed for job {}", job.0));
         // no lock is held while Python's values are read: their attributes may be code
-        let outcome = owed.ok_or_else(none)?.settle(outcome)?;
+        let outcome = settle(owed.ok_or_else(none)?, outcome)?;
         let first = self.with(py, now, |inner, now| {
             let first = inner.owed.remove(&job).is_some();
             if first {

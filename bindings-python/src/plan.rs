@@ -1,9 +1,7 @@
 //! Torrents in the making.
 
-use crate::errors;
-use crate::outcomes::digest;
 use crate::values::{extent, make, tuple};
-use millstream_core::base::Digests;
+use crate::{errors, outcomes};
 use millstream_core::create::{CreateFile, CreateOptions, Plan as CorePlan};
 use millstream_core::wire::metainfo::Version;
 use pyo3::exceptions::PyTypeError;
@@ -72,12 +70,8 @@ impl Plan {
     /// The digests of a piece, in any order.
     fn on_digests(&self, piece: u32, digests: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = digests.py();
-        let sha1 = digests.getattr("sha1")?;
-        let sha1 = if sha1.is_none() { None } else { Some(digest(&sha1)?) };
-        let leaves =
-            digests.getattr("leaves")?.try_iter()?.map(|leaf| digest(&leaf?)).collect::<PyResult<_>>()?;
-        let taken =
-            self.lock(py).as_mut().ok_or_else(|| finished(py))?.on_digests(piece, &Digests { sha1, leaves });
+        let digests = outcomes::digests(digests)?;
+        let taken = self.lock(py).as_mut().ok_or_else(|| finished(py))?.on_digests(piece, &digests);
         taken.map_err(|error| errors::create(py, &error))
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -257,3 +258,86 @@ def test_a_torrent_says_what_it_was_made_of() -> None:
     assert len(metainfo.info_hash_v2 or b"") == 32
     magnet = Magnet.parse("magnet:?xt=urn:btih:" + "ab" * 20 + "&dn=x&x.pe=10.0.0.1:5")
     assert (magnet.info_hash_v1, magnet.name, magnet.peers) == (b"\xab" * 20, "x", (("10.0.0.1", 5),))
+
+
+def test_a_driver_that_lies_is_refused_or_ignored_and_nothing_breaks() -> None:
+    lies = 0
+    for seed in range(40):
+        chance = random.Random(seed)
+        world = World()
+        host, leech = world.host({"thing": DATA}), world.host()
+        host.engine.add_torrent(0, TORRENT, "anywhere")
+        leech.engine.add_torrent(0, TORRENT, "anywhere", peers=[host.address])
+
+        def lie(engine: Engine, chance: random.Random = chance, world: World = world) -> None:
+            conn = chance.choice([0, 1, 2, 3, 1 << 52, (1 << 64) - 1])
+            outcome: Any = chance.choice(
+                [
+                    Written(),
+                    sansio.Absent(),
+                    sansio.Cancelled(),
+                    sansio.Saved(),
+                    sansio.BytesRead(b"x"),
+                    sansio.Resolved([]),
+                    sansio.HttpAnswer(70000, b""),
+                    sansio.Files([sansio.FileNow(1 << 63)]),
+                    Digests(bytes(20), [bytes(32)]),
+                    sansio.Failed("full", "no space"),
+                    None,
+                ]
+            )
+            says: list[Any] = [
+                lambda: engine.wrote(world.now, conn, chance.choice([0, 1, 1 << 40, (1 << 64) - 1])),
+                lambda: engine.handle_received(world.now, conn, chance.randbytes(chance.randrange(100))),
+                lambda: engine.opened(world.now, conn, ("10.0.0.1", 1), ("10.0.0.2", 0)),
+                lambda: engine.closed(world.now, conn),
+                lambda: engine.drained(world.now, conn),
+                lambda: engine.done(world.now, chance.randrange(60), outcome),
+                lambda: engine.poll_transmit(world.now, conn, chance.choice([0, 1, 1 << 40])),
+                lambda: engine.handle_datagram(world.now, 1, ("10.0.0.1", 1), chance.randbytes(9)),
+                lambda: engine.poll_datagrams(world.now, conn),
+                lambda: engine.unbound(world.now, conn),
+                lambda: engine.recheck(world.now, 1),
+                lambda: engine.pause(world.now, 1),
+                lambda: engine.resume(world.now, 1),
+                lambda: engine.select(world.now, 1, [chance.choice([0, 5, 1 << 31])]),
+                lambda: engine.save(world.now, 1),
+            ]
+            chance.choice(says)()
+
+        for _ in range(60):
+            for one in (host, leech):
+                try:
+                    lie(one.engine)
+                    one.drain()
+                except (millstream.MillstreamError, ValueError, OverflowError, AttributeError, TypeError):
+                    lies += 1
+            world.now += chance.choice([0, 0.001, 1, 100])
+            host.engine.handle_timeout(world.now)
+            leech.engine.handle_timeout(world.now)
+    assert lies > 100
+
+
+def test_threads_may_share_an_engine() -> None:
+    engine = Engine(1)
+    engine.add_torrent(0, TORRENT, "anywhere", peers=[("10.0.0.9", 1)])
+    faults: list[BaseException] = []
+
+    def knock() -> None:
+        try:
+            for n in range(500):
+                engine.handle_timeout(5)
+                engine.poll_effects()
+                engine.poll_events()
+                engine.status(1)
+                engine.handle_received(5, n, b"x")
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=knock) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not faults
+    assert not any(thread.is_alive() for thread in threads)

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let written = chosen.and_then(|b| b.input_path(input).out_name("millstream").typescript(true).generate(output));
+    let written = chosen.and_then(|bindgen| {
+        let small = bindgen.remove_name_section(true).remove_producers_section(true);
+        small.input_path(input).out_name("millstream").typescript(true).generate(output)
+    });
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

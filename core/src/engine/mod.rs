@@ -25,8 +25,9 @@ mod slots;
 mod stop;
 
 pub use crate::torrent::{
-    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome,
-    PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus, Work,
+    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Owed,
+    OwedError, PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus,
+    Work,
 };
 pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, How, Transmit};

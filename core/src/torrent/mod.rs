@@ -29,6 +29,7 @@ mod hashes;
 mod judging;
 mod metadata;
 mod output;
+mod owed;
 mod peers;
 mod phase;
 mod save;
@@ -46,6 +47,7 @@ pub use config::{Config, Rates};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output};
+pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
 

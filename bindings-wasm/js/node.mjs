@@ -1,0 +1,6 @@
+// millstream for Node: the wasm is loaded as the module is.
+import native from "./millstream.js";
+import { bind } from "./engine.mjs";
+
+export { MillstreamError, concat } from "./engine.mjs";
+export const { Engine, parseMetainfo, parseMagnet, create, selftestDigest, version } = bind(native);
