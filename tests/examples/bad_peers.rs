@@ -4,6 +4,7 @@
 //! `bad_peers ADDRESS INFO_HASH PIECES PIECE_LENGTH COUNT MODE [FILE [ROUND_US]]` dials COUNT links, each from an
 //! address of its own in 127/8, with MODE one of
 //! - `trickle`: seeds of FILE that deliver at most 1,448 bytes a write, one write a link in each round;
+//! - `give`: seeds of FILE that deliver as fast as they can;
 //! - `stall`: leeches that ask for much and read nothing from then on;
 //! - `greedy`: leeches that ask for the whole again and again;
 //! - `idle`: peers that say who they are and no more.
@@ -38,6 +39,7 @@ type Outcome<T> = Result<T, Box<dyn core::error::Error>>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Trickle,
+    Give,
     Stall,
     Greedy,
     Idle,
@@ -80,6 +82,7 @@ fn main() -> Outcome<()> {
         piece_length: piece_length.parse()?,
         mode: match *mode {
             "trickle" => Mode::Trickle,
+            "give" => Mode::Give,
             "stall" => Mode::Stall,
             "greedy" => Mode::Greedy,
             "idle" => Mode::Idle,
@@ -146,7 +149,7 @@ fn dial(plan: &Plan, n: u32) -> Outcome<Link> {
     out.extend(&plan.info_hash);
     out.extend(format!("-XX0000-{n:012}").as_bytes());
     match plan.mode {
-        Mode::Trickle => {
+        Mode::Trickle | Mode::Give => {
             let bytes = plan.pieces.div_ceil(8) as usize;
             let mut field = vec![0xff; bytes];
             if !plan.pieces.is_multiple_of(8) {
@@ -206,8 +209,8 @@ fn parse(plan: &Plan, link: &mut Link) -> io::Result<()> {
 
 fn on_message(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
     match (body.first(), plan.mode) {
-        (Some(2), Mode::Trickle) => message(&mut link.out, 1, &[]),
-        (Some(6), Mode::Trickle) => return on_request(plan, link, body),
+        (Some(2), Mode::Trickle | Mode::Give) => message(&mut link.out, 1, &[]),
+        (Some(6), Mode::Trickle | Mode::Give) => return on_request(plan, link, body),
         (Some(1), Mode::Stall) => {
             (0..REQUESTS).for_each(|_| ask(plan, link));
             link.deaf = true;
@@ -245,7 +248,7 @@ fn on_request(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// One write of at most a segment; a stalling or idle peer writes all it has.
+/// One write of at most a segment; others than trickling peers write all they have.
 fn flush(plan: &Plan, link: &mut Link) -> io::Result<()> {
     let most = if plan.mode == Mode::Trickle { SEGMENT } else { usize::MAX };
     let end = link.out.len().min(link.sent.saturating_add(most));
