@@ -64,9 +64,8 @@ def one(
         job = Job(data.parent, work / "node", torrent, seed=True, upload_max=limit)
     with Millstream(job) as node:
         node.start()
-        mode, field = ("trickle", "sent") if direction == "download" else ("greedy", "received")
-        # a round each 200 us and link: far more than the limit
-        child = let_loose(node.address, torrent, peers, mode, work, data, 200)
+        mode, field = ("give", "sent") if direction == "download" else ("greedy", "received")
+        child = let_loose(node.address, torrent, peers, mode, work, data, 1000)
         try:
             child.wait_event("connected", 30)
             return windows(samples(child, field, arguments.seconds))

@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=CASES)
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--slow", type=int, default=200, help="peers that deliver 1,448 bytes a write")
-    parser.add_argument("--stalled", type=int, default=20, help="readers that stall")
+    parser.add_argument("--stalled", type=int, default=4, help="readers that stall: no more than are unchoked at once")
     parser.add_argument("--links", type=int, default=10_000, help="idle links")
     parser.add_argument("--write-timeout", type=float, default=60, help="seconds within which a stalled reader is closed")
 

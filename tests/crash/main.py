@@ -93,8 +93,8 @@ class Life:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=100)
-    options.add_argument("--mib", type=int, default=64)
-    options.add_argument("--rate", type=int, default=6 * MIB, help="--max-download, bytes a second")
+    options.add_argument("--mib", type=int, default=128)
+    options.add_argument("--rate", type=int, default=2 * MIB, help="--max-download, bytes a second")
     options.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     chosen = options.parse_args()
     root = Path(tempfile.mkdtemp(prefix="crash-"))
@@ -163,6 +163,8 @@ def one_life(job: Job, target: int, draw: random.Random) -> Life:
         first = last = None
         while last is None or last < target:
             told = leech.child.next_event("progress", 30)
+            if told["state"] == "seeding":
+                raise EngineError("complete before all kills: a larger --mib or a lower --rate")
             if told["state"] != "leeching":
                 continue
             last = int(told["verified"])

@@ -12,7 +12,7 @@ from .process import Child
 def let_loose(
     at: Address, torrent: Path, count: int, mode: str, work: Path, file: Path | None = None, round_us: int = 5000
 ) -> Child:
-    """Dials `count` links to `at`; `mode` is trickle, stall, greedy or idle."""
+    """Dials `count` links to `at`; `mode` is trickle, give, stall, greedy or idle."""
     import libtorrent as lt
 
     info = lt.load_torrent_file(str(torrent)).ti

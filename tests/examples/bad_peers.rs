@@ -4,11 +4,12 @@
 //! `bad_peers ADDRESS INFO_HASH PIECES PIECE_LENGTH COUNT MODE [FILE [ROUND_US]]` dials COUNT links, each from an
 //! address of its own in 127/8, with MODE one of
 //! - `trickle`: seeds of FILE that deliver at most 1,448 bytes a write, one write a link in each round;
+//! - `give`: seeds of FILE that deliver as fast as they can;
 //! - `stall`: leeches that ask for much and read nothing from then on;
 //! - `greedy`: leeches that ask for the whole again and again;
 //! - `idle`: peers that say who they are and no more.
 //!
-//! Says `{"event":"connected"}` when every link has the other side's handshake, and ten times a second
+//! Says `{"event":"connected"}` with the number of links that were answered with a handshake, and ten times a second
 //! `{"event":"payload"}` with the bytes of blocks that all links have received, and all bytes that they have sent; ends when it is killed.
 #![allow(clippy::print_stdout, reason = "its output is its interface")]
 
@@ -30,6 +31,8 @@ const HANDSHAKE: usize = 68;
 const REQUESTS: u32 = 250;
 /// Requests that a greedy reader keeps waiting.
 const AHEAD: u32 = 16;
+/// How long a handshake is waited for.
+const GREET: Duration = Duration::from_secs(5);
 /// How often payload is told.
 const TELL: Duration = Duration::from_millis(100);
 
@@ -38,6 +41,7 @@ type Outcome<T> = Result<T, Box<dyn core::error::Error>>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Trickle,
+    Give,
     Stall,
     Greedy,
     Idle,
@@ -80,6 +84,7 @@ fn main() -> Outcome<()> {
         piece_length: piece_length.parse()?,
         mode: match *mode {
             "trickle" => Mode::Trickle,
+            "give" => Mode::Give,
             "stall" => Mode::Stall,
             "greedy" => Mode::Greedy,
             "idle" => Mode::Idle,
@@ -100,7 +105,8 @@ fn run(plan: &Plan, count: u32) -> Outcome<()> {
         poll.registry().register(&mut link.stream, Token(n as usize), Interest::READABLE)?;
         links.push(link);
     }
-    let mut said = false;
+    let greeted = links.iter().filter(|link| link.greeted).count();
+    println!(r#"{{"event":"connected","links":{greeted}}}"#);
     let mut next = Instant::now();
     let mut tell = next;
     loop {
@@ -122,15 +128,10 @@ fn run(plan: &Plan, count: u32) -> Outcome<()> {
             let sent: u64 = links.iter().map(|link| link.delivered).sum();
             println!(r#"{{"event":"payload","received":{received},"sent":{sent}}}"#);
         }
-        if !said && links.iter().all(|link| link.greeted || !link.open) {
-            said = true;
-            let greeted = links.iter().filter(|link| link.greeted).count();
-            println!(r#"{{"event":"connected","links":{greeted}}}"#);
-        }
     }
 }
 
-/// A link from an address of its own, its handshake and first words queued.
+/// A link from an address of its own, greeted by the other side unless it refuses.
 fn dial(plan: &Plan, n: u32) -> Outcome<Link> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let [.., high, low] = n.to_be_bytes();
@@ -140,13 +141,12 @@ fn dial(plan: &Plan, n: u32) -> Outcome<Link> {
     }
     socket.set_tcp_nodelay(true)?;
     socket.connect(&plan.address.into())?;
-    socket.set_nonblocking(true)?;
     let mut out = b"\x13BitTorrent protocol".to_vec();
     out.extend([0; 8]);
     out.extend(&plan.info_hash);
     out.extend(format!("-XX0000-{n:012}").as_bytes());
     match plan.mode {
-        Mode::Trickle => {
+        Mode::Trickle | Mode::Give => {
             let bytes = plan.pieces.div_ceil(8) as usize;
             let mut field = vec![0xff; bytes];
             if !plan.pieces.is_multiple_of(8) {
@@ -157,18 +157,22 @@ fn dial(plan: &Plan, n: u32) -> Outcome<Link> {
         Mode::Stall | Mode::Greedy => message(&mut out, 2, &[]),
         Mode::Idle => {}
     }
-    let stream = TcpStream::from_std(socket.into());
+    // Greeted one after the other: an engine has room for few links that haven't said who they are.
+    let mut stream = std::net::TcpStream::from(socket);
+    stream.set_read_timeout(Some(GREET))?;
+    let greeted = stream.write_all(&out).and_then(|()| stream.read_exact(&mut [0; HANDSHAKE])).is_ok();
+    stream.set_nonblocking(true)?;
     Ok(Link {
-        stream,
+        stream: TcpStream::from_std(stream),
         inbox: Vec::new(),
-        out,
+        out: Vec::new(),
         sent: 0,
         received: 0,
         delivered: 0,
         asked: n,
-        greeted: false,
+        greeted,
         deaf: false,
-        open: true,
+        open: greeted,
     })
 }
 
@@ -187,13 +191,6 @@ fn on_readable(plan: &Plan, link: &mut Link) -> io::Result<()> {
 }
 
 fn parse(plan: &Plan, link: &mut Link) -> io::Result<()> {
-    if !link.greeted {
-        if link.inbox.len() < HANDSHAKE {
-            return Ok(());
-        }
-        link.inbox.drain(..HANDSHAKE);
-        link.greeted = true;
-    }
     while let Some(length) = link.inbox.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize) {
         if link.inbox.len() < 4 + length {
             break;
@@ -206,8 +203,8 @@ fn parse(plan: &Plan, link: &mut Link) -> io::Result<()> {
 
 fn on_message(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
     match (body.first(), plan.mode) {
-        (Some(2), Mode::Trickle) => message(&mut link.out, 1, &[]),
-        (Some(6), Mode::Trickle) => return on_request(plan, link, body),
+        (Some(2), Mode::Trickle | Mode::Give) => message(&mut link.out, 1, &[]),
+        (Some(6), Mode::Trickle | Mode::Give) => return on_request(plan, link, body),
         (Some(1), Mode::Stall) => {
             (0..REQUESTS).for_each(|_| ask(plan, link));
             link.deaf = true;
@@ -245,7 +242,7 @@ fn on_request(plan: &Plan, link: &mut Link, body: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// One write of at most a segment; a stalling or idle peer writes all it has.
+/// One write of at most a segment; others than trickling peers write all they have.
 fn flush(plan: &Plan, link: &mut Link) -> io::Result<()> {
     let most = if plan.mode == Mode::Trickle { SEGMENT } else { usize::MAX };
     let end = link.out.len().min(link.sent.saturating_add(most));
