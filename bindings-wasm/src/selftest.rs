@@ -231,14 +231,3 @@ impl Pair {
         self.trace.update(b"\n");
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_exchange_and_another_one_another() {
-        assert_eq!(selftest_digest(1), selftest_digest(1));
-        assert_ne!(selftest_digest(1), selftest_digest(2));
-    }
-}
