@@ -292,3 +292,52 @@ fn a_recheck_asked_for_while_files_are_opened_for_another_ends_well() {
     world.command(leech, Command::Peers(id, peers)).unwrap();
     world.complete(MINUTE, &[(leech, id)]);
 }
+
+#[test]
+fn pieces_larger_than_the_memory_allowed_are_digested_from_the_disk() {
+    for version in [Version::V1, Version::V2, Version::Hybrid] {
+        let content = Content::new(16, version, &[("a", 700_000), ("b", 300_000)], 256 << 10);
+        let add = AddTorrent::new(content.source(), "disk");
+        let small = Config { store_bytes_max: 64 << 10, ..Config::default() };
+        let mut pair = Pair::built(16, content, add, [Config::default(), small]);
+        pair.connect();
+        pair.complete();
+        assert_eq!(pair.world.status(pair.leech, pair.leech_torrent).downloaded, 1_000_000);
+    }
+}
+
+#[test]
+fn stop_with_a_tracker_that_never_answers_ends_in_time() {
+    let mut world = World::new(17, Weather::calm());
+    let tracker = world.tracker(1800);
+    let mut made = options(Version::V1, &[("data", 200_000)], 32 << 10);
+    made.trackers = vec![vec![world.trackers[tracker].udp_url()]];
+    let content = Content::of(17, made);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.trackers[tracker].events(), [TrackerEvent::Started]);
+    world.trackers[tracker].up = false;
+    let by = world.now + Duration::from_secs(30);
+    world.command(host, Command::Stop { by }).unwrap();
+    let stopped = |world: &World| world.at(host).events.iter().any(|event| matches!(event, Event::Stopped));
+    assert!(world.until(MINUTE, stopped) && world.now <= by);
+    assert!(world.at(host).saved(&content.source()).is_some());
+}
+
+#[test]
+fn a_seed_under_way_takes_on_more_wishes_and_the_leech_gets_them() {
+    let content = Content::new(18, Version::V1, &[("a", 100_000), ("b", 100_000), ("c", 100_000)], 16 << 10);
+    let mut world = World::new(18, Weather::fair(100_000));
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let id = world.leech(leech, &content, &[seed]);
+    for wish in [vec![0], vec![1], vec![2], vec![0, 1, 2]] {
+        world.command(leech, Command::Select(id, Selection::Files(wish))).unwrap();
+        world.run(Duration::from_millis(400));
+    }
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.is_whole(leech, &content));
+    let refused = world.command(leech, Command::Select(id, Selection::Files(vec![3])));
+    assert!(refused.is_err(), "there is no such file");
+}
