@@ -7,12 +7,12 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
-/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
-mod hostile;
 /// Operations on an engine, drawn at random.
 mod engine_ops;
 /// The guards of determinism: replay, chunking, batching, restart.
 mod guards;
+/// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
+mod hostile;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.

@@ -119,16 +119,18 @@ fn bep_0047_pads_are_neither_stored_nor_asked_for() {
     assert_eq!(pair.world.at(pair.leech).disk.paths(), ["disk/story/a", "disk/story/b", "disk/story/c"]);
 }
 
-/// How long a torrent of 1.2 MB takes with these limits, in milliseconds.
-fn takes(seed_rates: Rates, leech_rates: Rates, torrent_rates: Rates) -> u64 {
-    let content = Content::v1(8, 1_200_000);
+/// Bytes a second that a leech gets under these limits, once what the buckets held at the start is used.
+fn rate(seed_rates: Rates, leech_rates: Rates, torrent_rates: Rates) -> u64 {
+    let content = Content::v1(8, 2_000_000);
     let config = |rates| Config { rates, ..Config::default() };
     let add = AddTorrent { rates: torrent_rates, ..AddTorrent::new(content.source(), "disk") };
     let mut pair = Pair::built(7, content, add, [config(seed_rates), config(leech_rates)]);
     pair.connect();
-    let start = pair.world.now;
-    pair.complete();
-    pair.world.now.saturating_since(start).as_millis() as u64
+    let got = |pair: &Pair| pair.world.status(pair.leech, pair.leech_torrent).downloaded;
+    pair.world.run(Duration::from_secs(4));
+    let before = got(&pair);
+    pair.world.run(Duration::from_secs(12));
+    (got(&pair) - before) / 12
 }
 
 #[test]
@@ -136,16 +138,17 @@ fn rate_limits_hold_within_five_per_cent() {
     let none = Rates::default();
     let up = Rates { upload: Some(100_000), ..none };
     let down = Rates { download: Some(100_000), ..none };
-    let free = takes(none, none, none);
-    assert!(free < 2_000, "without a limit nothing holds it: {free} ms");
     for (seed, leech, torrent) in [(up, none, none), (none, down, none), (none, none, down)] {
-        let ms = takes(seed, leech, torrent);
-        // What a bucket holds at the start is for free: one second of it at the most.
-        assert!(
-            (10_450..=12_600).contains(&ms),
-            "{ms} ms for 1.2 MB at 100 kB/s: {seed:?} {leech:?} {torrent:?}"
-        );
+        let rate = rate(seed, leech, torrent);
+        assert!((95_000..=105_000).contains(&rate), "{rate} bytes a second: {seed:?} {leech:?} {torrent:?}");
     }
+}
+
+#[test]
+fn without_a_limit_nothing_holds_a_leech_back() {
+    let mut pair = Pair::with(7, Content::v1(8, 2_000_000));
+    pair.connect();
+    pair.world.complete(Duration::from_secs(2), &[(pair.leech, pair.leech_torrent)]);
 }
 
 #[test]
