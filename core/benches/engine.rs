@@ -211,32 +211,34 @@ fn messages() {
     line("a HAVE", start, pieces);
 }
 
-/// Idle magnets with a tracker each: the cost of one that wakes and announces.
+/// Idle magnets, and one torrent among them that wakes to announce again and again: others must not be felt.
 fn wakes(torrents: u64) {
     let metainfo = zeros(1 << 20);
     let mut side = Side::new(1, None, &metainfo, Vec::new());
-    let now = Instant::from_micros(1_000);
+    let mut now = Instant::from_micros(1_000);
     let start = Clock::now();
     for n in 0..torrents {
-        let mut hash = [7; 20];
-        hash[..8].copy_from_slice(&n.to_be_bytes());
-        let magnet = Magnet {
-            info_hash: Some(InfoHash(hash)),
-            trackers: vec!["http://tracker.example/announce".into()],
-            ..Magnet::default()
-        };
-        let add = AddTorrent::new(Source::Magnet(Arc::new(magnet)), "nowhere");
-        let reply = side.engine.command(now, Command::Add(Box::new(add)));
-        assert!(matches!(reply, Ok(Reply::Added(_))), "{reply:?}");
-        side.drain(now);
+        add_magnet(&mut side, now, n, Vec::new());
     }
     line(&format!("a torrent added to {torrents}"), start, torrents);
+    add_magnet(&mut side, now, torrents, vec!["http://tracker.example/announce".into()]);
     let wakes = 20_000;
     let start = Clock::now();
     for _ in 0..wakes {
         let Some(at) = side.engine.poll_timeout() else { break };
-        side.engine.handle_timeout(at.max(now));
-        side.drain(at.max(now));
+        now = now.max(at);
+        side.engine.handle_timeout(now);
+        side.drain(now);
     }
     line(&format!("a wake-up and its announce among {torrents}"), start, wakes);
+}
+
+fn add_magnet(side: &mut Side, now: Instant, n: u64, trackers: Vec<String>) {
+    let mut hash = [7; 20];
+    hash[..8].copy_from_slice(&n.to_be_bytes());
+    let magnet = Magnet { info_hash: Some(InfoHash(hash)), trackers, ..Magnet::default() };
+    let add = AddTorrent::new(Source::Magnet(Arc::new(magnet)), "nowhere");
+    let reply = side.engine.command(now, Command::Add(Box::new(add)));
+    assert!(matches!(reply, Ok(Reply::Added(_))), "{reply:?}");
+    side.drain(now);
 }

@@ -119,16 +119,18 @@ fn bep_0047_pads_are_neither_stored_nor_asked_for() {
     assert_eq!(pair.world.at(pair.leech).disk.paths(), ["disk/story/a", "disk/story/b", "disk/story/c"]);
 }
 
-/// How long a torrent of 1.2 MB takes with these limits, in milliseconds.
-fn takes(seed_rates: Rates, leech_rates: Rates, torrent_rates: Rates) -> u64 {
-    let content = Content::v1(8, 1_200_000);
+/// Bytes a second that a leech gets under these limits, once what the buckets held at the start is used.
+fn rate(seed_rates: Rates, leech_rates: Rates, torrent_rates: Rates) -> u64 {
+    let content = Content::v1(8, 2_000_000);
     let config = |rates| Config { rates, ..Config::default() };
     let add = AddTorrent { rates: torrent_rates, ..AddTorrent::new(content.source(), "disk") };
     let mut pair = Pair::built(7, content, add, [config(seed_rates), config(leech_rates)]);
     pair.connect();
-    let start = pair.world.now;
-    pair.complete();
-    pair.world.now.saturating_since(start).as_millis() as u64
+    let got = |pair: &Pair| pair.world.status(pair.leech, pair.leech_torrent).downloaded;
+    pair.world.run(Duration::from_secs(4));
+    let before = got(&pair);
+    pair.world.run(Duration::from_secs(12));
+    (got(&pair) - before) / 12
 }
 
 #[test]
@@ -136,16 +138,17 @@ fn rate_limits_hold_within_five_per_cent() {
     let none = Rates::default();
     let up = Rates { upload: Some(100_000), ..none };
     let down = Rates { download: Some(100_000), ..none };
-    let free = takes(none, none, none);
-    assert!(free < 2_000, "without a limit nothing holds it: {free} ms");
     for (seed, leech, torrent) in [(up, none, none), (none, down, none), (none, none, down)] {
-        let ms = takes(seed, leech, torrent);
-        // What a bucket holds at the start is for free: one second of it at the most.
-        assert!(
-            (10_450..=12_600).contains(&ms),
-            "{ms} ms for 1.2 MB at 100 kB/s: {seed:?} {leech:?} {torrent:?}"
-        );
+        let rate = rate(seed, leech, torrent);
+        assert!((95_000..=105_000).contains(&rate), "{rate} bytes a second: {seed:?} {leech:?} {torrent:?}");
     }
+}
+
+#[test]
+fn without_a_limit_nothing_holds_a_leech_back() {
+    let mut pair = Pair::with(7, Content::v1(8, 2_000_000));
+    pair.connect();
+    pair.world.complete(Duration::from_secs(2), &[(pair.leech, pair.leech_torrent)]);
 }
 
 #[test]
@@ -291,4 +294,53 @@ fn a_recheck_asked_for_while_files_are_opened_for_another_ends_well() {
     let peers = vec![world.addr(seed)];
     world.command(leech, Command::Peers(id, peers)).unwrap();
     world.complete(MINUTE, &[(leech, id)]);
+}
+
+#[test]
+fn pieces_larger_than_the_memory_allowed_are_digested_from_the_disk() {
+    for version in [Version::V1, Version::V2, Version::Hybrid] {
+        let content = Content::new(16, version, &[("a", 700_000), ("b", 300_000)], 256 << 10);
+        let add = AddTorrent::new(content.source(), "disk");
+        let small = Config { store_bytes_max: 64 << 10, ..Config::default() };
+        let mut pair = Pair::built(16, content, add, [Config::default(), small]);
+        pair.connect();
+        pair.complete();
+        assert_eq!(pair.world.status(pair.leech, pair.leech_torrent).downloaded, 1_000_000);
+    }
+}
+
+#[test]
+fn stop_with_a_tracker_that_never_answers_ends_in_time() {
+    let mut world = World::new(17, Weather::calm());
+    let tracker = world.tracker(1800);
+    let mut made = options(Version::V1, &[("data", 200_000)], 32 << 10);
+    made.trackers = vec![vec![world.trackers[tracker].udp_url()]];
+    let content = Content::of(17, made);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.trackers[tracker].events(), [TrackerEvent::Started]);
+    world.trackers[tracker].up = false;
+    let by = world.now + Duration::from_secs(30);
+    world.command(host, Command::Stop { by }).unwrap();
+    let stopped = |world: &World| world.at(host).events.iter().any(|event| matches!(event, Event::Stopped));
+    assert!(world.until(MINUTE, stopped) && world.now <= by);
+    assert!(world.at(host).saved(&content.source()).is_some());
+}
+
+#[test]
+fn a_seed_under_way_takes_on_more_wishes_and_the_leech_gets_them() {
+    let content = Content::new(18, Version::V1, &[("a", 100_000), ("b", 100_000), ("c", 100_000)], 16 << 10);
+    let mut world = World::new(18, Weather::fair(100_000));
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let id = world.leech(leech, &content, &[seed]);
+    for wish in [vec![0], vec![1], vec![2], vec![0, 1, 2]] {
+        world.command(leech, Command::Select(id, Selection::Files(wish))).unwrap();
+        world.run(Duration::from_millis(400));
+    }
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.is_whole(leech, &content));
+    let refused = world.command(leech, Command::Select(id, Selection::Files(vec![3])));
+    assert!(refused.is_err(), "there is no such file");
 }

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream_core::engine::TorrentEvent;
+use millstream_core::engine::{Config, TorrentEvent};
 use millstream_core::wire::metainfo::Version;
 use millstream_tests::world::{Content, HostId, Weather, World};
 
@@ -75,4 +75,23 @@ fn a_banned_peer_is_neither_called_nor_let_in_again() {
     world.command(hosts[0], millstream_core::engine::Command::Peers(id, peers)).unwrap();
     world.run(MINUTE);
     assert_eq!(world.at(leech).engine.peers(world.now, world.at(leech).engine.torrents()[0]), []);
+}
+
+#[test]
+fn a_liar_is_found_also_where_memory_holds_no_piece() {
+    for version in [Version::V1, Version::V2] {
+        let content = Content::new(81, version, &[("data", 1_000_000)], 256 << 10);
+        let mut world = World::new(22, Weather { stored_per_mille: 0, ..Weather::fair(300_000) });
+        let hosts: Vec<HostId> = (0..3).map(|_| world.host()).collect();
+        for &host in &hosts {
+            world.seed(host, &content);
+        }
+        world.at_mut(hosts[0]).disk.lies_per_mille = 1000;
+        let leech = world.host_with(Config { store_bytes_max: 96 << 10, ..Config::default() });
+        let id = world.leech(leech, &content, &hosts);
+        world.complete(30 * MINUTE, &[(leech, id)]);
+        assert!(world.is_whole(leech, &content));
+        let honest: Vec<SocketAddr> = hosts[1..].iter().map(|&host| world.addr(host)).collect();
+        assert!(banned(&world, leech).iter().all(|addr| !honest.contains(addr)), "{version:?}");
+    }
 }

@@ -3,10 +3,13 @@
 
 use core::time::Duration;
 use millstream_core::base::{Bits, Rng, TorrentId};
-use millstream_core::engine::{AddTorrent, Command, Rates, Selection, TorrentEvent};
+use millstream_core::create::CreateOptions;
+use millstream_core::engine::{AddTorrent, Command, Rates, Selection, Source, TorrentEvent};
 use millstream_core::resume;
+use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Version;
-use millstream_tests::world::{Content, HostId, Weather, World};
+use millstream_tests::world::{Content, HostId, Weather, World, options};
+use std::sync::Arc;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,6 +33,35 @@ fn rough_swarm(seed: u64, version: Version) -> World {
         assert_eq!(world.status(host, id).verified, content.length());
     }
     world
+}
+
+/// Leeches that know only the hash, and find each other through a UDP tracker.
+fn rough_magnets(seed: u64, version: Version) {
+    let mut world = World::new(seed, Weather::rough());
+    let tracker = world.tracker(120);
+    let url = world.trackers[tracker].udp_url();
+    let made = options(version, &[("a", 100_000), ("b", 3), ("c", 120_000)], 16 << 10);
+    let content = Content::of(6, CreateOptions { trackers: vec![vec![url.clone()]], ..made });
+    let hosts: Vec<HostId> = (0..4).map(|_| world.host()).collect();
+    world.seed(hosts[0], &content);
+    let magnet = |n: usize| Magnet {
+        trackers: vec![url.clone()],
+        ..content.magnet(version != Version::V2 && n != 2, version.has_v2() && n != 1)
+    };
+    let mut leeches = Vec::new();
+    for (n, &host) in hosts.iter().enumerate().skip(1) {
+        let source = Source::Magnet(Arc::new(magnet(if version == Version::Hybrid { n } else { 3 })));
+        leeches.push((host, world.add(host, AddTorrent::new(source, "disk"))));
+    }
+    world.complete(HOUR, &leeches);
+    assert!(hosts.iter().all(|&host| world.is_whole(host, &content)));
+}
+
+#[test]
+fn magnets_find_each_other_through_a_tracker_in_rough_weather() {
+    for (seed, version) in [(1, Version::V1), (2, Version::V2), (3, Version::Hybrid)] {
+        rough_magnets(seed, version);
+    }
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub struct AnnounceConfig {
     pub trackers_max: usize,
     /// Peers asked for in one announce.
     pub numwant_max: u32,
-    /// Whether a host with both address families announces once over each (BEP 7).
+    /// Whether a host with both address families announces once over each to an HTTP tracker (BEP 7). To a UDP tracker
+    /// it always does.
     pub each_family: bool,
     /// The first pause after a tracker failed, milliseconds; it doubles with every failure.
     pub retry_first_ms: u64,

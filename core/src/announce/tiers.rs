@@ -391,10 +391,12 @@ fn lowest(lanes: u8) -> Option<u8> {
 
 /// The lanes of one hash to a tracker, and whether the family is left open.
 fn lanes(url: &str, facts: &Facts, each_family: bool) -> (u8, bool) {
-    if !each_family {
+    let url = TrackerUrl::parse(url).ok();
+    // A datagram's family is ours to choose; an HTTP request's is the driver's.
+    if !each_family && url.is_none_or(|url| url.scheme != Scheme::Udp) {
         return (LANE_V4, true);
     }
-    let host = TrackerUrl::parse(url).ok().and_then(|url| url.host_address());
+    let host = url.and_then(|url| url.host_address());
     let reaches = |v4: bool| host.is_none_or(|ip| ip.is_ipv4() == v4);
     let v4 = if facts.port_v4.is_some() && reaches(true) { LANE_V4 } else { 0 };
     let v6 = if facts.port_v6.is_some() && reaches(false) { LANE_V6 } else { 0 };

@@ -18,6 +18,10 @@ use std::collections::{BTreeMap, VecDeque};
 pub const LISTENER: LocalId = LocalId(1);
 /// The UDP socket of every host.
 pub const UDP: LocalId = LocalId(2);
+/// The listener over IPv6 of hosts that have it.
+pub const LISTENER_6: LocalId = LocalId(3);
+/// The UDP socket over IPv6 of hosts that have it.
+pub const UDP_6: LocalId = LocalId(4);
 
 /// One engine and all that belongs to it.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Host {
     pub engine: Engine,
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it listens over IPv6, if it has that.
+    pub addr_6: Option<SocketAddr>,
     /// Its disk.
     pub disk: Disk,
     /// All its news so far.
@@ -64,6 +70,7 @@ impl Host {
         Self {
             engine: Engine::new(config.clone(), seed, now),
             addr,
+            addr_6: None,
             disk: Disk::default(),
             events: Vec::new(),
             tape: None,
@@ -159,11 +166,28 @@ impl Host {
     }
 
     pub(crate) fn accept(&mut self, now: Instant, from: SocketAddr) -> Result<ConnId, Refusal> {
-        let incoming = Incoming { local: LISTENER, to: self.addr, from };
+        let (local, to) = match self.addr_6.filter(|_| from.is_ipv6()) {
+            Some(addr) => (LISTENER_6, addr),
+            None => (LISTENER, self.addr),
+        };
+        let incoming = Incoming { local, to, from };
         let Answer::Accept(reply) = self.call(now, Call::Accept(incoming)) else {
             unreachable!("an incoming link is answered by its name")
         };
         reply
+    }
+
+    /// The socket that has this address.
+    pub(super) fn socket(&self, addr: SocketAddr) -> Option<LocalId> {
+        if self.addr == addr {
+            return Some(UDP);
+        }
+        (self.addr_6 == Some(addr)).then_some(UDP_6)
+    }
+
+    /// Its own address of the same family.
+    pub(super) fn addr_like(&self, other: SocketAddr) -> SocketAddr {
+        self.addr_6.filter(|_| other.is_ipv6()).unwrap_or(self.addr)
     }
 
     /// Resume data that was saved for what comes from this source.

@@ -17,7 +17,7 @@ pub use weather::{Drain, Weather};
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use host::{LISTENER, UDP, failed};
+use host::{LISTENER, LISTENER_6, UDP, UDP_6, failed};
 use millstream_core::base::{ConnId, Instant, JobId, Rng, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, CommandError, Config, Effect, Event, HostErrorKind, Input, LinkEnd, Outcome, Reply,
@@ -26,7 +26,7 @@ use millstream_core::engine::{
 use millstream_core::tracker::TrackerConfig;
 use network::Wire;
 use std::collections::{BTreeMap, VecDeque};
-use tracker::SimTracker;
+use tracker::{SimTracker, sixth};
 
 /// How often an engine may be due again at one moment.
 const WAKES_MAX: u32 = 3;
@@ -111,6 +111,17 @@ impl World {
     /// A new host.
     pub fn host_with(&mut self, config: Config) -> HostId {
         self.add_host(config, false)
+    }
+
+    /// A new host that has IPv6 too.
+    pub fn host_6(&mut self) -> HostId {
+        let id = self.host();
+        let IpAddr::V4(ip) = self.hosts[id.0].addr.ip() else { unreachable!("hosts have IPv4") };
+        let addr = SocketAddr::new(sixth(ip).into(), 6881);
+        self.hosts[id.0].addr_6 = Some(addr);
+        self.input(id.0, Input::Bound { local: LISTENER_6, addr, kind: SocketKind::TcpListener });
+        self.input(id.0, Input::Bound { local: UDP_6, addr, kind: SocketKind::Udp });
+        id
     }
 
     /// A new host that keeps a journal.
@@ -420,11 +431,16 @@ impl World {
                 }
             }
             Work::Resolve { host, port } => {
-                let named = self.trackers.iter().find(|tracker| tracker.host == *host).map(|t| t.addr.ip());
-                match named.or_else(|| host.parse().ok()) {
-                    Some(ip) => Outcome::Resolved(vec![SocketAddr::new(ip, *port)]),
-                    None => failed(HostErrorKind::NotFound),
-                }
+                let named = self.trackers.iter().find(|tracker| tracker.host == *host);
+                let ips = match (named, host.parse::<IpAddr>()) {
+                    (Some(tracker), _) if self.hosts[n].addr_6.is_some() => {
+                        vec![tracker.addr.ip(), tracker.addr_6.ip()]
+                    }
+                    (Some(tracker), _) => vec![tracker.addr.ip()],
+                    (None, Ok(ip)) => vec![ip],
+                    (None, Err(_)) => return failed(HostErrorKind::NotFound),
+                };
+                Outcome::Resolved(ips.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect())
             }
             Work::Files { .. }
             | Work::Read { .. }

@@ -1,7 +1,6 @@
 //! What goes between hosts: byte links as TCP has them (in order, with a window, late when a packet is lost, cut at
 //! times), and datagrams, which may get lost.
 
-use super::host::UDP;
 use super::{Happening, Host, HostId, World};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -119,9 +118,9 @@ impl World {
         if self.hosts[n].boot != boot || !self.hosts[n].dialing.contains_key(&conn) {
             return;
         }
-        let from = self.hosts[n].addr;
+        let from = self.hosts[n].addr_like(to);
         let latency_us = self.draw(self.weather.latency_us);
-        let other = if let Some(other) = self.hosts.iter().position(|host| host.addr == to) {
+        let other = if let Some(other) = self.hosts.iter().position(|host| host.socket(to).is_some()) {
             let now = self.now;
             let taken =
                 self.hosts[other].accept(now, SocketAddr::new(from.ip(), 40_000 + (conn.0 % 20_000) as u16));
@@ -441,11 +440,16 @@ impl World {
     }
 
     pub(super) fn on_datagrams_ready(&mut self, n: usize, local: LocalId) {
-        let from = self.hosts[n].addr;
         while let Some(datagrams) = self.hosts[n].datagrams(self.now, local) {
             let stride = datagrams.stride.map_or(datagrams.data.len(), usize::from).max(1);
             for bytes in datagrams.data.chunks(stride) {
                 let bytes = bytes.to_vec();
+                let from = self.hosts[n].addr_like(datagrams.to);
+                assert_eq!(
+                    self.hosts[n].socket(from),
+                    Some(local),
+                    "a datagram leaves by a socket of its family"
+                );
                 self.post(from, datagrams.to, bytes);
             }
         }
@@ -463,14 +467,18 @@ impl World {
 
     pub(super) fn on_datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let now = self.now;
-        if let Some(tracker) = self.trackers.iter_mut().find(|tracker| tracker.addr == to) {
+        if let Some(tracker) =
+            self.trackers.iter_mut().find(|tracker| tracker.addr == to || tracker.addr_6 == to)
+        {
             if let Some(reply) = tracker.on_datagram(now, bytes, from) {
                 self.post(to, from, reply);
             }
-        } else if let Some(n) = self.hosts.iter().position(|host| host.addr == to) {
+        } else if let Some((n, local)) =
+            self.hosts.iter().zip(0..).find_map(|(host, n)| Some((n, host.socket(to)?)))
+        {
             let stride = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
             let data = Chunk::copy_from(bytes);
-            self.input(n, Input::Datagrams { local: UDP, from, to: Some(to.ip()), data, stride });
+            self.input(n, Input::Datagrams { local, from, to: Some(to.ip()), data, stride });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Simulated trackers: the swarms of core's own tracker room behind its HTTP answers and the UDP codec. Each keeps what
 //! it heard, so that stories can tell it.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use millstream_core::base::Instant;
 use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::tracker::{AnnounceQuery, SwarmCounts, TrackerEvent};
@@ -18,6 +18,8 @@ pub struct SimTracker {
     pub host: String,
     /// Its address.
     pub addr: SocketAddr,
+    /// Its address over IPv6.
+    pub addr_6: SocketAddr,
     /// Whether it answers.
     pub up: bool,
     /// The request targets it heard over HTTP.
@@ -29,10 +31,20 @@ pub struct SimTracker {
     tracker: Tracker,
 }
 
+/// An IPv6 address that goes with an IPv4 one.
+pub(super) fn sixth(ip: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = ip.octets().map(u16::from);
+    Ipv6Addr::new(0x2a01, a, b, c, d, 0, 0, 1)
+}
+
 impl SimTracker {
     pub(super) fn new(host: String, addr: SocketAddr, config: TrackerConfig, seed: [u8; 32]) -> Self {
         let tracker = Tracker::new(config, seed);
-        Self { host, addr, up: true, targets: Vec::new(), announces: Vec::new(), scrapes: 0, tracker }
+        let addr_6 = match addr {
+            SocketAddr::V4(v4) => SocketAddr::new(sixth(*v4.ip()).into(), addr.port()),
+            SocketAddr::V6(_) => addr,
+        };
+        Self { host, addr, addr_6, up: true, targets: Vec::new(), announces: Vec::new(), scrapes: 0, tracker }
     }
 
     /// Its announce URL over HTTP.
