@@ -16,7 +16,7 @@ impl Torrent {
         if !self.is_active() {
             return;
         }
-        let share = self.share(cx);
+        let share = self.share(cx, n);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
         let session = &mut peer.session;
         let choked = session.peer_choking();
@@ -79,13 +79,20 @@ impl Torrent {
     }
 
     /// How many bytes may be asked of one peer at a time: an equal part of the memory for those who serve us. What is
-    /// asked of one can't be had of another, and several who ask a seed for much ask it for the same.
-    fn share(&self, cx: &Context<'_>) -> u64 {
-        let serving = |peer: &&alloc::boxed::Box<super::peers::Peer>| {
-            peer.session.am_interested() && !peer.session.peer_choking()
-        };
-        let sources = self.peers.values().filter(serving).count().max(1);
-        (cx.config.store_bytes_max / sources).max(SHARE_BYTES_MIN) as u64
+    /// asked of one can't be had of another, and several who ask a seed for much ask it for the same. While leeches
+    /// together give us more than a seed does, it is asked for less: they have what it has, and others need it more.
+    fn share(&self, cx: &Context<'_>, n: u32) -> u64 {
+        let (mut sources, mut leeches) = (0, 0);
+        for peer in self.peers.values() {
+            if peer.session.am_interested() && !peer.session.peer_choking() {
+                sources += 1;
+                leeches += if peer.is_seed() { 0 } else { peer.session.downloaded().rate(cx.now) };
+            }
+        }
+        let share = (cx.config.store_bytes_max / sources.max(1)).max(SHARE_BYTES_MIN) as u64;
+        let spared =
+            |peer: &super::peers::Peer| peer.is_seed() && leeches > peer.session.downloaded().rate(cx.now);
+        if self.peers.get(&n).is_some_and(|peer| spared(peer)) { share / SPARED } else { share }
     }
 
     /// Blocks or room became free: whoever could be asked for more is.
@@ -389,6 +396,9 @@ impl Content {
         Want { leaves: want.leaves || self.blame.remembers(piece), ..want }
     }
 }
+
+/// A seed is asked for this part while leeches give us more.
+const SPARED: u64 = 4;
 
 /// Bytes that may always be asked of one peer at a time.
 const SHARE_BYTES_MIN: usize = 1 << 20;
