@@ -160,7 +160,7 @@ fn probe(file: &File, extent: Extent) -> Option<bool> {
             Ok(1) => {}
             // Too short: reading it properly says so.
             Ok(_) | Err(Errno::AGAIN) => return Some(false),
-            Err(_) => return None,
+            Err(_) => return in_memory(file, extent),
         }
         if at == last {
             return Some(true);
@@ -169,7 +169,34 @@ fn probe(file: &File, extent: Extent) -> Option<bool> {
     }
 }
 
+/// A file system that has no slower place than memory can't be asked by `RWF_NOWAIT`, and need not be. `None` for others.
+#[cfg(target_os = "linux")]
+fn in_memory(file: &File, extent: Extent) -> Option<bool> {
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    let kind = rustix::fs::fstatfs(file).ok()?.f_type;
+    if u32::try_from(kind) != Ok(TMPFS_MAGIC) {
+        return None;
+    }
+    // Too short: reading it properly says so.
+    Some(file.metadata().ok()?.len() >= extent.offset + u64::from(extent.length))
+}
+
 #[cfg(not(target_os = "linux"))]
 fn probe(_file: &File, _extent: Extent) -> Option<bool> {
     None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_memory_alone_is_warm_as_far_as_it_goes() {
+        let file = rustix::fs::memfd_create("warm", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let file = File::from(file);
+        file.set_len(300_000).unwrap();
+        let extent = |offset, length| Extent { file: 0, offset, length };
+        assert_eq!(probe(&file, extent(100_000, 200_000)), Some(true));
+        assert_eq!(probe(&file, extent(100_000, 200_001)), Some(false), "a read must say what is missing");
+    }
 }
