@@ -225,6 +225,23 @@ mod tests {
         assert_eq!((seen.len(), events.dropped(), events.dropped()), (4, 8, 0));
     }
 
+    #[test]
+    fn news_come_in_order_and_a_bursts_room_is_given_back() {
+        let hub = Hub::new(1000);
+        let mut events = hub.subscribe();
+        for _ in 0..200 {
+            hub.publish(&TorrentEvent::Progress);
+            hub.publish(&TorrentEvent::Completed);
+        }
+        for _ in 0..200 {
+            assert!(matches!(events.try_next(), Some(TorrentEvent::Progress)));
+            assert!(matches!(events.try_next(), Some(TorrentEvent::Completed)));
+        }
+        assert!(events.try_next().is_none());
+        let queue = lock(&events.queue);
+        assert!(queue.kept.capacity() <= ROOM && queue.light.capacity() <= ROOM);
+    }
+
     #[tokio::test]
     async fn a_stream_ends_with_its_source() {
         let hub = Hub::new(4);

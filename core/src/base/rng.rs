@@ -104,6 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_was_never_drawn_from_costs_its_seed() {
+        assert!(size_of::<Rng>() <= 40);
+        let mut rng = Rng::new([7; 32]);
+        assert!(rng.stream.is_none() && rng.fork("x").stream.is_none());
+        rng.next_u64();
+        assert!(rng.stream.is_some());
+    }
+
+    #[test]
     fn below_stays_below_and_reaches_all() {
         let mut rng = Rng::new([1; 32]);
         let mut seen = [false; 7];
