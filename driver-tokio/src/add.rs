@@ -1,7 +1,7 @@
 //! What an application adds: where the torrent comes from, and how it is to be treated.
 
 use core::net::SocketAddr;
-use millstream_core::engine::{Allocation, Rates, Selection};
+use millstream_core::engine::{Allocation, Rates, Selection, Source};
 use std::path::{Path, PathBuf};
 
 /// A torrent to add, and how.
@@ -27,6 +27,7 @@ pub(crate) enum Origin {
     Bytes(Vec<u8>),
     Magnet(String),
     Url(String),
+    Parsed(Source),
 }
 
 impl AddTorrent {
@@ -61,6 +62,11 @@ impl AddTorrent {
     /// From a torrent file on an http or https server.
     pub fn url(url: impl Into<String>) -> Self {
         Self::from_origin(Origin::Url(url.into()))
+    }
+
+    /// From a torrent file or a magnet link that is parsed already.
+    pub fn source(source: Source) -> Self {
+        Self::from_origin(Origin::Parsed(source))
     }
 
     fn from_origin(origin: Origin) -> Self {

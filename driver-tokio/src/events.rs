@@ -67,7 +67,10 @@ pub struct Events<T> {
 }
 
 struct Queue<T> {
-    items: VecDeque<T>,
+    /// What must reach the reader, and what may be dropped; numbered in the order they came.
+    kept: VecDeque<(u64, T)>,
+    light: VecDeque<(u64, T)>,
+    next: u64,
     items_max: usize,
     dropped: u64,
     ended: bool,
@@ -82,7 +85,7 @@ impl<T> Events<T> {
 
     /// The next event, if one is there.
     pub fn try_next(&mut self) -> Option<T> {
-        lock(&self.queue).items.pop_front()
+        lock(&self.queue).pop()
     }
 
     /// How many were dropped since this was last asked.
@@ -92,7 +95,7 @@ impl<T> Events<T> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut queue = lock(&self.queue);
-        match queue.items.pop_front() {
+        match queue.pop() {
             Some(item) => Poll::Ready(Some(item)),
             None if queue.ended => Poll::Ready(None),
             None => {
@@ -113,7 +116,7 @@ impl<T> Stream for Events<T> {
 
 impl<T> fmt::Debug for Events<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Events({} waiting)", lock(&self.queue).items.len())
+        write!(f, "Events({} waiting)", lock(&self.queue).len())
     }
 }
 
@@ -131,7 +134,9 @@ impl<T: Clone + Weight> Hub<T> {
     /// A stream of what is published from now on.
     pub(crate) fn subscribe(&self) -> Events<T> {
         let queue = Queue {
-            items: VecDeque::new(),
+            kept: VecDeque::new(),
+            light: VecDeque::new(),
+            next: 0,
             items_max: self.items_max,
             dropped: 0,
             ended: false,
@@ -164,24 +169,43 @@ impl<T: Clone + Weight> Hub<T> {
     }
 }
 
-impl<T: Weight> Queue<T> {
-    fn push(&mut self, item: T) {
-        if self.items.len() >= self.items_max {
-            // The oldest that may go; if all must stay, a light newcomer goes itself.
-            let light = self.items.iter().position(|old| !old.is_kept());
-            match light {
-                Some(at) => drop(self.items.remove(at)),
-                None if item.is_kept() => {}
-                None => {
-                    self.dropped += 1;
-                    return;
-                }
-            }
-            self.dropped += u64::from(light.is_some());
+impl<T> Queue<T> {
+    fn len(&self) -> usize {
+        self.kept.len() + self.light.len()
+    }
+
+    /// The oldest.
+    fn pop(&mut self) -> Option<T> {
+        let number = |queue: &VecDeque<(u64, T)>| queue.front().map_or(u64::MAX, |&(n, _)| n);
+        let of_kept = number(&self.kept) < number(&self.light);
+        let from = if of_kept { &mut self.kept } else { &mut self.light };
+        let item = from.pop_front()?.1;
+        if from.is_empty() && from.capacity() > ROOM {
+            *from = VecDeque::new();
         }
-        self.items.push_back(item);
+        Some(item)
     }
 }
+
+impl<T: Weight> Queue<T> {
+    fn push(&mut self, item: T) {
+        let kept = item.is_kept();
+        if self.len() >= self.items_max {
+            // The oldest that may go; if all must stay, a light newcomer goes itself.
+            let gone = self.light.pop_front().is_some();
+            self.dropped += u64::from(gone || !kept);
+            if !gone && !kept {
+                return;
+            }
+        }
+        let to = if kept { &mut self.kept } else { &mut self.light };
+        to.push_back((self.next, item));
+        self.next += 1;
+    }
+}
+
+/// Room for so many is kept when all is read; what a burst took beyond is given back.
+const ROOM: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -199,6 +223,23 @@ mod tests {
         let seen: Vec<_> = core::iter::from_fn(|| events.try_next()).collect();
         assert!(matches!(seen[..], [TorrentEvent::Completed, .., TorrentEvent::Removed]), "{seen:?}");
         assert_eq!((seen.len(), events.dropped(), events.dropped()), (4, 8, 0));
+    }
+
+    #[test]
+    fn news_come_in_order_and_a_bursts_room_is_given_back() {
+        let hub = Hub::new(1000);
+        let mut events = hub.subscribe();
+        for _ in 0..200 {
+            hub.publish(&TorrentEvent::Progress);
+            hub.publish(&TorrentEvent::Completed);
+        }
+        for _ in 0..200 {
+            assert!(matches!(events.try_next(), Some(TorrentEvent::Progress)));
+            assert!(matches!(events.try_next(), Some(TorrentEvent::Completed)));
+        }
+        assert!(events.try_next().is_none());
+        let queue = lock(&events.queue);
+        assert!(queue.kept.capacity() <= ROOM && queue.light.capacity() <= ROOM);
     }
 
     #[tokio::test]

@@ -64,8 +64,9 @@ impl Session {
     /// Takes on a torrent: a text by what it looks like (magnet link, URL, path), a path, or an [`AddTorrent`]. What
     /// resume data was kept for it in the same folder is used.
     pub async fn add(&self, add: impl Into<AddTorrent>) -> Result<Torrent, AddError> {
-        let add = add.into();
-        let source = self.source(add.origin.clone()).await?;
+        let mut add = add.into();
+        let origin = core::mem::replace(&mut add.origin, Origin::Bytes(Vec::new()));
+        let source = self.source(origin).await?;
         self.add_source(source, add).await
     }
 
@@ -97,6 +98,7 @@ impl Session {
     async fn source(&self, origin: Origin) -> Result<Source, AddError> {
         let bytes_max = self.port.board.config.torrent_file_bytes_max;
         let parsed = match origin {
+            Origin::Parsed(source) => return Ok(source),
             Origin::Magnet(link) => return parse_magnet(&link),
             Origin::Bytes(bytes) => self.on_pool(move || parse_metainfo(bytes)).await,
             Origin::Path(path) => self.on_pool(move || parse_metainfo(read_bounded(&path, bytes_max)?)).await,

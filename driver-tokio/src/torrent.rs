@@ -2,19 +2,21 @@
 
 use crate::error::{CommandFailed, WaitError};
 use crate::events::{Events, Hub};
+use crate::lock;
 use crate::run::Request;
 use crate::session::Port;
 use core::fmt;
 use core::net::SocketAddr;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{
     Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 /// How old a shown status may be before a reader asks for a new one.
 const STALE: Duration = Duration::from_millis(100);
@@ -29,17 +31,20 @@ pub struct Torrent {
 /// What the engine's thread shows of a torrent.
 pub(crate) struct Shared {
     pub(crate) id: TorrentId,
-    pub(crate) shown: watch::Sender<Shown>,
+    shown: Mutex<Shown>,
+    /// Wakes who waits for the next status.
+    news: Notify,
     pub(crate) hub: Hub<TorrentEvent>,
     /// A reader has asked for a new status and waits for it.
-    pub(crate) asked: AtomicBool,
+    asked: AtomicBool,
 }
 
 /// A snapshot, and what has become of the torrent.
-pub(crate) struct Shown {
-    pub(crate) status: Status,
-    pub(crate) at: Instant,
-    pub(crate) gone: bool,
+#[derive(Clone)]
+struct Shown {
+    status: Status,
+    at: Instant,
+    gone: bool,
 }
 
 impl Torrent {
@@ -54,7 +59,7 @@ impl Torrent {
 
     /// A snapshot, at most a moment old. Never waits.
     pub fn status(&self) -> Status {
-        let shown = self.shared.shown.borrow();
+        let shown = lock(&self.shared.shown);
         let stale = !shown.gone && shown.at.elapsed() > STALE;
         if stale && !self.shared.asked.swap(true, Ordering::Relaxed) {
             // If the session has ended, the last status stands.
@@ -84,15 +89,11 @@ impl Torrent {
         &self,
         mut judge: impl FnMut(&Status) -> Option<Result<(), WaitError>>,
     ) -> Result<(), WaitError> {
-        let mut shown = self.shared.shown.subscribe();
-        let mut verdict = None;
-        let seen = shown.wait_for(|shown| {
-            verdict = judge(&shown.status);
-            verdict.is_some() || shown.gone
+        let seen = self.shared.seen(|shown| match judge(&shown.status) {
+            None if shown.gone => Some(Err(WaitError::Removed)),
+            verdict => verdict,
         });
-        // An error means that nothing will be shown any more.
-        drop(seen.await);
-        verdict.unwrap_or(Err(WaitError::Removed))
+        seen.await
     }
 
     /// News of this torrent, from now on.
@@ -147,10 +148,8 @@ impl Torrent {
 
     /// Leaves the torrent; its files stay. Returns when its trackers were told and its links are closed.
     pub async fn remove(&self) -> Result<(), CommandFailed> {
-        let mut shown = self.shared.shown.subscribe();
         self.command(Command::Remove(self.id())).await?;
-        // An error means that nothing will be shown any more: it is gone.
-        drop(shown.wait_for(|shown| shown.gone).await);
+        self.shared.seen(|shown| shown.gone.then_some(())).await;
         Ok(())
     }
 
@@ -180,7 +179,8 @@ impl Shared {
         let shown = Shown { status, at: Instant::now(), gone: false };
         Self {
             id,
-            shown: watch::Sender::new(shown),
+            shown: Mutex::new(shown),
+            news: Notify::new(),
             hub: Hub::new(events_max),
             asked: AtomicBool::new(false),
         }
@@ -189,16 +189,34 @@ impl Shared {
     /// Shows a new status.
     pub(crate) fn show(&self, status: Status) {
         self.asked.store(false, Ordering::Relaxed);
-        self.shown.send_modify(|shown| {
-            shown.status = status;
-            shown.at = Instant::now();
-        });
+        let at = Instant::now();
+        {
+            let mut shown = lock(&self.shown);
+            *shown = Shown { status, at, gone: shown.gone };
+        }
+        self.news.notify_waiters();
     }
 
     /// Nothing will be shown any more.
     pub(crate) fn leave(&self) {
-        self.shown.send_modify(|shown| shown.gone = true);
+        lock(&self.shown).gone = true;
+        self.news.notify_waiters();
         self.hub.end();
+    }
+
+    /// Waits until what is shown is as `look` wants it.
+    async fn seen<T>(&self, mut look: impl FnMut(&Shown) -> Option<T>) -> T {
+        loop {
+            let mut news = pin!(self.news.notified());
+            // Before looking, so that nothing is missed in between.
+            news.as_mut().enable();
+            // A copy: who looks may do what it likes.
+            let shown = lock(&self.shown).clone();
+            if let Some(answer) = look(&shown) {
+                return answer;
+            }
+            news.await;
+        }
     }
 }
 

@@ -13,6 +13,8 @@ mod engine_ops;
 mod guards;
 /// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
 mod hostile;
+/// Torrents that nobody asks for: memory, and wake-ups.
+mod idle;
 /// Magnets: only the hash is known.
 mod magnet;
 /// What is said to scripted peers, and how what they say is taken.

@@ -1,20 +1,22 @@
 //! The one source of chance: ChaCha from a seed, forked by label so that rooms don't disturb each other's draws.
 
+use alloc::boxed::Box;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
-/// A seeded stream of random numbers. Equal seeds give equal streams on every machine.
+/// A seeded stream of random numbers. Equal seeds give equal streams on every machine. One that nothing was drawn from
+/// costs its seed alone: most torrents and links rest.
 #[derive(Clone, Debug)]
 pub struct Rng {
     seed: [u8; 32],
-    stream: ChaCha12Rng,
+    stream: Option<Box<ChaCha12Rng>>,
 }
 
 impl Rng {
     /// A stream from a seed. Drivers take the seed from the operating system, tests from a number.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, stream: ChaCha12Rng::from_seed(seed) }
+        Self { seed, stream: None }
     }
 
     /// An independent stream for `label`; it doesn't depend on what was drawn from this one before.
@@ -35,12 +37,12 @@ impl Rng {
 
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.stream.next_u64()
+        self.stream().next_u64()
     }
 
     /// 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
-        self.stream.next_u32()
+        self.stream().next_u32()
     }
 
     /// A number below `n`; 0 if `n` is 0. The bias is below 2^-32 for every `n` below 2^32.
@@ -61,7 +63,7 @@ impl Rng {
 
     /// Fills `out` with random bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
-        self.stream.fill_bytes(out);
+        self.stream().fill_bytes(out);
     }
 
     /// `N` random bytes.
@@ -69,6 +71,10 @@ impl Rng {
         let mut out = [0; N];
         self.fill(&mut out);
         out
+    }
+
+    fn stream(&mut self) -> &mut ChaCha12Rng {
+        self.stream.get_or_insert_with(|| Box::new(ChaCha12Rng::from_seed(self.seed)))
     }
 
     /// Puts `items` into random order.
@@ -95,6 +101,15 @@ mod tests {
         assert_ne!(a.fork_at("x", 1).next_u64(), fork);
         let mut b = Rng::new([7; 32]);
         assert_eq!(first, (0..4).map(|_| b.next_u64()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_stream_that_was_never_drawn_from_costs_its_seed() {
+        assert!(size_of::<Rng>() <= 40);
+        let mut rng = Rng::new([7; 32]);
+        assert!(rng.stream.is_none() && rng.fork("x").stream.is_none());
+        rng.next_u64();
+        assert!(rng.stream.is_some());
     }
 
     #[test]

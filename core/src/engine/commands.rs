@@ -3,6 +3,7 @@
 use super::{Command, CommandError, Engine, Event, Rates, Reply, Seat};
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Context, Torrent};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -57,7 +58,7 @@ impl Engine {
         self.gate.set(now, rates);
     }
 
-    fn add(&mut self, now: Instant, add: AddTorrent) -> Result<TorrentId, CommandError> {
+    fn add(&mut self, now: Instant, mut add: AddTorrent) -> Result<TorrentId, CommandError> {
         if self.stopping.is_some() {
             return Err(CommandError::Stopping);
         }
@@ -68,6 +69,10 @@ impl Engine {
         if let Some(id) = names.iter().find_map(|name| self.find(*name)) {
             return Err(CommandError::Duplicate(id));
         }
+        if self.folder != add.folder {
+            self.folder = add.folder;
+        }
+        add.folder = Arc::clone(&self.folder);
         let rng = &self.rng;
         let (config, host) = (&self.config, &self.host);
         let id = TorrentId(self.torrents.insert_with(|n| {

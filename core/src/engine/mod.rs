@@ -74,6 +74,8 @@ pub struct Engine {
     armed: Armed,
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
+    /// The folder of the last torrent: the next one in the same folder shares its name.
+    folder: Arc<str>,
     half_open: usize,
     handshakes: usize,
     stopping: Option<Instant>,
@@ -148,6 +150,7 @@ impl Engine {
             choke: ChokeState::default(),
             armed: Armed::default(),
             sockets: BTreeMap::new(),
+            folder: Arc::from(""),
             half_open: 0,
             handshakes: 0,
             stopping: None,

@@ -5,30 +5,46 @@
 //! more get a quantum each in turn.
 
 use crate::base::{BLOCK, Bucket, Instant};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::num::NonZeroU64;
 
 /// What is handed out at once when others wait, bytes: a block.
 const QUANTUM: u64 = BLOCK as u64;
 
 /// A limit, or one who is limited, in a [`Rates`]. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(u64);
+pub struct NodeId(NonZeroU64);
 
+/// There is one for each torrent and each link, and most of them are never limited: those cost this much and no more.
 #[derive(Debug)]
 struct Node {
     parent: Option<NodeId>,
+    /// `None` until it is limited for the first time: all passes.
+    limit: Option<Box<Limit>>,
+    /// The bucket in whose queue this node stands itself.
+    stands_at: Option<NodeId>,
+    /// What it wants at least when it is called up: a quantum or less.
+    wants: u64,
+}
+
+#[derive(Debug)]
+struct Limit {
     bucket: Bucket,
     /// Who waits for tokens of this bucket.
     waiting: VecDeque<NodeId>,
     /// When the first of them is called up.
     armed: Option<Instant>,
-    /// The bucket in whose queue this node stands itself.
-    stands_at: Option<NodeId>,
-    /// What it wants at least when it is called up: a quantum or less.
-    wants: u64,
     /// Who was called up from this queue and has not been served yet, perhaps for want of tokens further up. Until
     /// then nobody else is, or those behind it would overtake it there.
     turn: Option<NodeId>,
+}
+
+impl Limit {
+    fn new(rate: Option<u64>) -> Box<Self> {
+        let bucket = Bucket::new(rate, burst(rate));
+        Box::new(Self { bucket, waiting: VecDeque::new(), armed: None, turn: None })
+    }
 }
 
 /// The rates of one direction: engine at the root, torrents under it, links under these; every level may have a limit.
@@ -37,7 +53,8 @@ struct Node {
 pub struct Rates {
     nodes: BTreeMap<NodeId, Node>,
     timers: BTreeSet<(Instant, NodeId)>,
-    next: u64,
+    /// How many were ever added.
+    added: u64,
     /// Who was called up last and may still ask, and from which queue.
     called: Option<(NodeId, NodeId)>,
 }
@@ -45,18 +62,10 @@ pub struct Rates {
 impl Rates {
     /// A new limit of `rate` bytes a second (`None`: none) under `parent` (`None`: a root).
     pub fn add(&mut self, parent: Option<NodeId>, rate: Option<u64>) -> NodeId {
-        let id = NodeId(self.next);
-        self.next += 1;
-        let node = Node {
-            parent,
-            bucket: Bucket::new(rate, burst(rate)),
-            waiting: VecDeque::new(),
-            armed: None,
-            stands_at: None,
-            wants: 0,
-            turn: None,
-        };
-        self.nodes.insert(id, node);
+        let id = NodeId(NonZeroU64::MIN.saturating_add(self.added));
+        self.added += 1;
+        let limit = rate.map(|_| Limit::new(rate));
+        self.nodes.insert(id, Node { parent, limit, stands_at: None, wants: 0 });
         id
     }
 
@@ -64,10 +73,11 @@ impl Rates {
     pub fn remove(&mut self, now: Instant, id: NodeId) {
         self.on_idle(now, id);
         let Some(node) = self.nodes.remove(&id) else { return };
-        if let Some(at) = node.armed {
+        let Some(limit) = node.limit else { return };
+        if let Some(at) = limit.armed {
             self.timers.remove(&(at, id));
         }
-        for waiter in node.waiting {
+        for waiter in limit.waiting {
             if let Some(waiter) = self.nodes.get_mut(&waiter) {
                 waiter.stands_at = None;
             }
@@ -76,15 +86,17 @@ impl Rates {
 
     /// Changes a limit from now on.
     pub fn set(&mut self, now: Instant, id: NodeId, rate: Option<u64>) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.bucket.set(now, rate, burst(rate));
+        match self.nodes.get_mut(&id) {
+            Some(Node { limit: Some(limit), .. }) => limit.bucket.set(now, rate, burst(rate)),
+            Some(node) if rate.is_some() => node.limit = Some(Limit::new(rate)),
+            Some(_) | None => {}
         }
         self.arm(now, id);
     }
 
     /// The limit of a node, bytes a second.
     pub fn rate(&self, id: NodeId) -> Option<u64> {
-        self.nodes.get(&id)?.bucket.rate()
+        self.nodes.get(&id)?.limit.as_ref()?.bucket.rate()
     }
 
     /// How many of `wanted` bytes may pass now through `id` and everything above it. 0: it stands in a queue, and
@@ -100,15 +112,16 @@ impl Rates {
         let mut allowed = wanted;
         let mut at = Some(id);
         while let Some((level, node)) = at.and_then(|id| Some((id, self.nodes.get_mut(&id)?))) {
-            let there = node.bucket.available(now);
-            let its_turn = node.turn == Some(id);
-            let others = !node.waiting.is_empty() || (node.turn.is_some() && !its_turn);
+            at = node.parent;
+            let Some(limit) = &mut node.limit else { continue };
+            let there = limit.bucket.available(now);
+            let its_turn = limit.turn == Some(id);
+            let others = !limit.waiting.is_empty() || (limit.turn.is_some() && !its_turn);
             if there < least || (others && !its_turn) {
                 self.queue_up(now, id, level, least);
                 return 0;
             }
             allowed = allowed.min(if others { least } else { there });
-            at = node.parent;
         }
         self.end_turns(now, id);
         allowed
@@ -118,8 +131,9 @@ impl Rates {
     pub fn pay(&mut self, now: Instant, id: NodeId, n: u64) {
         let mut at = Some(id);
         while let Some((level, node)) = at.and_then(|id| Some((id, self.nodes.get_mut(&id)?))) {
-            node.bucket.take(now, n);
             at = node.parent;
+            let Some(limit) = &mut node.limit else { continue };
+            limit.bucket.take(now, n);
             self.arm(now, level);
         }
     }
@@ -136,8 +150,9 @@ impl Rates {
     pub fn refund(&mut self, now: Instant, id: NodeId, n: u64) {
         let mut at = Some(id);
         while let Some((level, node)) = at.and_then(|id| Some((id, self.nodes.get_mut(&id)?))) {
-            node.bucket.give_back(n);
             at = node.parent;
+            let Some(limit) = &mut node.limit else { continue };
+            limit.bucket.give_back(n);
             self.arm(now, level);
         }
     }
@@ -145,8 +160,8 @@ impl Rates {
     /// `id` no longer wants anything.
     pub fn on_idle(&mut self, now: Instant, id: NodeId) {
         let stood_at = self.nodes.get_mut(&id).and_then(|node| node.stands_at.take());
-        if let Some(node) = stood_at.and_then(|level| self.nodes.get_mut(&level)) {
-            node.waiting.retain(|&waiter| waiter != id);
+        if let Some(limit) = stood_at.and_then(|level| self.limit(level)) {
+            limit.waiting.retain(|&waiter| waiter != id);
         }
         self.end_turns(now, id);
         if let Some(level) = stood_at {
@@ -162,8 +177,8 @@ impl Rates {
         {
             self.end_turns(now, last);
             // Its path may have been cut in between.
-            if let Some(node) = self.nodes.get_mut(&from).filter(|node| node.turn == Some(last)) {
-                node.turn = None;
+            if let Some(limit) = self.limit(from).filter(|limit| limit.turn == Some(last)) {
+                limit.turn = None;
                 self.arm(now, from);
             }
         }
@@ -171,9 +186,9 @@ impl Rates {
         if at > now {
             return None;
         }
-        let node = self.nodes.get_mut(&level)?;
-        let first = node.waiting.pop_front();
-        node.turn = first;
+        let limit = self.limit(level)?;
+        let first = limit.waiting.pop_front();
+        limit.turn = first;
         self.called = first.map(|id| (id, level));
         self.arm(now, level);
         if let Some(node) = first.and_then(|id| self.nodes.get_mut(&id)) {
@@ -194,9 +209,10 @@ impl Rates {
         let mut allowed = wanted;
         let mut at = Some(id);
         while let Some(node) = at.and_then(|id| self.nodes.get_mut(&id)) {
-            let there = if node.waiting.is_empty() { node.bucket.available(now) } else { 0 };
-            allowed = allowed.min(there);
             at = node.parent;
+            let Some(limit) = &mut node.limit else { continue };
+            let there = if limit.waiting.is_empty() { limit.bucket.available(now) } else { 0 };
+            allowed = allowed.min(there);
         }
         self.pay(now, id, allowed);
         allowed
@@ -206,18 +222,18 @@ impl Rates {
     /// shards' [`Rates::lease`] gave by [`Rates::deposit`].
     pub fn add_leased(&mut self, now: Instant, held_bytes_max: u64) -> NodeId {
         let id = self.add(None, Some(0));
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.bucket.set(now, Some(0), held_bytes_max.max(QUANTUM));
-            let there = node.bucket.available(now);
-            node.bucket.take(now, there);
+        if let Some(limit) = self.limit(id) {
+            limit.bucket.set(now, Some(0), held_bytes_max.max(QUANTUM));
+            let there = limit.bucket.available(now);
+            limit.bucket.take(now, there);
         }
         id
     }
 
     /// Puts a lease of `n` bytes into a root made by [`Rates::add_leased`].
     pub fn deposit(&mut self, now: Instant, id: NodeId, n: u64) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.bucket.give_back(n);
+        if let Some(limit) = self.limit(id) {
+            limit.bucket.give_back(n);
         }
         self.arm(now, id);
     }
@@ -226,12 +242,12 @@ impl Rates {
         if let Some(node) = self.nodes.get_mut(&id) {
             (node.stands_at, node.wants) = (Some(level), least);
         }
-        if let Some(node) = self.nodes.get_mut(&level) {
-            if node.turn == Some(id) {
-                node.turn = None;
-                node.waiting.push_front(id);
+        if let Some(limit) = self.limit(level) {
+            if limit.turn == Some(id) {
+                limit.turn = None;
+                limit.waiting.push_front(id);
             } else {
-                node.waiting.push_back(id);
+                limit.waiting.push_back(id);
             }
         }
         self.arm(now, level);
@@ -242,27 +258,33 @@ impl Rates {
         let mut at = Some(id);
         while let Some((level, node)) = at.and_then(|id| Some((id, self.nodes.get_mut(&id)?))) {
             at = node.parent;
-            if node.turn == Some(id) {
-                node.turn = None;
+            if let Some(limit) = node.limit.as_mut().filter(|limit| limit.turn == Some(id)) {
+                limit.turn = None;
                 self.arm(now, level);
             }
         }
     }
 
+    fn limit(&mut self, id: NodeId) -> Option<&mut Limit> {
+        self.nodes.get_mut(&id)?.limit.as_deref_mut()
+    }
+
     /// Sets the moment when the first waiter of `level` will find what it wants.
     fn arm(&mut self, now: Instant, level: NodeId) {
-        let Some(node) = self.nodes.get(&level) else { return };
-        if node.waiting.is_empty() && node.armed.is_none() {
+        let Some(limit) = self.nodes.get(&level).and_then(|node| node.limit.as_deref()) else { return };
+        if limit.waiting.is_empty() && limit.armed.is_none() {
             return;
         }
-        let first = node.waiting.front().filter(|_| node.turn.is_none());
+        let first = limit.waiting.front().filter(|_| limit.turn.is_none());
         let wants = first.and_then(|id| self.nodes.get(id)).map(|node| node.wants);
-        let Some(node) = self.nodes.get_mut(&level) else { return };
-        if let Some(at) = node.armed.take() {
+        let Some(limit) = self.limit(level) else { return };
+        let before = limit.armed.take();
+        limit.armed = wants.and_then(|wants| limit.bucket.ready_at(now, wants));
+        let after = limit.armed;
+        if let Some(at) = before {
             self.timers.remove(&(at, level));
         }
-        node.armed = wants.and_then(|wants| node.bucket.ready_at(now, wants));
-        if let Some(at) = node.armed {
+        if let Some(at) = after {
             self.timers.insert((at, level));
         }
     }
@@ -405,7 +427,7 @@ mod tests {
     #[test]
     fn a_rate_of_zero_stops_until_it_is_raised() {
         let (mut rates, links) = shared(0, 1);
-        let root = NodeId(0);
+        let root = NodeId(NonZeroU64::MIN);
         let now = Instant::ZERO;
         rates.take(now, links[0], 32_768);
         assert_eq!((rates.take(now, links[0], 1), rates.deadline()), (0, None));

@@ -353,7 +353,10 @@ impl Torrent {
         }
         self.tell_upload_only(true);
         self.part_from_seeds(cx, None);
-        self.save(cx);
+        // What was found stored is saved with what the check found.
+        if self.down.total() > 0 {
+            self.save(cx);
+        }
         self.begin_super_seed();
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {

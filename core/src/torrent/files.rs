@@ -57,6 +57,7 @@ impl Torrent {
             // A check that was broken off goes on.
             good = content.written.clone();
         }
+        self.save.on_trusted(resume.is_some_and(|resume| resume.verified == good));
         let mut unknown = Bits::full(content.geometry.pieces());
         good.iter().for_each(|piece| {
             unknown.clear(piece);
@@ -142,7 +143,7 @@ impl Torrent {
         }
         self.event(TorrentEvent::Checked);
         self.activate(cx);
-        self.save.touch(cx.now, cx.config.save_interval);
+        self.save.on_checked(cx.now, cx.config.save_interval, good.count() > 0);
     }
 
     pub(super) fn on_piece_checked(&mut self, cx: &mut Context<'_>, piece: PieceIndex, outcome: Outcome) {

@@ -200,7 +200,12 @@ impl Torrent {
 
     /// The next thing to carry out for it.
     pub fn next_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.peers.is_empty() {
+            // It may rest for long now: room for outputs is the largest thing that it would keep for nothing.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When `on_timeout` is due.

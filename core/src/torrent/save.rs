@@ -17,12 +17,26 @@ pub(super) struct Saving {
     claim: Option<Bits>,
     /// Asked for again meanwhile.
     again: bool,
+    /// The resume data that the torrent was added with already claims what was trusted of it.
+    kept: bool,
 }
 
 impl Saving {
     /// Something changed that is worth saving within `interval`.
     pub(super) fn touch(&mut self, now: Instant, interval: Duration) {
         self.due = self.due.or(Some(now + interval));
+    }
+
+    /// The files are open: what the resume data claimed, if there was any, is trusted as a whole or not.
+    pub(super) fn on_trusted(&mut self, whole: bool) {
+        self.kept = whole;
+    }
+
+    /// All that is stored was looked at. Thousands of torrents that are found as they were left have nothing to save.
+    pub(super) fn on_checked(&mut self, now: Instant, interval: Duration, found: bool) {
+        if found || !core::mem::take(&mut self.kept) {
+            self.touch(now, interval);
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -14,6 +14,7 @@ pub use trees::{TreeFile, Trees, TreesError};
 use crate::base::{Digests, Geometry, PieceIndex, Want};
 pub use crate::wire::message::HashRange;
 use crate::wire::metainfo::Info;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -69,7 +70,8 @@ impl V1 {
 #[derive(Clone, Debug)]
 pub struct Verify {
     v1: Option<V1>,
-    trees: Option<Trees>,
+    /// Apart, since most torrents have none.
+    trees: Option<Box<Trees>>,
 }
 
 impl Verify {
@@ -87,7 +89,7 @@ impl Verify {
             None if trees.is_none() => Err(VerifyError::Nothing),
             Some(_) | None => {
                 let v1 = v1.map(|digests| V1 { bytes: digests.as_flattened().into(), start: 0 });
-                Ok(Self { v1, trees })
+                Ok(Self { v1, trees: trees.map(Box::new) })
             }
         }
     }
@@ -104,7 +106,7 @@ impl Verify {
                 Some(_) | None => V1 { bytes: digests.into(), start: 0 },
             }
         };
-        Self { v1: info.version().has_v1().then(shared), trees: Trees::of(info) }
+        Self { v1: info.version().has_v1().then(shared), trees: Trees::of(info).map(Box::new) }
     }
 
     /// The digests that `judge` needs of any piece. Where `Blame::remembers` a piece, its leaves are wanted too.
@@ -140,12 +142,12 @@ impl Verify {
 
     /// The v2 trees.
     pub fn trees(&self) -> Option<&Trees> {
-        self.trees.as_ref()
+        self.trees.as_deref()
     }
 
     /// The v2 trees, to put into them what was fetched.
     pub fn trees_mut(&mut self) -> Option<&mut Trees> {
-        self.trees.as_mut()
+        self.trees.as_deref_mut()
     }
 
     fn bad(&self, piece: PieceIndex, leaves: &[[u8; 32]]) -> Verdict {

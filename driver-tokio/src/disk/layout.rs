@@ -11,8 +11,7 @@ use std::os::fd::AsFd;
 
 /// Makes the folder, the links and the files of no length; the others are made when they are first written to.
 pub(super) fn prepare(folder: &Folder) -> Result<(), HostError> {
-    fs::create_dir_all(&folder.root)
-        .map_err(|error| host_error(&error, &folder.root.display().to_string()))?;
+    fs::create_dir_all(folder.root()).map_err(|error| host_error(&error, &folder.root))?;
     for (n, spec) in folder.files.iter().enumerate() {
         let made = match &spec.symlink {
             _ if spec.pad => Ok(()),
@@ -26,10 +25,10 @@ pub(super) fn prepare(folder: &Folder) -> Result<(), HostError> {
 }
 
 fn make_empty(folder: &Folder, spec: &FileSpec) -> io::Result<()> {
-    match beneath::open(&folder.root, &spec.path, OFlags::RDONLY, Mode::empty()) {
+    match beneath::open(folder.root(), &spec.path, OFlags::RDONLY, Mode::empty()) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            beneath::open_deep(&folder.root, &spec.path, OFlags::WRONLY | OFlags::CREATE, mode(spec))
+            beneath::open_deep(folder.root(), &spec.path, OFlags::WRONLY | OFlags::CREATE, mode(spec))
                 .map(drop)
         }
         Err(error) => Err(error),
@@ -43,17 +42,17 @@ fn make_link(folder: &Folder, spec: &FileSpec, target: &[String]) -> io::Result<
         return Err(io::Error::other("the link leads nowhere"));
     }
     let up = "../".repeat(spec.path.len().saturating_sub(2));
-    beneath::link(&folder.root, &spec.path, &format!("{up}{}", target.join("/")))
+    beneath::link(folder.root(), &spec.path, &format!("{up}{}", target.join("/")))
 }
 
 /// Opens a file. For writing, it is made if it isn't there, and gets its space.
 pub(super) fn open(folder: &Folder, file: u32, purpose: Purpose) -> io::Result<File> {
     let spec = folder.spec(file)?;
     match purpose {
-        Purpose::Read => beneath::open(&folder.root, &spec.path, OFlags::RDONLY, Mode::empty()),
+        Purpose::Read => beneath::open(folder.root(), &spec.path, OFlags::RDONLY, Mode::empty()),
         Purpose::Write => {
             let flags = OFlags::RDWR | OFlags::CREATE;
-            let open = beneath::open_deep(&folder.root, &spec.path, flags, mode(spec))?;
+            let open = beneath::open_deep(folder.root(), &spec.path, flags, mode(spec))?;
             set_aside(&open, spec.length, folder.allocation)?;
             Ok(open)
         }
@@ -96,9 +95,9 @@ fn mode(spec: &FileSpec) -> Mode {
 
 /// The files as they are now, in order.
 pub(super) fn look(folder: &Folder) -> Outcome {
-    let root = match beneath::open_root(&folder.root) {
+    let root = match beneath::open_root(folder.root()) {
         Ok(root) => root,
-        Err(error) => return Outcome::Failed(host_error(&error, &folder.root.display().to_string())),
+        Err(error) => return Outcome::Failed(host_error(&error, &folder.root)),
     };
     let one = |spec: &FileSpec| {
         if spec.pad {
@@ -124,7 +123,7 @@ pub(super) fn look(folder: &Folder) -> Outcome {
 }
 
 fn followed(folder: &Folder, spec: &FileSpec) -> Option<u64> {
-    let file = beneath::open(&folder.root, &spec.path, OFlags::RDONLY, Mode::empty()).ok()?;
+    let file = beneath::open(folder.root(), &spec.path, OFlags::RDONLY, Mode::empty()).ok()?;
     let metadata = file.metadata().ok()?;
     metadata.is_file().then_some(metadata.len())
 }

@@ -15,6 +15,8 @@ use open::OpenFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::Path;
+#[cfg(test)]
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +41,8 @@ type ZeroRun = (u64, u32, Want);
 /// A torrent's files.
 pub(crate) struct Folder {
     torrent: TorrentId,
-    root: PathBuf,
+    /// Where it lies; shared with the engine.
+    root: Arc<str>,
     files: Arc<[FileSpec]>,
     allocation: Allocation,
     /// Files written since the last sync.
@@ -69,8 +72,7 @@ impl Disk {
     pub(crate) fn files(&self, torrent: TorrentId, op: FilesOp) -> Outcome {
         match op {
             FilesOp::Open { folder, files, allocation } => {
-                let root = PathBuf::from(&*folder);
-                let folder = Folder { torrent, root, files, allocation, dirty: Mutex::default() };
+                let folder = Folder { torrent, root: folder, files, allocation, dirty: Mutex::default() };
                 let folder = Arc::new(folder);
                 lock(&self.torrents).insert(torrent, Arc::clone(&folder));
                 layout::prepare(&folder).map_or_else(Outcome::Failed, |()| layout::look(&folder))
@@ -104,8 +106,8 @@ impl Disk {
         }
         // A file of a folder that isn't synced may be nameless after a crash.
         for folders in parents {
-            if let Err(error) = beneath::sync_folder(&folder.root, folders) {
-                return Outcome::Failed(host_error(&error, &folder.root.display().to_string()));
+            if let Err(error) = beneath::sync_folder(folder.root(), folders) {
+                return Outcome::Failed(host_error(&error, &folder.root));
             }
         }
         layout::look(folder)
@@ -127,13 +129,17 @@ impl Disk {
 }
 
 impl Folder {
+    fn root(&self) -> &Path {
+        Path::new(&*self.root)
+    }
+
     fn spec(&self, file: u32) -> io::Result<&FileSpec> {
         self.files.get(file as usize).ok_or_else(|| io::Error::other(format!("there is no file {file}")))
     }
 
     /// A file's name for messages.
     fn name(&self, file: u32) -> String {
-        let mut path = self.root.clone();
+        let mut path = self.root().to_owned();
         if let Ok(spec) = self.spec(file) {
             path.extend(&spec.path);
         }

@@ -39,7 +39,12 @@ impl Body {
 
     fn on_torrent_event(&mut self, id: TorrentId, event: TorrentEvent) {
         match &event {
-            TorrentEvent::Progress | TorrentEvent::Verified(_) | TorrentEvent::Peer { .. } => {
+            // Told when it is shown: who is told then finds it.
+            TorrentEvent::Progress => {
+                self.behind.insert(id);
+                return;
+            }
+            TorrentEvent::Verified(_) | TorrentEvent::Peer { .. } => {
                 self.behind.insert(id);
             }
             TorrentEvent::Warning(warning) => {
@@ -56,9 +61,7 @@ impl Body {
             | TorrentEvent::Failed(_)
             | TorrentEvent::Removed => self.show(id),
         }
-        if let Some(seat) = self.seats.get(&id) {
-            seat.shared.hub.publish(&event);
-        }
+        self.publish(id, &event);
         if matches!(event, TorrentEvent::Removed) {
             self.behind.remove(&id);
             lock(&self.board.torrents).remove(&id);
@@ -66,7 +69,13 @@ impl Body {
                 seat.shared.leave();
             }
         }
-        self.board.hub.publish(&SessionEvent::Torrent(id, event));
+    }
+
+    fn publish(&self, id: TorrentId, event: &TorrentEvent) {
+        if let Some(seat) = self.seats.get(&id) {
+            seat.shared.hub.publish(event);
+        }
+        self.board.hub.publish(&SessionEvent::Torrent(id, event.clone()));
     }
 
     /// Shows a torrent's status as it is now.
@@ -89,6 +98,7 @@ impl Body {
                 self.show_at = None;
                 for id in core::mem::take(&mut self.behind) {
                     self.show(id);
+                    self.publish(id, &TorrentEvent::Progress);
                 }
             }
             None => self.show_at = Some(now + SHOW_EVERY),

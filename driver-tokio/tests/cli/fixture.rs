@@ -127,6 +127,18 @@ impl Node {
         Some(line)
     }
 
+    /// How often one of its threads went to sleep, or was sent to, so far.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn turns(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
+        let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")).unwrap());
+        let turns = |status: String| {
+            let counts = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+            counts.map(|(_, count)| count.trim().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        statuses.map(turns).sum()
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -137,6 +137,19 @@ fn a_signal_ends_a_node_in_good_order() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_seed_that_nobody_asks_sleeps() {
+    use core::time::Duration;
+    let mut swarm = Swarm::new("--v1", 100_000, &[]);
+    swarm.seed.wait(|line| line["event"] == "complete");
+    std::thread::sleep(Duration::from_millis(500));
+    let before = swarm.seed.turns();
+    std::thread::sleep(Duration::from_secs(3));
+    let turns = swarm.seed.turns() - before;
+    assert!(turns <= 1, "{turns} turns in 3 s");
+}
+
+#[test]
 fn a_seed_without_its_data_says_so() {
     let fixture = Fixture::new();
     fixture.file("data/f", 100_000);

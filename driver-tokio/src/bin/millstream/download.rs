@@ -23,7 +23,7 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
         session = session::start(&args.network, args.max_download, output) => session?,
         () = signals.next() => return Err(Trouble::Interrupted),
     };
-    let mut watch = Watch { output, events: session.events(), watched: Vec::new() };
+    let mut watch = Watch::new(output, session.events());
     let added = tokio::select! {
         added = session.add(add) => added.map_err(|error| trouble(args, &error)),
         () = signals.next() => Err(Trouble::Interrupted),
@@ -31,7 +31,7 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let done = match added {
         Ok(torrent) => {
             let select = args.select.as_ref().map(|indexes| indexes.0.as_slice());
-            watch.watched.push(Watched::new(torrent, output, false).selecting(select));
+            watch.add(Watched::new(torrent, output, false).selecting(select));
             let until = if args.seed { Until::Interrupted } else { Until::Complete };
             watch.run(until, &mut signals).await
         }

@@ -8,7 +8,9 @@ use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
 use crate::ui::Output;
+use millstream::core::engine::Source;
 use millstream::{AddTorrent, Selection, Session};
+use std::sync::Arc;
 
 pub(crate) fn run(args: SeedArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
@@ -21,12 +23,12 @@ async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
         .map_err(|error| Trouble::failed(format!("{} can't be read: {error}", args.data.display())))?;
     let mut torrents = Vec::new();
     for path in &args.torrents {
-        torrents.push(source::read_torrent(path)?.1);
+        torrents.push(Source::Metainfo(Arc::new(source::read_torrent(path)?.0)));
     }
     let session = session::start(&args.network, None, output).await?;
-    let mut watch = Watch { output, events: session.events(), watched: Vec::new() };
+    let mut watch = Watch::new(output, session.events());
     let added = tokio::select! {
-        added = add(args, &session, torrents, &mut watch) => added,
+        added = add(args, &session, torrents, (&mut watch, output)) => added,
         () = signals.next() => Err(Trouble::Interrupted),
     };
     let done = match added {
@@ -42,18 +44,20 @@ async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
 async fn add(
     args: &SeedArgs,
     session: &Session,
-    torrents: Vec<Vec<u8>>,
-    watch: &mut Watch<'_>,
+    torrents: Vec<Source>,
+    (watch, output): (&mut Watch<'_>, &Output),
 ) -> Result<(), Trouble> {
     let peers = session::peers(&args.network).await?;
-    for bytes in torrents {
-        let add = AddTorrent::bytes(bytes)
+    for source in torrents {
+        let add = AddTorrent::source(source)
             .folder(&args.data)
             .select(Selection::Files(Vec::new()))
             .only_peers(args.network.only_peers)
             .peers(peers.iter().copied());
         let torrent = session.add(add).await.map_err(Trouble::failed)?;
-        watch.watched.push(Watched::new(torrent, watch.output, true));
+        watch.add(Watched::new(torrent, output, true));
+        // Many may be added: what is told of the first ones doesn't wait for the last.
+        watch.catch_up();
     }
     Ok(())
 }

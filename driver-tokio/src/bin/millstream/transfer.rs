@@ -4,12 +4,14 @@ use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::ui::{Line, News, Output, Track, text};
 use core::time::Duration;
+use millstream::core::base::TorrentId;
 use millstream::{Events, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// How often the screen is looked after while something goes on.
+/// How often a torrent is looked at while something goes on with it.
 const LIVELY: Duration = Duration::from_millis(100);
-/// The same while all seed.
+/// The same of those that seed to somebody. One that rests is looked at when there is news of it.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// With `--json`, a check of what is stored isn't mentioned before it has taken this long.
@@ -44,9 +46,16 @@ pub(crate) enum Until {
 
 /// What is watched, and how it is shown.
 pub(crate) struct Watch<'a> {
-    pub(crate) output: &'a Output,
-    pub(crate) events: Events<SessionEvent>,
-    pub(crate) watched: Vec<Watched>,
+    output: &'a Output,
+    events: Events<SessionEvent>,
+    watched: Vec<Watched>,
+    /// Where each stands.
+    places: BTreeMap<TorrentId, usize>,
+    /// Those of which there is news.
+    told: BTreeSet<usize>,
+    /// Those with which something goes on, told or not, and when they were looked at.
+    lively: BTreeSet<usize>,
+    looked: Instant,
 }
 
 impl Watched {
@@ -139,8 +148,8 @@ impl Watched {
         }
     }
 
-    /// Looks at how it is now.
-    fn look(&mut self, output: &Output) {
+    /// Looks at how it is now. Whether it must be looked at again, even if there is no news of it.
+    fn look(&mut self, output: &Output) -> bool {
         let status = self.torrent.status();
         if self.unknown && !matches!(status.state, State::Metadata | State::Checking) {
             self.unknown = false;
@@ -164,6 +173,12 @@ impl Watched {
         if (self.changed || moving) && !silent {
             self.changed = !self.track.progress(output, &status);
         }
+        let busy = match status.state {
+            State::Seeding => status.peers > 0 || !(self.complete || self.only_seed),
+            State::Metadata | State::Checking | State::Leeching | State::Stopping => true,
+            State::Paused | State::Failed => false,
+        };
+        busy || self.changed || moving
     }
 
     /// It is known now what there is of a torrent that is only seeded.
@@ -194,7 +209,28 @@ impl Watched {
     }
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    /// Watches nothing yet.
+    pub(crate) fn new(output: &'a Output, events: Events<SessionEvent>) -> Self {
+        Self {
+            output,
+            events,
+            watched: Vec::new(),
+            places: BTreeMap::new(),
+            told: BTreeSet::new(),
+            lively: BTreeSet::new(),
+            looked: Instant::now(),
+        }
+    }
+
+    /// Watches one more.
+    pub(crate) fn add(&mut self, watched: Watched) {
+        let place = self.watched.len();
+        self.places.insert(watched.torrent.id(), place);
+        self.told.insert(place);
+        self.watched.push(watched);
+    }
+
     /// Takes the bars away; payload received and sent in all.
     pub(crate) fn end(&self) -> (u64, u64) {
         let mut sum = (0, 0);
@@ -209,37 +245,85 @@ impl Watch<'_> {
     /// Watches.
     pub(crate) async fn run(&mut self, until: Until, signals: &mut Signals) -> Result<(), Trouble> {
         loop {
-            self.watched.iter_mut().for_each(|watched| watched.look(self.output));
+            self.look();
             if let Some(end) = self.verdict(until) {
                 return end;
             }
-            let quiet = self.watched.iter().all(|w| w.complete && !w.changed);
+            let pause = self.pause();
             tokio::select! {
+                biased;
+                () = signals.next() => return Err(Trouble::Interrupted),
                 event = self.events.next() => match event {
                     Some(event) => self.on_event(event),
                     None => return Err(Trouble::failed("the session ended by itself")),
                 },
-                () = tokio::time::sleep(if quiet { QUIET } else { LIVELY }) => {}
-                () = signals.next() => return Err(Trouble::Interrupted),
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
-            // What came together is shown together.
-            while let Some(event) = self.events.try_next() {
-                self.on_event(event);
+            self.take_news();
+        }
+    }
+
+    /// Takes in what was told, and shows it.
+    pub(crate) fn catch_up(&mut self) {
+        self.take_news();
+        self.look();
+    }
+
+    /// What came together is shown together.
+    fn take_news(&mut self) {
+        while let Some(event) = self.events.try_next() {
+            self.on_event(event);
+        }
+        if self.events.dropped() > 0 {
+            self.look_at_all();
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        self.told.extend(0..self.watched.len());
+    }
+
+    /// Looks at what there is news of, and now and then at what is lively.
+    fn look(&mut self) {
+        let Self { watched, told, lively, output, .. } = self;
+        let mut look =
+            |place| watched.get_mut(place).is_some_and(|watched: &mut Watched| watched.look(output));
+        if self.looked.elapsed() >= LIVELY {
+            self.looked = Instant::now();
+            lively.append(told);
+            lively.retain(|&place| look(place));
+        }
+        for place in core::mem::take(told) {
+            if look(place) {
+                lively.insert(place);
+            } else {
+                lively.remove(&place);
             }
         }
+    }
+
+    /// When to look again if nothing is told; `None` if all rest.
+    fn pause(&self) -> Option<Duration> {
+        let mut lively = self.lively.iter().filter_map(|&place| self.watched.get(place)).peekable();
+        lively.peek()?;
+        let pause = if lively.all(|w| w.complete && !w.changed) { QUIET } else { LIVELY };
+        Some(pause.saturating_sub(self.looked.elapsed()))
     }
 
     fn on_event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Torrent(id, event) => {
-                if let Some(watched) = self.watched.iter_mut().find(|w| w.torrent.id() == id) {
+                let Some(&place) = self.places.get(&id) else { return };
+                if let Some(watched) = self.watched.get_mut(place) {
                     watched.on_event(self.output, &event);
+                    self.told.insert(place);
                 }
             }
             SessionEvent::Warning(message) => {
                 self.output.say(&Line { news: News::Warning { message: &message }, name: None, node: None });
             }
-            SessionEvent::Listening(_) | SessionEvent::Lagged(_) | SessionEvent::Stopped => {}
+            SessionEvent::Lagged(_) => self.look_at_all(),
+            SessionEvent::Listening(_) | SessionEvent::Stopped => {}
         }
     }
 

@@ -1,0 +1,158 @@
+//! Torrents that nobody asks for: what each costs in memory, and that nothing wakes an engine that has only such.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use millstream_core::base::{Digests, Instant, TorrentId};
+use millstream_core::engine::{
+    AddTorrent, Command, Config, Effect, Engine, FileNow, Input, Outcome, Reply, Source, State, Work,
+};
+use millstream_core::wire::Metainfo;
+use sha1::{Digest as _, Sha1};
+use std::alloc::System;
+use std::sync::Arc;
+
+/// One file, one piece: all that is beyond the metainfo is the engine's own.
+const LENGTH: u64 = 1000;
+
+/// What an idle torrent may take in the engine, bytes, its metainfo included. A driver adds its own; the whole program's
+/// bound is 6.7 KiB.
+const BYTES_MAX: i64 = 3 << 10;
+
+/// Counts what this thread holds.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: i64) {
+    // A thread that ends counts no more.
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: the caller keeps the contract of `dealloc`, and all came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn bytes_of(n: u32) -> Vec<u8> {
+    n.to_be_bytes().repeat(LENGTH as usize / 4)
+}
+
+fn torrent(n: u32) -> Source {
+    let name = format!("file-{n:06}");
+    let mut torrent =
+        format!("d4:infod6:lengthi{LENGTH}e4:name{}:{name}12:piece lengthi16384e6:pieces20:", name.len())
+            .into_bytes();
+    torrent.extend_from_slice(&Sha1::digest(bytes_of(n)));
+    torrent.extend_from_slice(b"ee");
+    Source::Metainfo(Arc::new(Metainfo::parse(&torrent).unwrap()))
+}
+
+/// Answers all jobs as a host would that has all the files, until the engine wants nothing more.
+fn settle(engine: &mut Engine, now: Instant) -> usize {
+    let mut jobs = 0;
+    while let Some(effect) = engine.poll_effect() {
+        let Effect::Job { job, work } = effect else { continue };
+        jobs += 1;
+        let outcome = answer(&work);
+        engine.handle_input(now, Input::Done { job, outcome });
+        while engine.poll_event().is_some() {}
+    }
+    while engine.poll_event().is_some() {}
+    jobs
+}
+
+/// What a host answers that has all the files.
+fn answer(work: &Work) -> Outcome {
+    match work {
+        Work::Files { .. } => Outcome::Files(vec![FileNow { length: Some(LENGTH), modified_ns: 1 }]),
+        Work::HashStored { torrent, .. } => {
+            let sha1 = Sha1::digest(bytes_of(torrent.0 as u32)).into();
+            Outcome::Digests(Digests { sha1: Some(sha1), leaves: Vec::new() })
+        }
+        Work::Save { .. } => Outcome::Saved,
+        Work::Read { .. }
+        | Work::Write { .. }
+        | Work::Hash { .. }
+        | Work::Http { .. }
+        | Work::Resolve { .. } => panic!("{work:?} of a torrent that nobody asks for"),
+    }
+}
+
+/// An engine with so many seeding torrents, their resume data saved.
+fn resting(torrents: u32) -> (Engine, Instant) {
+    let mut now = Instant::ZERO;
+    let mut engine = Engine::new(Config::default(), [7; 32], now);
+    for n in 1..=torrents {
+        let add = AddTorrent::new(torrent(n), "folder");
+        let reply = engine.command(now, Command::Add(Box::new(add))).unwrap();
+        assert_eq!(reply, Reply::Added(TorrentId(n.into())));
+        settle(&mut engine, now);
+    }
+    while let Some(due) = engine.poll_timeout() {
+        now = now.max(due);
+        engine.handle_timeout(now);
+        settle(&mut engine, now);
+    }
+    (engine, now)
+}
+
+#[test]
+fn an_engine_with_idle_torrents_is_never_woken() {
+    let (mut engine, now) = resting(1000);
+    assert!(now < Instant::from_micros(120_000_000), "what there is to save is saved once, soon: {now:?}");
+    assert_eq!(engine.poll_timeout(), None);
+    let later = Instant::from_micros(now.as_micros() + 3_600_000_000);
+    engine.handle_timeout(later);
+    assert_eq!(settle(&mut engine, later), 0, "an hour later there is still nothing to do");
+    assert_eq!(engine.status(later, TorrentId(500)).unwrap().state, State::Seeding);
+}
+
+#[test]
+fn a_torrent_that_is_found_as_it_was_left_saves_nothing() {
+    let now = Instant::ZERO;
+    let mut engine = Engine::new(Config::default(), [7; 32], now);
+    engine.command(now, Command::Add(Box::new(AddTorrent::new(torrent(1), "folder")))).unwrap();
+    settle(&mut engine, now);
+    engine.command(now, Command::Save(TorrentId(1))).unwrap();
+    let mut resume = None;
+    while let Some(effect) = engine.poll_effect() {
+        let Effect::Job { job, work } = effect else { continue };
+        resume = if let Work::Save { data, .. } = &work { Some(data.clone()) } else { resume };
+        let outcome = answer(&work);
+        engine.handle_input(now, Input::Done { job, outcome });
+    }
+    let mut engine = Engine::new(Config::default(), [8; 32], now);
+    let add = AddTorrent { resume, ..AddTorrent::new(torrent(1), "folder") };
+    engine.command(now, Command::Add(Box::new(add))).unwrap();
+    assert_eq!(settle(&mut engine, now), 1, "the files are looked at, nothing is digested");
+    assert_eq!(engine.status(now, TorrentId(1)).unwrap().state, State::Seeding);
+    assert_eq!(engine.poll_timeout(), None);
+}
+
+#[test]
+fn an_idle_torrent_takes_less_than_3_kib_in_the_engine() {
+    let count = 4000;
+    let before = HELD.get();
+    let (engine, _) = resting(count);
+    let each = (HELD.get() - before) / i64::from(count);
+    assert!(each <= BYTES_MAX, "{each} bytes each");
+    drop(engine);
+    let left = HELD.get() - before;
+    assert!(left < 1 << 16, "{left} bytes stay behind");
+}
