@@ -15,6 +15,8 @@ mod guards;
 mod hostile;
 /// Magnets: only the hash is known.
 mod magnet;
+/// Peers that wait: for memory, for a check, for hashes.
+mod patience;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// What a seed has to send, and what free riders get.
