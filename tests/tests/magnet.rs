@@ -209,9 +209,9 @@ fn bep_0006_and_0010_who_waits_with_a_magnet_is_told_of_all_pieces_at_once_and_o
     let count = |fits: &dyn Fn(&Message<'_>) -> bool| frames.iter().filter(|f| fits(&parse(f))).count();
     assert_eq!(count(&|message| matches!(message, Message::HaveAll)), 1);
     assert_eq!(count(&|message| matches!(message, Message::Have(_) | Message::HaveNone)), 0);
-    let sizes = frames.iter().filter_map(|frame| match parse(frame) {
-        Message::Extended { id: 0, payload } => ExtensionHandshake::parse(payload).unwrap().metadata_size,
-        _ => None,
+    let sizes = frames.iter().filter_map(|frame| {
+        let Message::Extended { id: 0, payload } = parse(frame) else { return None };
+        ExtensionHandshake::parse(payload).unwrap().metadata_size
     });
     assert_eq!(sizes.collect::<Vec<_>>(), [content.info().raw().len() as u64]);
 }
@@ -233,10 +233,8 @@ fn a_magnet_that_turns_out_to_be_a_torrent_that_is_here_fails_and_leaves_its_fil
     assert!(world.until(MINUTE, |world| both.iter().all(|&id| ended(world, id))));
     let [failed]: [String; 1] = failures(&world, leech).try_into().unwrap();
     assert!(failed.contains("here already"), "{failed}");
-    let (good, bad) = match world.status(leech, both[0]).state {
-        State::Seeding => (both[0], both[1]),
-        _ => (both[1], both[0]),
-    };
+    let first = world.status(leech, both[0]).state == State::Seeding;
+    let (good, bad) = if first { (both[0], both[1]) } else { (both[1], both[0]) };
     assert_eq!(world.status(leech, bad).downloaded, 0);
     // As long as the other is there, nothing changes; then it may have the name.
     world.command(leech, Command::Resume(bad)).unwrap();

@@ -126,10 +126,9 @@ fn bep_0052_pieces_are_not_asked_for_before_their_hashes_are_known() {
     let frames = peer.listen(&mut world, 2 * SECOND);
     let asked: Vec<u32> = requests(&frames).iter().map(|block| block.index).collect();
     assert_eq!(asked, [10], "the root of a file of one piece is its hash");
-    let range = frames.iter().find_map(|frame| match parse(frame) {
-        Message::HashRequest(range) => Some(range),
-        _ => None,
-    });
+    let range = frames
+        .iter()
+        .find_map(|frame| if let Message::HashRequest(range) = parse(frame) { Some(range) } else { None });
     let range: HashRange = range.expect("hashes are asked for");
     let layer = content.info().layer(&content.info().files()[0]).unwrap();
     let width = range.length as usize;

@@ -315,9 +315,8 @@ fn a_udp_tracker_that_no_socket_reaches_fails_at_once_and_says_why() {
     let host = world.host();
     world.seed(host, &content);
     world.run(SECOND);
-    let failed = world.news(host, |news| match news {
-        TorrentEvent::TrackerFailed { error, .. } => Some(error.clone()),
-        _ => None,
+    let failed = world.news(host, |news| {
+        if let TorrentEvent::TrackerFailed { error, .. } = news { Some(error.clone()) } else { None }
     });
     assert_eq!(failed, ["no UDP socket is bound for the family of the tracker's address"]);
 }
