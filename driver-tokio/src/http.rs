@@ -47,15 +47,16 @@ pub(crate) struct Answer {
 
 /// Gets a URL.
 pub(crate) async fn get(url: &str, limits: Limits) -> Result<Answer, FetchError> {
-    timeout(limits.timeout, follow(url, limits)).await.unwrap_or(Err(FetchError::TimedOut))
+    timeout(limits.timeout, follow(url, limits, is_public)).await.unwrap_or(Err(FetchError::TimedOut))
 }
 
-async fn follow(url: &str, limits: Limits) -> Result<Answer, FetchError> {
+/// Follows redirects; `public` tells the addresses of the Internet from those that only this host or its network reach.
+async fn follow(url: &str, limits: Limits, public: fn(IpAddr) -> bool) -> Result<Answer, FetchError> {
     let mut target = Target::parse(url)?;
     let mut from_public = false;
     for _ in 0..=limits.redirects_max {
-        let (stream, addr) = connect(&target, from_public).await?;
-        from_public |= is_public(addr.ip());
+        let (stream, addr) = connect(&target, from_public.then_some(public)).await?;
+        from_public |= public(addr.ip());
         let answer = match target.secure {
             true => exchange(&target, secure(&target, stream).await?, limits).await?,
             false => exchange(&target, stream, limits).await?,
@@ -152,12 +153,15 @@ fn escape(url: &str) -> String {
 
 /// A link to the server. Whoever comes from a public server is led to public addresses only: the addresses that are
 /// judged are those that are used, so that a name can't change its meaning in between.
-async fn connect(target: &Target, from_public: bool) -> Result<(TcpStream, SocketAddr), FetchError> {
+async fn connect(
+    target: &Target,
+    only: Option<fn(IpAddr) -> bool>,
+) -> Result<(TcpStream, SocketAddr), FetchError> {
     let found = lookup_host((target.host.as_str(), target.port)).await;
     let found = found.map_err(|error| FetchError::Resolve { host: target.host.clone(), error })?;
     let mut addresses: Vec<SocketAddr> = found.collect();
-    if from_public {
-        addresses.retain(|addr| is_public(addr.ip()));
+    if let Some(public) = only {
+        addresses.retain(|addr| public(addr.ip()));
         if addresses.is_empty() {
             return Err(FetchError::Private(target.host.clone()));
         }

@@ -50,7 +50,7 @@ impl Session {
         SessionBuilder { config: SessionConfig::default() }
     }
 
-    /// Binds the sockets and starts the threads.
+    /// Binds the sockets and starts the threads. Raises the process's limit of open files as far as the host allows.
     pub async fn start(config: SessionConfig) -> Result<Self, StartError> {
         let (started, outcome) = oneshot::channel();
         let port = run::start(config, started)?;

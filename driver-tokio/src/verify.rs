@@ -22,7 +22,8 @@ pub struct Verified {
     pub pieces: u32,
     /// How many are good.
     pub pieces_verified: u32,
-    /// What is not good, upwards, as ranges as long as they can be.
+    /// What is not good, upwards, as ranges as long as they can be. A range of length 0 is a file of no length that isn't
+    /// there.
     pub missing: Vec<Missing>,
 }
 
@@ -97,7 +98,32 @@ pub fn verify_files(
         done += real_bytes(info, piece);
         progress(done, length);
     })?;
-    Ok(sum(info, &good))
+    let mut sum = sum(info, &good);
+    sum.missing.extend(missing_empty_files(info, folder)?);
+    sum.missing.sort_by_key(|missing| (missing.offset, missing.length));
+    Ok(sum)
+}
+
+/// Files of no length, which no piece covers, that aren't there.
+fn missing_empty_files(info: &Info, folder: &Path) -> Result<Vec<Missing>, VerifyFilesError> {
+    let mut missing = Vec::new();
+    let mut offset = 0;
+    for (_, file) in info.real_files() {
+        if file.length == 0 && !file.attributes.symlink {
+            let path: Vec<String> = info.storage_path(file).map(str::to_owned).collect();
+            let found = disk::open_beneath(folder, &path).and_then(|file| file.metadata());
+            match found {
+                Ok(metadata) if metadata.is_file() => {}
+                Ok(_) => missing.push(Missing { offset, length: 0 }),
+                Err(error) if is_absence(&error) => missing.push(Missing { offset, length: 0 }),
+                Err(error) => {
+                    return Err(VerifyFilesError::Read { path: folder.join(path.join("/")), error });
+                }
+            }
+        }
+        offset += file.length;
+    }
+    Ok(missing)
 }
 
 /// What is good, as ranges.
@@ -218,6 +244,24 @@ mod tests {
             assert_eq!(now.missing.len(), 2);
             let from = if version == Version::V1 { 49_152 } else { 50_000 };
             assert_eq!(now.missing[1], Missing { offset: from, length: 90_000 - from }, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_no_length_that_is_missing_is_a_range_of_no_length() {
+        for version in [Version::V1, Version::V2, Version::Hybrid] {
+            let folder = test_folder("verify-empty");
+            let data = folder.join("data");
+            fs::create_dir(&data).unwrap();
+            fs::write(data.join("a"), vec![1; 20_000]).unwrap();
+            fs::write(data.join("b"), []).unwrap();
+            let options = CreateTorrent { version, ..CreateTorrent::new(&data) };
+            let info = Metainfo::parse(&options.create(|_, _| ()).unwrap()).unwrap().info;
+            let look = || verify_files(&info, &folder, 1, |_, _| ()).unwrap();
+            assert!(look().is_complete(), "{version:?}");
+            fs::remove_file(data.join("b")).unwrap();
+            assert_eq!(look().missing, [Missing { offset: 20_000, length: 0 }], "{version:?}");
+            assert!(!look().is_complete());
         }
     }
 

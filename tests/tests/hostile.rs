@@ -294,29 +294,6 @@ fn a_v2_magnet_asks_a_peer_for_hashes_as_soon_as_it_has_pieces() {
 }
 
 #[test]
-fn bep_0052_two_magnets_of_one_hybrid_do_not_take_each_others_name() {
-    let content = Content::new(13, Version::Hybrid, &[("data", 100_000)], 32 << 10);
-    let mut world = World::new(13, Weather::calm());
-    let (seed, host) = (world.host(), world.host());
-    world.seed(seed, &content);
-    let names: Vec<_> = content.info().hashes().collect();
-    let ids = [(true, false), (false, true)].map(|(v1, v2)| {
-        let source = Source::Magnet(Arc::new(content.magnet(v1, v2)));
-        let peers = vec![world.addr(seed)];
-        world.add(host, AddTorrent { peers, ..AddTorrent::new(source, "disk") })
-    });
-    world.run(60 * SECOND);
-    let found = |world: &World| [0, 1].map(|n| world.at(host).engine.find(names[n]));
-    assert_eq!(found(&world), ids.map(Some));
-    world.command(host, Command::Remove(ids[0])).expect("it is there");
-    world.run(60 * SECOND);
-    assert_eq!(found(&world)[1], Some(ids[1]));
-    world.command(host, Command::Remove(ids[1])).expect("it is there");
-    world.run(60 * SECOND);
-    assert_eq!(found(&world), [None, None]);
-}
-
-#[test]
 fn a_stop_without_a_last_moment_ends_too() {
     let mut world = World::new(14, Weather::calm());
     let host = world.host();

@@ -1,7 +1,7 @@
 //! Stories of torrents of which only the hash is known: magnets (BEP 9, 53), v2 ones too (BEP 52).
 
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Config, Source, State, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, Config, Selection, Source, State, TorrentEvent};
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::message::Message;
@@ -69,16 +69,19 @@ fn bep_0009_who_got_the_metadata_serves_it() {
     assert!(world.is_whole(last, &content));
 }
 
-/// Answers whatever is asked of a stranger's metadata with these bytes.
-fn serve_metadata(world: &mut World, stranger: &mut Stranger, bytes: &[u8]) {
+/// Answers whatever is asked of a stranger's metadata with these bytes. Gives all that was heard meanwhile.
+fn serve_metadata(world: &mut World, stranger: &mut Stranger, bytes: &[u8]) -> Vec<Vec<u8>> {
     let m = vec![(Extension::UtMetadata, 9)];
     let metadata_size = Some(bytes.len() as u64);
     stranger.say_extensions(world, &ExtensionHandshake { m, metadata_size, ..ExtensionHandshake::default() });
-    for _ in 0..10 {
+    let mut heard = Vec::new();
+    for _ in 0..30 {
         for frame in stranger.listen(world, SECOND / 10) {
+            heard.push(frame.clone());
             let Message::Extended { id: 9, payload } = parse(&frame) else { continue };
             if let Ok(MetadataMessage::Request { piece }) = MetadataMessage::parse(payload) {
-                let data = &bytes[(piece as usize * (16 << 10)).min(bytes.len())..];
+                let [from, to] = [piece, piece + 1].map(|n| (n as usize * (16 << 10)).min(bytes.len()));
+                let data = &bytes[from..to];
                 let total_size = bytes.len() as u64;
                 let answer = MetadataMessage::Data { piece, total_size, data }.encode();
                 stranger
@@ -86,6 +89,7 @@ fn serve_metadata(world: &mut World, stranger: &mut Stranger, bytes: &[u8]) {
             }
         }
     }
+    heard
 }
 
 #[test]
@@ -180,4 +184,85 @@ fn a_magnet_that_was_resolved_and_saved_needs_no_metadata_again() {
     pair.world.crash(pair.leech, false);
     let id = pair.world.add(pair.leech, AddTorrent { resume, ..add(magnet) });
     pair.world.complete(MINUTE, &[(pair.leech, id)]);
+}
+
+#[test]
+fn bep_0006_and_0010_who_waits_with_a_magnet_is_told_of_all_pieces_at_once_and_of_the_metadata() {
+    // More pieces than HAVEs that may wait for one peer.
+    let pieces: u64 = 16_000;
+    let content = Content::new(49, Version::V1, &[("data", pieces * 300)], 300);
+    let mut world = World::new(49, Weather::calm());
+    let leech = world.host();
+    world.store(leech, &content);
+    let id = world.add(leech, add(content.magnet(true, false)));
+    let from = world.stranger_addr();
+    let mut stranger = world.call(from, leech, content.info().info_hash().unwrap(), all_features());
+    let before = stranger.hear(&mut world);
+    assert!(
+        before.iter().all(|frame| matches!(parse(frame), Message::Extended { .. })),
+        "nothing is known yet"
+    );
+    let mut frames = serve_metadata(&mut world, &mut stranger, content.info().raw());
+    world.complete(MINUTE, &[(leech, id)]);
+    frames.extend(stranger.listen(&mut world, SECOND));
+    assert!(!stranger.is_closed(&world));
+    let count = |fits: &dyn Fn(&Message<'_>) -> bool| frames.iter().filter(|f| fits(&parse(f))).count();
+    assert_eq!(count(&|message| matches!(message, Message::HaveAll)), 1);
+    assert_eq!(count(&|message| matches!(message, Message::Have(_) | Message::HaveNone)), 0);
+    let sizes = frames.iter().filter_map(|frame| {
+        let Message::Extended { id: 0, payload } = parse(frame) else { return None };
+        ExtensionHandshake::parse(payload).unwrap().metadata_size
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [content.info().raw().len() as u64]);
+}
+
+fn failures(world: &World, host: millstream_tests::world::HostId) -> Vec<String> {
+    world.news(host, |news| if let TorrentEvent::Failed(reason) = news { Some(reason.clone()) } else { None })
+}
+
+#[test]
+fn a_magnet_that_turns_out_to_be_a_torrent_that_is_here_fails_and_leaves_its_files_alone() {
+    let content = Content::new(56, Version::Hybrid, &[("a", 200_000)], 32 << 10);
+    let mut world = World::new(56, Weather::calm());
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    let peers = vec![world.addr(seed)];
+    let both = [content.magnet(true, false), content.magnet(false, true)]
+        .map(|magnet| world.add(leech, AddTorrent { peers: peers.clone(), ..add(magnet) }));
+    let ended = |world: &World, id| matches!(world.status(leech, id).state, State::Seeding | State::Failed);
+    assert!(world.until(MINUTE, |world| both.iter().all(|&id| ended(world, id))));
+    let [failed]: [String; 1] = failures(&world, leech).try_into().unwrap();
+    assert!(failed.contains("here already"), "{failed}");
+    let first = world.status(leech, both[0]).state == State::Seeding;
+    let (good, bad) = if first { (both[0], both[1]) } else { (both[1], both[0]) };
+    assert_eq!(world.status(leech, bad).downloaded, 0);
+    // As long as the other is there, nothing changes; then it may have the name.
+    world.command(leech, Command::Resume(bad)).unwrap();
+    assert_eq!(world.status(leech, bad).state, State::Failed);
+    world.command(leech, Command::Remove(good)).unwrap();
+    world.run(10 * SECOND);
+    world.command(leech, Command::Resume(bad)).unwrap();
+    world.complete(MINUTE, &[(leech, bad)]);
+    for name in content.info().hashes() {
+        assert_eq!(world.at(leech).engine.find(name), Some(bad));
+    }
+    world.command(leech, Command::Remove(bad)).unwrap();
+    world.run(10 * SECOND);
+    assert!(content.info().hashes().all(|name| world.at(leech).engine.find(name).is_none()));
+}
+
+#[test]
+fn bep_0053_a_file_that_is_selected_and_does_not_exist_stops_the_torrent_until_others_are() {
+    let content = Content::new(57, Version::V1, &[("a", 49_152), ("b", 70_000)], 16 << 10);
+    let magnet = Magnet { select: vec![7..=7], ..content.magnet(true, false) };
+    let mut pair = pair(57, content, magnet);
+    pair.connect();
+    pair.drive();
+    let (leech, id) = (pair.leech, pair.leech_torrent);
+    assert_eq!(pair.world.status(leech, id).state, State::Failed);
+    assert_eq!(failures(&pair.world, leech), ["there is no file 7 to select: select others"]);
+    assert_eq!(pair.world.status(leech, id).downloaded, 0);
+    pair.world.command(leech, Command::Select(id, Selection::Files(vec![1]))).unwrap();
+    pair.world.complete(MINUTE, &[(leech, id)]);
+    assert!(pair.world.at(leech).disk.file("disk/story/a").is_none());
 }

@@ -17,6 +17,8 @@ mod hostile;
 mod idle;
 /// Magnets: only the hash is known.
 mod magnet;
+/// Peers that wait: for memory, for a check, for hashes.
+mod patience;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// What a seed has to send, and what free riders get.

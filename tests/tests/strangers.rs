@@ -403,3 +403,30 @@ fn a_link_that_says_nothing_for_long_is_closed_and_keep_alives_are_said() {
     let banned = world.news(HostId(0), |news| matches!(news, TorrentEvent::Banned { .. }).then_some(()));
     assert!(banned.is_empty(), "silence is no crime");
 }
+
+#[test]
+fn bep_0006_a_choked_peer_has_its_allowed_pieces_twice_and_then_rejects() {
+    let content = Content::v1(39, 64 * (32 << 10));
+    let (mut world, _, _, mut stranger) = visitor(39, &content, all_features());
+    let frames = stranger.listen(&mut world, SECOND);
+    let fast: Vec<u32> = frames
+        .iter()
+        .filter_map(|frame| if let Message::AllowedFast(piece) = parse(frame) { Some(piece) } else { None })
+        .collect();
+    // A piece has two blocks, and each may be had twice.
+    let budget = fast.len() * 4;
+    let mut served = 0;
+    let mut rejected = 0;
+    for _ in 0..budget + 10 {
+        stranger.say(&mut world, Message::Request(block(fast[0], 0)));
+        let frames = stranger.listen(&mut world, SECOND / 20);
+        served += blocks(&frames).len();
+        rejected += frames.iter().filter(|frame| matches!(parse(frame), Message::Reject(_))).count();
+    }
+    assert_eq!((served, rejected), (budget, 10));
+    // Whoever is unchoked may ask as before.
+    stranger.say(&mut world, Message::Interested);
+    stranger.listen(&mut world, SECOND);
+    stranger.say(&mut world, Message::Request(block(fast[0], 0)));
+    assert_eq!(blocks(&stranger.listen(&mut world, SECOND)), [(fast[0], 0)]);
+}

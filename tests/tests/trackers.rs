@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use millstream_core::base::TorrentId;
-use millstream_core::engine::{AddTorrent, Command, Config, Source, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, Config, Event, Source, TorrentEvent};
 use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Version;
 use millstream_core::wire::tracker::TrackerEvent;
@@ -246,4 +246,77 @@ fn bep_0007_each_family_announces_to_a_udp_tracker_with_the_same_key_and_gets_it
         "{called:?}"
     );
     assert_eq!(world.status(leech, id).wasted, 0);
+}
+
+#[test]
+fn a_tracker_that_never_answered_does_not_hold_up_the_end() {
+    let mut world = World::new(73, Weather::calm());
+    let tracker = world.tracker(1800);
+    world.trackers[tracker].hangs = true;
+    let content = content(73, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(2 * SECOND);
+    assert_eq!(world.trackers[tracker].targets.len(), 1, "its answer is awaited");
+    let by = world.now + MINUTE;
+    world.command(host, Command::Stop { by }).unwrap();
+    let ended = |world: &World| world.at(host).events.iter().any(|event| matches!(event, Event::Stopped));
+    assert!(world.until(2 * SECOND, ended));
+    assert!(
+        world.trackers[tracker].targets.last().unwrap().contains("event=stopped"),
+        "it may have heard us"
+    );
+}
+
+#[test]
+fn who_heard_us_hears_that_we_stopped_though_another_tracker_hangs() {
+    let mut world = World::new(74, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(74, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(2 * SECOND);
+    world.trackers[tracker].hangs = true;
+    let begun = world.now;
+    world.command(host, Command::Stop { by: begun + MINUTE }).unwrap();
+    let ended = |world: &World| world.at(host).events.iter().any(|event| matches!(event, Event::Stopped));
+    assert!(world.until(MINUTE, ended));
+    assert_eq!(world.now.saturating_since(begun).as_secs(), 5, "it is waited for as long as is bounded");
+}
+
+#[test]
+fn a_tracker_that_refuses_is_asked_once_and_told_of_once() {
+    for version in [Version::V1, Version::Hybrid] {
+        let mut world = World::new(75, Weather::calm());
+        let tracker = world.tracker(1800);
+        world.trackers[tracker].refuses = true;
+        let made = options(version, &[("data", 200_000)], 32 << 10);
+        let trackers = vec![vec![world.trackers[tracker].http_url()]];
+        let content = Content::of(75, millstream_core::create::CreateOptions { trackers, ..made });
+        let (host, leech) = (world.host(), world.host());
+        world.seed(host, &content);
+        let id = world.leech(leech, &content, &[host]);
+        world.complete(MINUTE, &[(leech, id)]);
+        world.run(30 * SECOND);
+        for host in [host, leech] {
+            let failed =
+                world.news(host, |news| matches!(news, TorrentEvent::TrackerFailed { .. }).then_some(()));
+            assert_eq!(failed.len(), 1, "{version:?}");
+        }
+        let hashes = if version == Version::V1 { 1 } else { 2 };
+        assert_eq!(world.trackers[tracker].targets.len(), 2 * hashes, "{version:?}");
+    }
+}
+
+#[test]
+fn a_udp_tracker_that_no_socket_reaches_fails_at_once_and_says_why() {
+    let mut world = World::new(76, Weather::calm());
+    let content = content(76, vec![vec!["udp://[2001:db8::1]:6969/announce".into()]]);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(SECOND);
+    let failed = world.news(host, |news| {
+        if let TorrentEvent::TrackerFailed { error, .. } = news { Some(error.clone()) } else { None }
+    });
+    assert_eq!(failed, ["no UDP socket is bound for the family of the tracker's address"]);
 }

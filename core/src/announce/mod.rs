@@ -39,6 +39,9 @@ pub struct AnnounceConfig {
     pub retry_max_ms: u64,
     /// How long `stopped` may take, milliseconds; what is not answered then is given up.
     pub stop_timeout_ms: u64,
+    /// The same where it isn't known whether the tracker heard `started`, milliseconds. A tracker that doesn't answer
+    /// holds up a stop for so long.
+    pub stop_unsure_timeout_ms: u64,
     /// How long the first packet to a UDP tracker waits for its answer, milliseconds; doubles with every retransmission
     /// (BEP 15: 15 s).
     pub udp_timeout_first_ms: u64,
@@ -59,6 +62,7 @@ impl Default for AnnounceConfig {
             retry_first_ms: 60_000,
             retry_max_ms: 3_600_000,
             stop_timeout_ms: 5_000,
+            stop_unsure_timeout_ms: 1_000,
             udp_timeout_first_ms: 15_000,
             udp_retransmissions_max: 1,
             udp_addresses_max: 4,
@@ -192,6 +196,9 @@ pub struct Answered {
     pub external_ip: Option<IpAddr>,
     /// For the user.
     pub warning: Option<Box<str>>,
+    /// Another ask of the same attempt, for our other hash or the other family, failed before this one did: the user was
+    /// told of the tracker already.
+    pub failed_before: bool,
 }
 
 #[cfg(test)]

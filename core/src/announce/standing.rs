@@ -59,6 +59,8 @@ pub(super) struct Standing {
     pub(super) failures: u8,
     /// Lanes that heard `started`.
     pub(super) heard: u8,
+    /// Lanes of these that may not have heard it: its answer was awaited when the torrent stopped.
+    pub(super) unsure: u8,
     /// Lanes that are owed `completed`; while stopping, `stopped`.
     pub(super) owed: u8,
     /// Whether it is asked without choice of a family.
@@ -84,6 +86,7 @@ impl Standing {
             state,
             failures: 0,
             heard: 0,
+            unsure: 0,
             owed: 0,
             open: false,
             not_before: Instant::ZERO,

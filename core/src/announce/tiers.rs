@@ -42,7 +42,11 @@ pub struct Announce {
 enum Phase {
     Idle,
     Asking(Attempt),
-    Stopping { until: Instant },
+    /// `unsure_until`: the same for trackers that may not have heard `started`.
+    Stopping {
+        until: Instant,
+        unsure_until: Instant,
+    },
 }
 
 /// One tracker being asked.
@@ -52,6 +56,7 @@ struct Attempt {
     to_ask: u8,
     asked: u8,
     worked: u8,
+    failed: u8,
     told_completed: u8,
     interval_s: u32,
     min_interval_s: u32,
@@ -95,7 +100,7 @@ impl Announce {
         self.due = now;
         self.serial = self.serial.wrapping_add(1);
         for tracker in &mut self.trackers {
-            (tracker.heard, tracker.owed) = (0, 0);
+            (tracker.heard, tracker.unsure, tracker.owed) = (0, 0, 0);
         }
     }
 
@@ -128,12 +133,14 @@ impl Announce {
         }
     }
 
-    /// The torrent stops: who heard `started` hears `stopped`, within `stop_timeout_ms`.
+    /// The torrent stops: who heard `started` hears `stopped`, within `stop_timeout_ms`. A tracker that is being told
+    /// `started` hears it too, but isn't waited for so long: it may never answer.
     pub fn on_stop(&mut self, now: Instant) {
         if let Phase::Asking(attempt) = self.phase
             && let Some(tracker) = self.trackers.get_mut(usize::from(attempt.tracker))
         {
             // It may have heard `started` though its answer didn't come yet.
+            tracker.unsure = attempt.asked & !tracker.heard;
             tracker.heard |= attempt.asked;
         }
         for tracker in &mut self.trackers {
@@ -141,14 +148,20 @@ impl Announce {
         }
         self.serial = self.serial.wrapping_add(1);
         self.due = Instant::MAX;
-        self.phase = Phase::Stopping { until: now + Duration::from_millis(self.config.stop_timeout_ms) };
+        let after = |ms| now + Duration::from_millis(ms);
+        let until = after(self.config.stop_timeout_ms);
+        let unsure_until = after(self.config.stop_unsure_timeout_ms).min(until);
+        self.phase = Phase::Stopping { until, unsure_until };
     }
 
     /// Whether a stop is over: told to all, or out of time.
     pub fn is_stopped(&self, now: Instant) -> bool {
         match self.phase {
             Phase::Idle | Phase::Asking(_) => false,
-            Phase::Stopping { until } => until <= now || self.trackers.iter().all(|t| t.heard == 0),
+            Phase::Stopping { until, unsure_until } => {
+                let waits = |t: &Standing| if unsure_until <= now { t.heard & !t.unsure } else { t.heard };
+                until <= now || self.trackers.iter().all(|t| waits(t) == 0)
+            }
         }
     }
 
@@ -158,7 +171,11 @@ impl Announce {
         match &self.phase {
             Phase::Idle => (self.due != Instant::MAX).then_some(self.due),
             Phase::Asking(attempt) => (attempt.to_ask != 0).then_some(Instant::ZERO),
-            Phase::Stopping { until } => self.trackers.iter().any(|t| t.heard != 0).then_some(*until),
+            Phase::Stopping { until, unsure_until } => {
+                let unsure = self.trackers.iter().any(|t| t.unsure != 0).then_some(*unsure_until);
+                let sure = self.trackers.iter().any(|t| t.heard != 0).then_some(*until);
+                unsure.or(sure)
+            }
         }
     }
 
@@ -176,8 +193,8 @@ impl Announce {
         self.ports = [facts.port_v4.unwrap_or(0), facts.port_v6.unwrap_or(0)];
         match self.phase {
             Phase::Idle => self.begin(now, facts),
-            Phase::Stopping { until } if until <= now => self.give_up(),
-            Phase::Stopping { .. } | Phase::Asking(_) => {}
+            Phase::Stopping { until, unsure_until } => self.give_up(until <= now, unsure_until <= now),
+            Phase::Asking(_) => {}
         }
         match &mut self.phase {
             Phase::Idle => None,
@@ -195,13 +212,7 @@ impl Announce {
                 let index = attempt.tracker;
                 self.ask(index, lane, event, facts)
             }
-            Phase::Stopping { until } => {
-                if *until <= now {
-                    // Out of time: who didn't answer hears no more.
-                    for tracker in &mut self.trackers {
-                        (tracker.heard, tracker.owed) = (0, 0);
-                    }
-                }
+            Phase::Stopping { .. } => {
                 let index = self.trackers.iter().position(|t| t.owed != 0)?;
                 let tracker = self.trackers.get_mut(index)?;
                 let lane = lowest(tracker.owed)?;
@@ -230,6 +241,7 @@ impl Announce {
             Phase::Asking(_) | Phase::Idle => return Answered::default(),
             Phase::Stopping { .. } => {
                 tracker.heard &= !id.lane;
+                tracker.unsure &= !id.lane;
                 return Answered::default();
             }
         };
@@ -242,7 +254,11 @@ impl Announce {
                 tracker.on_answer(id.lane, &answer);
                 (answered(answer, self.ports), None)
             }
-            Err(error) => (Answered::default(), Some(error)),
+            Err(error) => {
+                let failed_before = attempt.failed != 0;
+                attempt.failed |= id.lane;
+                (Answered { failed_before, ..Answered::default() }, Some(error))
+            }
         };
         if attempt.asked == 0 && attempt.to_ask == 0 {
             let attempt = *attempt;
@@ -285,10 +301,18 @@ impl Announce {
         })
     }
 
-    /// Whoever didn't answer `stopped` in time won't be waited for.
-    fn give_up(&mut self) {
+    /// Whoever didn't answer `stopped` in time hears no more and won't be waited for: nobody, or only those that may not
+    /// have heard `started`.
+    fn give_up(&mut self, all: bool, unsure: bool) {
         for tracker in &mut self.trackers {
-            (tracker.heard, tracker.owed) = (0, 0);
+            let gone = match (all, unsure) {
+                (true, _) => u8::MAX,
+                (false, true) => tracker.unsure,
+                (false, false) => 0,
+            };
+            tracker.heard &= !gone;
+            tracker.owed &= !gone;
+            tracker.unsure &= !gone;
         }
     }
 
@@ -411,7 +435,7 @@ fn answered(answer: AnnounceAnswer, [port_v4, port_v6]: [u16; 2]) -> Answered {
         let port = if ip.is_ipv4() { port_v4 } else { port_v6 };
         peers.retain(|peer| *peer != SocketAddr::new(ip, port));
     }
-    Answered { peers, external_ip: answer.external_ip, warning: answer.warning }
+    Answered { peers, external_ip: answer.external_ip, warning: answer.warning, failed_before: false }
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum UdpInput<'a> {
         /// What it holds.
         bytes: &'a [u8],
     },
+    /// What was to be sent can't be: there is no socket of the address's family.
+    NoSocket,
     /// The deadline may have come.
     Timeout,
 }
@@ -128,11 +130,20 @@ impl UdpExchange {
             (State::Connecting | State::Announcing { .. }, UdpInput::Packet { from, bytes }) => {
                 self.on_packet(now, from, bytes, context)
             }
+            (State::Connecting | State::Announcing { .. }, UdpInput::NoSocket) => {
+                self.retransmissions = 0;
+                self.at += 1;
+                if self.at < self.addresses.len() {
+                    return self.speak(now, context);
+                }
+                let words = "no UDP socket is bound for the family of the tracker's address";
+                self.done(Err(AskError::Unreachable(words.into())))
+            }
             (State::Connecting | State::Announcing { .. }, UdpInput::Timeout) => match self.deadline {
                 Some(deadline) if deadline <= now => self.on_silence(now, context),
                 Some(_) | None => UdpOutput::Wait,
             },
-            (State::Resolving, UdpInput::Packet { .. } | UdpInput::Timeout)
+            (State::Resolving, UdpInput::Packet { .. } | UdpInput::NoSocket | UdpInput::Timeout)
             | (State::Connecting | State::Announcing { .. }, UdpInput::Start | UdpInput::Resolved(_))
             | (State::Over, _) => UdpOutput::Wait,
         }

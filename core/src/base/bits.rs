@@ -141,6 +141,15 @@ impl Bits {
         })
     }
 
+    /// The numbers that are in `self` and in `other`, below the `len` of `self`.
+    #[must_use]
+    pub fn both(&self, other: &Self) -> Self {
+        let theirs = other.words.iter().copied().chain(core::iter::repeat(0));
+        let words: Vec<u64> = self.words.iter().zip(theirs).map(|(a, b)| a & b).collect();
+        let ones = words.iter().map(|word| word.count_ones()).sum();
+        Self { words, len: self.len, ones }
+    }
+
     /// Whether some number is in `self` and in `other`.
     pub fn meets(&self, other: &Self) -> bool {
         self.words.iter().zip(&other.words).any(|(a, b)| a & b != 0)
@@ -182,6 +191,7 @@ mod tests {
         assert!([1, 5, 63, 200, 289].iter().all(|&i| b.set(i)));
         assert_eq!(a.iter_both(&b).collect::<Vec<_>>(), [5, 63, 200]);
         assert!(a.meets(&b) && !a.meets(&Bits::new(300)));
+        assert_eq!((a.both(&b).iter().collect::<Vec<_>>(), a.both(&b).count()), (vec![5, 63, 200], 3));
     }
 
     #[test]

@@ -273,7 +273,13 @@ impl Engine {
         let slot = self.torrents.slot(id.0)?;
         let (_, seat) = self.torrents.at_mut(slot)?;
         self.busy.push(slot);
-        let mut context = Context { now, config: &self.config, host: &self.host, gate: &mut self.gate };
+        let mut context = Context {
+            now,
+            config: &self.config,
+            host: &self.host,
+            gate: &mut self.gate,
+            routes: &self.routes,
+        };
         Some(call(&mut seat.torrent, &mut context))
     }
 

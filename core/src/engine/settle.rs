@@ -47,7 +47,9 @@ impl Engine {
             Output::Slots { freed } => self.on_slots(now, freed),
             Output::CreditUsed => self.on_credit_used(now),
             Output::Named(hash) => {
-                if self.routes.get(&hash).is_none() {
+                // Who doesn't know its metadata can't be writing its files: it will learn that it is the second.
+                let holder = self.find(hash).and_then(|holder| self.torrents.get(holder.0));
+                if holder.is_none_or(|seat| seat.torrent.info().is_none()) {
                     self.routes.insert(hash, id);
                 }
             }

@@ -165,7 +165,12 @@ impl Net {
             UdpOutput::Resolve { host, port } => {
                 self.outputs.push_back(NetOutput::Resolve { exchange: n, host: host.into(), port });
             }
-            UdpOutput::Send { to, packet } => self.send(to, packet),
+            UdpOutput::Send { to, packet } => {
+                if !self.send(to, packet) {
+                    // As often as the exchange has addresses, which is bounded.
+                    self.step(now, n, UdpInput::NoSocket);
+                }
+            }
             UdpOutput::Done(answer) => {
                 self.transactions.remove(&udp.transaction().0);
                 self.timers.disarm(n, armed);
@@ -175,13 +180,15 @@ impl Net {
         }
     }
 
-    fn send(&mut self, to: SocketAddr, packet: Vec<u8>) {
+    /// Lets a packet wait at a socket of its family; `false` if there is none. A packet that finds the queue full is lost
+    /// like others on their way: it is sent again.
+    fn send(&mut self, to: SocketAddr, packet: Vec<u8>) -> bool {
         let socket = self.sockets.iter_mut().find(|(_, socket)| socket.addr.is_ipv4() == to.is_ipv4());
-        if let Some((&local, socket)) = socket
-            && socket.queue.len() < QUEUE_MAX
-        {
+        let Some((&local, socket)) = socket else { return false };
+        if socket.queue.len() < QUEUE_MAX {
             socket.queue.push_back((to, packet));
             self.outputs.push_back(NetOutput::Ready(local));
         }
+        true
     }
 }

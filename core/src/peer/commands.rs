@@ -106,11 +106,14 @@ impl Session {
         gone
     }
 
-    /// Lets the peer ask for these pieces while it is choked (BEP 6); without that extension nothing happens.
+    /// Lets the peer ask for these pieces while it is choked (BEP 6), for each byte of them `allowed_fast_times_max`
+    /// times; without that extension nothing happens.
     pub fn allow_fast(&mut self, pieces: &[PieceIndex]) {
         for &piece in pieces {
             if self.traits.fast && !self.allowed_to_peer.contains(&piece) {
                 self.allowed_to_peer.push(piece);
+                let length = self.geometry.as_ref().map_or(0, |geometry| geometry.length_of(piece));
+                self.allowed_bytes_left += u64::from(length) * u64::from(self.config.allowed_fast_times_max);
                 self.send(&Message::AllowedFast(piece.get()));
             }
         }

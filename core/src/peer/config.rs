@@ -46,6 +46,9 @@ pub struct SessionConfig {
     pub early_haves_max: usize,
     /// The most pieces that a peer may allow us fast; further ones are passed over. Default 64.
     pub allowed_fast_max: usize,
+    /// How often a choked peer may have its allowed-fast pieces. What it asks for beyond is rejected: else a few bytes
+    /// would buy a block, again and again. Default 2, since a peer may lose one.
+    pub allowed_fast_times_max: u32,
     /// Whether HAVE is left out for pieces that the peer has. Saves 9 bytes a piece; the peer then can't see that we
     /// become a seed. Default false.
     pub redundant_haves_left_out: bool,
@@ -76,6 +79,7 @@ impl Default for SessionConfig {
             outbox_bytes_max: 128 << 10,
             early_haves_max: 8192,
             allowed_fast_max: 64,
+            allowed_fast_times_max: 2,
             redundant_haves_left_out: false,
             keep_alive_ms: 120_000,
             idle_timeout_ms: 240_000,

@@ -75,6 +75,8 @@ pub struct Session {
     pub(super) allowed_to_us: Vec<PieceIndex>,
     /// What we let the peer ask for while we choke it.
     pub(super) allowed_to_peer: Vec<PieceIndex>,
+    /// How many bytes more it may ask for while we choke it.
+    pub(super) allowed_bytes_left: u64,
 }
 
 /// The two bits of each side (BEP 3) and what else is yes or no.
@@ -125,6 +127,7 @@ impl Session {
             client: None,
             allowed_to_us: Vec::new(),
             allowed_to_peer: Vec::new(),
+            allowed_bytes_left: 0,
         }
     }
 
@@ -339,11 +342,19 @@ impl Session {
         }
         let block = self.asked_range(wanted)?;
         let served = block.filter(|block| {
-            let allowed = !self.flags.am_choking || self.allowed_to_peer.contains(&block.piece);
-            allowed && have.get(block.piece.get()) && self.upload.len() < self.config.requests_queued_max
+            let fast = self.allowed_to_peer.contains(&block.piece)
+                && u64::from(block.length) <= self.allowed_bytes_left;
+            (fast || !self.flags.am_choking)
+                && have.get(block.piece.get())
+                && self.upload.len() < self.config.requests_queued_max
         });
         match served {
-            Some(block) => self.upload.push(block),
+            Some(block) => {
+                if self.flags.am_choking {
+                    self.allowed_bytes_left -= u64::from(block.length);
+                }
+                self.upload.push(block);
+            }
             None if self.traits.fast => self.send(&Message::Reject(wanted)),
             None => {}
         }

@@ -63,7 +63,7 @@ pub struct Config {
     pub book: BookConfig,
     /// How often resume data is saved while something changes.
     pub save_interval: Duration,
-    /// Events that wait for the application. Beyond it the oldest that may be dropped are.
+    /// Events that wait for the application. Beyond it new ones that may be dropped are, and `Event::Lagged` counts them.
     pub events_max: usize,
     /// Peers wanted from a tracker (BEP 3).
     pub numwant: u32,

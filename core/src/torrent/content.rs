@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// What a torrent is made of, and how much of it is here.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub(super) struct Content {
     pub(super) layout: Layout,
     pub(super) picker: Picker,
     pub(super) verify: Verify,
+    /// The pieces that can be judged, while v2 hashes are missing. Others aren't asked for: they would lie in memory for as
+    /// long as nobody gives their hashes.
+    pub(super) judgeable: Option<Bits>,
     pub(super) assembly: Assembly,
     pub(super) marks: Watermarks,
     /// Whole pieces whose digest, or whose expected hash, is awaited.
@@ -52,13 +56,14 @@ impl Content {
             hash_fetch = Some(Box::new(fetch));
         }
         let wanted_bytes = geometry.length();
-        Self {
+        let mut content = Self {
             marks: Watermarks::new(store),
             info,
             geometry,
             layout,
             picker,
             verify,
+            judgeable: None,
             assembly: Assembly::new(),
             awaiting: BTreeMap::new(),
             unjudged: BTreeMap::new(),
@@ -70,13 +75,40 @@ impl Content {
             written: nothing,
             checked: false,
             wanted_bytes,
+        };
+        content.survey_hashes();
+        content
+    }
+
+    /// Sees which pieces can be judged.
+    pub(super) fn survey_hashes(&mut self) {
+        let known = |piece: &PieceIndex| self.verify.knows(*piece);
+        let mut judgeable = Bits::new(self.geometry.pieces());
+        self.geometry.iter().filter(known).for_each(|piece| {
+            judgeable.set(piece.get());
+        });
+        self.judgeable = Some(judgeable).filter(|judgeable| !judgeable.is_full());
+    }
+
+    /// The hashes of these pieces came. Gives all pieces that can be judged by that: files of the same content share
+    /// their hashes.
+    pub(super) fn on_hashes_known(&mut self, pieces: Range<u32>) -> Vec<Range<u32>> {
+        let Some(trees) = self.verify.trees() else { return Vec::new() };
+        let all = trees.alike(pieces);
+        if let Some(judgeable) = &mut self.judgeable {
+            for piece in all.iter().cloned().flatten() {
+                judgeable.set(piece);
+            }
+            self.judgeable.take_if(|judgeable| judgeable.is_full());
         }
+        all
     }
 
     /// Takes over what was learned of hashes, which stays true whatever is stored.
     pub(super) fn keep_layers(&mut self, before: Self) {
         self.verify = before.verify;
         self.hash_fetch = before.hash_fetch;
+        self.survey_hashes();
     }
 
     /// Whether all that is stored was looked at.

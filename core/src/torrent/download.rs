@@ -45,7 +45,10 @@ impl Torrent {
         }
         let mut blocks = Vec::new();
         let bits = session.peer_pieces();
-        let all = !bits.is_empty() && bits.is_full();
+        let mut all = !bits.is_empty() && bits.is_full();
+        let both = content.judgeable.as_ref().map(|judgeable| judgeable.both(bits));
+        let bits = both.as_ref().unwrap_or(bits);
+        all &= both.is_none();
         let pick = Pick {
             source: SourceId(n),
             pieces: if all { crate::picker::PeerPieces::All } else { crate::picker::PeerPieces::Some(bits) },
@@ -67,10 +70,8 @@ impl Torrent {
         }
         content.marks.on_asked(asked);
         cx.gate.refund(cx.now, peer.pass, Direction::Down, allowed - asked.min(allowed));
-        if (blocks.len() as u64) < wanted {
-            self.hungry.insert(n);
-        } else {
-            self.hungry.remove(&n);
+        if (blocks.len() as u64) < wanted && !core::mem::replace(&mut peer.hungry, true) {
+            self.hungry.push_back(n);
         }
         if !blocks.is_empty() {
             self.arm(cx.now, n);
@@ -95,10 +96,18 @@ impl Torrent {
         if self.peers.get(&n).is_some_and(|peer| spared(peer)) { share / SPARED } else { share }
     }
 
-    /// Blocks or room became free: whoever could be asked for more is.
+    /// Blocks or room became free: whoever could be asked for more is, in turn, while there is room. Who is still hungry
+    /// then waits behind the others.
     pub(super) fn feed(&mut self, cx: &mut Context<'_>) {
-        let hungry = core::mem::take(&mut self.hungry);
-        for n in hungry {
+        for _ in 0..self.hungry.len() {
+            let room = self.content.as_deref().map_or(0, |content| content.marks.room());
+            if room < u64::from(BLOCK) {
+                return;
+            }
+            let Some(n) = self.hungry.pop_front() else { return };
+            if let Some(peer) = self.peers.get_mut(&n) {
+                peer.hungry = false;
+            }
             self.plan(cx, n);
         }
     }

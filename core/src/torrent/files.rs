@@ -20,9 +20,7 @@ impl Torrent {
         self.hash_v2 = info.info_hash_v2();
         let mut content = Box::new(Content::new(info, &config.store()));
         content.picker.set_sequential(self.sequential);
-        if let Err(number) = content.select(&self.selection) {
-            self.event(TorrentEvent::Warning(format!("there is no file {number} to select: all are wanted")));
-        }
+        self.no_file = content.select(&self.selection).err();
         self.content = Some(content);
     }
 
@@ -48,7 +46,7 @@ impl Torrent {
         let Outcome::Files(files) = outcome else {
             return self.fail_with(cx, "can't open the files", outcome);
         };
-        let resume = self.take_resume();
+        let resume = self.take_resume(cx.config);
         let Some(content) = &mut self.content else { return };
         let mut good = Bits::new(content.geometry.pieces());
         if let Some(resume) = &resume {
@@ -74,11 +72,11 @@ impl Torrent {
     }
 
     /// What was saved for this torrent, if it is sound and meant for it.
-    fn take_resume(&mut self) -> Option<Resume> {
+    fn take_resume(&mut self, config: &super::Config) -> Option<Resume> {
         let bytes = self.resume.take()?;
         match decode(&bytes) {
             Ok(resume) if self.is_of(&resume) => {
-                self.remember(&resume);
+                self.remember(&resume, config);
                 Some(resume)
             }
             Ok(_) => {

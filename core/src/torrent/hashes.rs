@@ -70,7 +70,8 @@ impl Torrent {
         let list: Vec<[u8; 32]> = hashes.as_chunks::<32>().0.to_vec();
         match fetch.on_hashes(trees, n, range, &list) {
             Ok(Learned::Pieces(pieces)) => {
-                for number in pieces {
+                let known = content.on_hashes_known(pieces);
+                for number in known.into_iter().flatten() {
                     let Some(content) = self.content.as_deref_mut() else { return };
                     let Some(piece) = content.geometry.piece(number) else { continue };
                     if let Some(digests) = content.found.remove(&piece) {
@@ -81,14 +82,37 @@ impl Torrent {
                         self.judge(cx, piece, digests);
                     }
                 }
+                self.feed(cx);
             }
-            Ok(Learned::Leaves(_)) | Err(HashFault::Unasked) => {}
+            Ok(Learned::Leaves(piece)) => self.on_leaves_known(cx, piece),
+            Err(HashFault::Unasked) => {}
             Err(fault) => {
                 tracing::debug!(torrent = ?self.id, n, ?fault, "hashes that prove nothing");
                 return self.ban(cx, n);
             }
         }
         self.ask_hashes(cx);
+    }
+
+    /// The leaves of a piece that failed: whoever sent other blocks lied.
+    fn on_leaves_known(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(content) = self.content.as_deref_mut() else { return };
+        let Some(trees) = content.verify.trees() else { return };
+        for liar in content.blame.on_leaves(piece, |block| trees.leaf(piece, block)) {
+            self.ban(cx, liar);
+        }
+    }
+
+    /// A piece failed and nobody is known to have lied: its leaves tell which blocks are bad.
+    pub(super) fn want_leaves(&mut self, cx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(content) = self.content.as_deref_mut() else { return };
+        let Some(trees) = content.verify.trees() else { return };
+        let fetch = content.hash_fetch.get_or_insert_with(|| {
+            alloc::boxed::Box::new(verify::Fetch::new(verify::FetchConfig::default()))
+        });
+        if fetch.want_blocks(trees, piece, content.geometry.blocks(piece)) {
+            self.ask_hashes(cx);
+        }
     }
 
     /// The expected hash of a piece came that was found stored. If it is being fetched since, what is stored may have

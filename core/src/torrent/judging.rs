@@ -1,7 +1,8 @@
 //! Digests of pieces against what the torrent says: good ones are written, bad ones are blamed on who sent them.
 
+use super::content::Content;
 use super::{Context, Errand, Outcome, Torrent, Work};
-use crate::base::{Digests, PieceIndex, Want};
+use crate::base::{Chunk, Digests, PieceIndex, Want};
 use crate::store::Taken;
 use crate::verify::{Blame, Verdict};
 use alloc::format;
@@ -41,6 +42,9 @@ impl Torrent {
     fn on_good(&mut self, cx: &mut Context<'_>, piece: PieceIndex, digests: &Digests) {
         let Some(content) = &mut self.content else { return };
         let liars = content.blame.on_passed(piece, &digests.leaves);
+        if let Some(trees) = content.verify.trees_mut() {
+            trees.forget_leaves(piece);
+        }
         if !content.picker.on_verified(piece) {
             return self.drop_awaiting(piece);
         }
@@ -110,8 +114,9 @@ impl Torrent {
         senders: &[(u32, u32)],
     ) {
         let Some(content) = &mut self.content else { return };
-        if let Some(liar) = content.blame.on_failed(piece, leaves, senders) {
-            self.ban(cx, liar);
+        match content.blame.on_failed(piece, leaves, senders) {
+            Some(liar) => self.ban(cx, liar),
+            None => self.want_leaves(cx, piece),
         }
     }
 
@@ -121,12 +126,17 @@ impl Torrent {
         let senders: Vec<(u32, u32)> =
             content.picker.senders(piece).map(|(block, source)| (block, source.0)).collect();
         let liars = Blame::on_blocks_bad(blocks, &senders);
-        let taken = content.awaiting.remove(&piece);
-        if let Some(taken) = &taken {
-            content.marks.on_jobs(taken.bytes, 0);
+        match content.awaiting.remove(&piece) {
+            Some(taken) => {
+                content.marks.on_jobs(taken.bytes, 0);
+                self.wasted += content.refuse_blocks(piece, blocks, &taken.chunks);
+            }
+            // Its good blocks are stored only: they are fetched again with the bad ones.
+            None => {
+                content.picker.on_hash_failed(piece);
+                self.wasted += u64::from(content.geometry.length_of(piece));
+            }
         }
-        content.picker.on_hash_failed(piece);
-        self.wasted += u64::from(content.geometry.length_of(piece));
         for liar in liars {
             self.ban(cx, liar);
         }
@@ -155,4 +165,39 @@ impl Torrent {
             }
         }
     }
+}
+
+impl Content {
+    /// Some blocks of a whole piece in memory are bad: the others are kept. Gives how many bytes are to come again.
+    fn refuse_blocks(&mut self, piece: PieceIndex, bad: &[u32], chunks: &[Chunk]) -> u64 {
+        let before = self.assembly.pinned();
+        let mut refused = 0;
+        for number in 0..self.geometry.blocks(piece) {
+            let Some(block) = self.geometry.block(piece, number) else { continue };
+            if bad.contains(&number) {
+                self.picker.on_block_bad(block);
+                refused += u64::from(block.length);
+            } else {
+                let parts = cut(chunks, block.begin as usize, block.length as usize);
+                let kept = self.assembly.on_block(&self.geometry, block, parts);
+                debug_assert!(kept == crate::store::Accepted::More, "the piece was taken out whole");
+            }
+        }
+        self.marks.on_collected(before, self.assembly.pinned());
+        refused
+    }
+}
+
+/// A stretch of bytes that lie in chunks one after the other.
+fn cut(chunks: &[Chunk], mut from: usize, mut length: usize) -> Vec<Chunk> {
+    let mut parts = Vec::new();
+    for chunk in chunks {
+        let here = chunk.len().saturating_sub(from).min(length);
+        if here > 0 {
+            parts.push(chunk.slice(from, from + here));
+        }
+        from = from.saturating_sub(chunk.len());
+        length -= here;
+    }
+    parts
 }

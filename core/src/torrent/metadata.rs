@@ -34,7 +34,7 @@ impl Torrent {
             host.parse().ok().map(|ip| SocketAddr::new(ip, *port))
         };
         let peers: Vec<SocketAddr> = magnet.peers.iter().filter_map(literal).collect();
-        self.know_peers(&peers);
+        self.know_peers(&peers, config);
     }
 
     /// The info dictionary that resume data kept, with the piece layers that were known, if it is what we look for.
@@ -51,7 +51,7 @@ impl Torrent {
     }
 
     pub(super) fn fetch_deadline(&self) -> Option<Instant> {
-        self.fetch.as_ref().filter(|_| self.takes_peers()).and_then(|fetch| fetch.deadline())
+        self.fetch.as_ref().filter(|_| self.takes_part()).and_then(|fetch| fetch.deadline())
     }
 
     pub(super) fn on_fetch_timeout(&mut self, cx: &mut Context<'_>) {

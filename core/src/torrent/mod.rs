@@ -94,14 +94,18 @@ pub struct Torrent {
     peers: BTreeMap<u32, Box<Peer>>,
     next_peer: u32,
     timers: Timers<u32>,
-    /// Peers that could be asked for more if there was more, or room for it.
-    hungry: BTreeSet<u32>,
+    /// Peers that could be asked for more if there was more, or room for it: who waits longest is served first.
+    hungry: VecDeque<u32>,
     pass: Option<Pass>,
     book: Book,
     announce: Option<Box<Announce>>,
     jobs: usize,
+    /// Those of them that ask trackers.
+    asks: usize,
     /// Those of them whose answers mean something to the content there is now.
     content_jobs: usize,
+    /// A file that is selected and doesn't exist.
+    no_file: Option<u32>,
     /// All is to be checked again, as soon as no job is outstanding on what was known before.
     recheck: bool,
     down: Meter,
@@ -151,12 +155,14 @@ impl Torrent {
             peers: BTreeMap::new(),
             next_peer: 1,
             timers: Timers::default(),
-            hungry: BTreeSet::new(),
+            hungry: VecDeque::new(),
             pass: None,
             book: Book::default(),
             announce,
             jobs: 0,
+            asks: 0,
             content_jobs: 0,
+            no_file: None,
             recheck: false,
             down: Meter::default(),
             up: Meter::default(),
@@ -170,7 +176,7 @@ impl Torrent {
             before: (0, 0),
             clock: Instant::ZERO,
         };
-        torrent.know_peers(&add.peers);
+        torrent.know_peers(&add.peers, config);
         match add.source {
             Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo), config),
             Source::Magnet(magnet) => torrent.know_magnet(&magnet, config),
@@ -238,6 +244,7 @@ impl Torrent {
     /// A job of ours is answered.
     pub fn on_done(&mut self, cx: &mut Context<'_>, errand: Errand, outcome: Outcome) {
         self.jobs -= 1;
+        self.asks -= usize::from(matches!(errand, Errand::Ask(..)));
         self.content_jobs -= usize::from(errand.is_about_content());
         match errand {
             Errand::Open => self.on_files_open(cx, outcome),
@@ -264,6 +271,7 @@ impl Torrent {
         if let Some(content) = &mut self.content {
             content.select(selection)?;
         }
+        let corrected = self.no_file.take().is_some();
         self.selection = selection.clone();
         self.completed = false;
         self.abandon_unwanted(cx);
@@ -276,6 +284,9 @@ impl Torrent {
             self.plan(cx, n);
         }
         self.check_complete(cx);
+        if corrected && !self.paused {
+            self.resume(cx);
+        }
         Ok(())
     }
 
@@ -316,8 +327,8 @@ impl Torrent {
     }
 
     /// Addresses of peers, given by the application.
-    pub fn add_peers(&mut self, _cx: &mut Context<'_>, addrs: &[SocketAddr]) {
-        self.know_peers(addrs);
+    pub fn add_peers(&mut self, cx: &mut Context<'_>, addrs: &[SocketAddr]) {
+        self.know_peers(addrs, cx.config);
     }
 
     /// A snapshot.
@@ -364,6 +375,7 @@ impl Torrent {
 
     fn job(&mut self, errand: Errand, work: Work) {
         self.jobs += 1;
+        self.asks += usize::from(matches!(errand, Errand::Ask(..)));
         self.content_jobs += usize::from(errand.is_about_content());
         self.output(Output::Job(errand, work));
     }

@@ -5,7 +5,7 @@ use super::event::TorrentEvent;
 use super::gate::Gate;
 use super::work::Work;
 use crate::announce::{AskId, UdpAsk};
-use crate::base::{BlockRef, Instant, PieceIndex};
+use crate::base::{BlockRef, Instant, Map, PieceIndex, TorrentId};
 use crate::book::Own;
 use crate::peer::{Fault, SessionConfig};
 use crate::wire::handshake::Handshake;
@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// The rate limits.
     pub gate: &'a mut Gate,
+    /// Which torrent answers to which name.
+    pub routes: &'a Map<InfoHash, TorrentId>,
 }
 
 /// Facts about ourselves that all torrents share.

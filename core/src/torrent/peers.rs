@@ -41,6 +41,8 @@ pub(super) struct Peer {
     pub(super) held_down: bool,
     /// Requests that it refused while it let us ask, since its last block.
     pub(super) refused: u32,
+    /// It stands in `Torrent::hungry`.
+    pub(super) hungry: bool,
     /// The picker knows that it lets us wait.
     pub(super) snubbed: bool,
     /// How the picker counts its pieces.
@@ -142,7 +144,7 @@ impl Torrent {
     }
 
     pub(super) fn may_dial(&self) -> bool {
-        self.takes_peers()
+        self.takes_part()
     }
 
     pub(super) fn is_seeding(&self) -> bool {
@@ -227,6 +229,7 @@ impl Torrent {
             granted: 0,
             held_up: false,
             held_down: false,
+            hungry: false,
             snubbed: false,
             refused: 0,
             counted: Counted::No,
@@ -252,12 +255,20 @@ impl Torrent {
         Ok(n)
     }
 
-    /// The first messages: who we are, and which pieces we have.
+    /// The first messages: who we are, and which pieces we have, if that is known.
     fn greet(&mut self, cx: &mut Context<'_>, n: u32) {
+        self.introduce(cx, n);
+        if self.content.as_deref().is_some_and(|content| content.is_checked()) {
+            self.tell_pieces(n);
+        }
+    }
+
+    /// Who we are and what we speak (BEP 10). Said again when the metadata has come, since it can be had of us then.
+    fn introduce(&mut self, cx: &mut Context<'_>, n: u32) {
         let seeding = self.is_seeding();
         let super_seed = self.super_seed_on();
         let Some(peer) = self.peers.get_mut(&n) else { return };
-        let content = self.content.as_deref().filter(|content| content.is_checked());
+        let content = self.content.as_deref();
         let mut hello = ExtensionHandshake {
             m: alloc::vec![],
             v: Some(cx.config.client.clone()),
@@ -271,23 +282,27 @@ impl Torrent {
         peer.told_upload_only = hello.upload_only.is_some();
         hello.m = our_extensions(content.is_some_and(|content| content.info.is_private()));
         peer.session.extension_handshake(&hello);
-        match content {
-            Some(content) if !super_seed => {
-                peer.session.pieces(content.picker.have());
-                if peer.session.traits().fast
-                    && let (IpAddr::V4(ip), Some(name)) = (peer.addr.ip(), self.names.first())
-                    && content.picker.have().count() > 0
-                {
-                    let set = allowed_fast_set(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
-                    let set: Vec<PieceIndex> =
-                        set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
-                    peer.session.allow_fast(&set);
-                }
-            }
-            Some(_) | None => peer.session.pieces(&Bits::new(content.map_or(0, |c| c.geometry.pieces()))),
-        }
+    }
+
+    /// Which pieces we have. Until that is known nothing is said, not even have-none: BEP 6 wants one of bitfield,
+    /// have-all and have-none before all else but extended messages, and none of them again. A have-none that is said
+    /// too early would have to be followed by a HAVE for each stored piece, without bound.
+    fn tell_pieces(&mut self, n: u32) {
+        let super_seed = self.super_seed_on();
+        let (Some(content), Some(peer)) = (self.content.as_deref(), self.peers.get_mut(&n)) else { return };
         if super_seed {
-            self.super_seed_join(n);
+            peer.session.pieces(&Bits::new(content.geometry.pieces()));
+            return self.super_seed_join(n);
+        }
+        peer.session.pieces(content.picker.have());
+        if peer.session.traits().fast
+            && let (IpAddr::V4(ip), Some(name)) = (peer.addr.ip(), self.names.first())
+            && content.picker.have().count() > 0
+        {
+            let set = allowed_fast_set(ip, *name, content.geometry.pieces(), ALLOWED_FAST);
+            let set: Vec<PieceIndex> =
+                set.iter().filter_map(|&piece| content.geometry.piece(piece)).collect();
+            peer.session.allow_fast(&set);
         }
     }
 
@@ -324,7 +339,11 @@ impl Torrent {
     /// deadline would come any more, and its link would stay for ever.
     pub(super) fn arm(&mut self, now: Instant, n: u32) {
         let Some(peer) = self.peers.get_mut(&n) else { return };
-        let deadline = if peer.session.fault().is_some() { Some(now) } else { peer.session.deadline() };
+        let useless = peer.useless_since.filter(|_| peer.session.am_interested()).map(|since| since + LINGER);
+        let deadline = match peer.session.fault() {
+            Some(_) => Some(now),
+            None => peer.session.deadline().into_iter().chain(useless).min(),
+        };
         self.timers.arm(n, &mut peer.armed, deadline);
     }
 
@@ -461,7 +480,7 @@ impl Torrent {
         if wanted || content.picker.is_wanted_complete() {
             peer.useless_since = None;
         } else if peer.session.am_interested() && now < *peer.useless_since.get_or_insert(now) + LINGER {
-            return;
+            return self.arm(now, n);
         }
         if wanted != peer.session.am_interested() {
             if wanted {
@@ -491,15 +510,14 @@ impl Torrent {
     /// The metadata is known and what is stored was looked at: everyone here learns of it.
     pub(super) fn welcome_content(&mut self, cx: &mut Context<'_>) {
         let Some(content) = self.content.as_deref() else { return };
-        let (geometry, have) = (Arc::clone(&content.geometry), content.picker.have().clone());
+        let geometry = Arc::clone(&content.geometry);
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {
             if let Some(peer) = self.peers.get_mut(&n) {
                 peer.session.on_geometry(Arc::clone(&geometry));
-                for piece in have.iter().filter_map(|piece| geometry.piece(piece)) {
-                    peer.session.have(piece);
-                }
             }
+            self.introduce(cx, n);
+            self.tell_pieces(n);
             self.hear(cx, n);
         }
     }
@@ -508,6 +526,7 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(&n) {
             peer.armed = None;
             peer.session.on_timeout(cx.now);
+            self.heed_interest(cx.now, n);
             self.hear(cx, n);
         }
     }
@@ -534,7 +553,9 @@ impl Torrent {
     fn forget(&mut self, cx: &mut Context<'_>, n: u32) -> bool {
         let Some(mut peer) = self.peers.remove(&n) else { return false };
         self.timers.disarm(n, &mut peer.armed);
-        self.hungry.remove(&n);
+        if peer.hungry {
+            self.hungry.retain(|&other| other != n);
+        }
         if peer.given > 0 {
             self.given.retain(|_, &mut to| to != n);
         }

@@ -3,7 +3,9 @@
 use super::content::Content;
 use super::{Context, Leave, Output, State, Torrent, TorrentEvent};
 use crate::store::Recheck;
+use crate::wire::InfoHash;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 
 /// Where a torrent stands.
@@ -69,9 +71,19 @@ impl Phase {
 }
 
 impl Torrent {
-    /// Whether peers are welcome: while metadata or pieces are exchanged.
-    pub(super) fn takes_peers(&self) -> bool {
+    /// Whether metadata or pieces are exchanged.
+    pub(super) fn takes_part(&self) -> bool {
         matches!(self.phase, Phase::Metadata | Phase::Active)
+    }
+
+    /// Whether peers are welcome. Those that come while what is stored is looked at wait: they learn what is here when
+    /// all was looked at. Not while a recheck waits for its beginning, when what is known is to be forgotten.
+    pub(super) fn takes_peers(&self) -> bool {
+        match self.phase {
+            Phase::Metadata | Phase::Active => true,
+            Phase::Opening | Phase::Checking(_) => !self.recheck,
+            Phase::Paused | Phase::Failed(_) | Phase::Leaving(_) => false,
+        }
     }
 
     /// Whether pieces are exchanged.
@@ -111,6 +123,12 @@ impl Torrent {
                 self.announce_started(cx);
             }
             Some(_) if self.recheck => self.phase = Phase::Opening,
+            Some(content) if content.info.hashes().all(|name| self.is_taken(cx, name)) => {
+                return self.fail(cx, "this torrent is here already, by the other of its two hashes".into());
+            }
+            Some(_) if let Some(n) = self.no_file => {
+                return self.fail(cx, format!("there is no file {n} to select: select others"));
+            }
             Some(content) if !content.is_checked() => {
                 self.phase = Phase::Opening;
                 self.open_files();
@@ -118,6 +136,12 @@ impl Torrent {
             Some(_) => self.activate(cx),
         }
         self.event(TorrentEvent::Progress);
+    }
+
+    /// Whether another torrent answers to this name. One that knows its metadata takes all names of it, from those that
+    /// don't know theirs: if none is left for us, another writes our files.
+    fn is_taken(&self, cx: &Context<'_>, name: InfoHash) -> bool {
+        cx.routes.get(&name).is_some_and(|&id| id != self.id)
     }
 
     /// The files are open: look at these pieces of them.
@@ -149,6 +173,10 @@ impl Torrent {
     pub fn resume(&mut self, cx: &mut Context<'_>) {
         self.paused = false;
         if matches!(self.phase, Phase::Paused | Phase::Failed(_)) {
+            // One that had a name of ours may be gone.
+            for &name in &self.names {
+                self.outputs.push_back(Output::Named(name));
+            }
             self.proceed(cx);
         }
     }
@@ -226,7 +254,8 @@ impl Torrent {
     /// Takes the next step of leaving, when the one before is done.
     pub(super) fn check_left(&mut self, cx: &mut Context<'_>) {
         let stopped = self.has_announced_stopped();
-        let idle = self.jobs == 0;
+        // What trackers have to say is waited for by `has_announced_stopped`, and no longer.
+        let idle = self.jobs == self.asks;
         let Phase::Leaving(steps) = &mut self.phase else { return };
         if !steps.settled && self.content_jobs == 0 {
             steps.settled = true;

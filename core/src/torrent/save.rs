@@ -124,13 +124,12 @@ impl Torrent {
     }
 
     /// Takes over what resume data remembers beside pieces.
-    pub(super) fn remember(&mut self, resume: &Resume) {
+    pub(super) fn remember(&mut self, resume: &Resume, config: &super::Config) {
         self.before = (resume.uploaded, resume.downloaded);
         let own = crate::book::Own::default();
         if !self.only_peers {
             for &addr in &resume.peers {
-                let config = crate::book::BookConfig::default();
-                let _ = self.book.on_address(addr, crate::book::Source::Resume, &own, &config);
+                let _ = self.book.on_address(addr, crate::book::Source::Resume, &own, &config.book);
             }
         }
     }

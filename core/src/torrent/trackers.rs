@@ -20,11 +20,10 @@ const REDIRECTS_MAX: u32 = 5;
 
 impl Torrent {
     /// Addresses that the application or the metainfo gave.
-    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr]) {
+    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr], config: &super::Config) {
         let own = crate::book::Own::default();
-        let config = crate::book::BookConfig::default();
         for &addr in addrs {
-            if let Err(refusal) = self.book.on_address(addr, Source::User, &own, &config) {
+            if let Err(refusal) = self.book.on_address(addr, Source::User, &own, &config.book) {
                 tracing::debug!(torrent = ?self.id, %addr, ?refusal, "address refused");
             }
         }
@@ -105,7 +104,7 @@ impl Torrent {
     }
 
     fn peers_wanted(&self, cx: &Context<'_>) -> u32 {
-        if self.is_leaving() || !self.takes_peers() {
+        if self.is_leaving() || !self.takes_part() {
             return 0;
         }
         let room = cx.config.torrent_links_max.saturating_sub(self.peers.len() + self.book.candidates(false));
@@ -142,6 +141,7 @@ impl Torrent {
         let failure = answer.as_ref().err().map(ToString::to_string);
         let answered = announce.on_answer(cx.now, ask, answer, &mut self.rng);
         match failure {
+            Some(_) if answered.failed_before => {}
             Some(error) => self.event(TorrentEvent::TrackerFailed { url: Arc::clone(&url), error }),
             None => {
                 let peers = answered.peers.len();

@@ -86,6 +86,14 @@ impl Blame {
         unique(records.iter().filter(differs).map(|record| record.source).collect())
     }
 
+    /// Leaves of a piece that failed were fetched (BEP 52): gives the sources that sent other blocks than these, upwards,
+    /// each once. What is known to be good is forgotten.
+    pub fn on_leaves(&mut self, piece: PieceIndex, leaf: impl Fn(u32) -> Option<[u8; 32]>) -> Vec<u32> {
+        let records = self.failed.get(&piece).map_or(&[][..], Vec::as_slice);
+        let differs = |record: &&Record| leaf(record.block).is_some_and(|leaf| leaf != record.leaf);
+        unique(records.iter().filter(differs).map(|record| record.source).collect())
+    }
+
     /// Whether a piece failed before: the next time, its leaves are wanted, so that `on_passed` can compare.
     pub fn remembers(&self, piece: PieceIndex) -> bool {
         self.failed.contains_key(&piece)

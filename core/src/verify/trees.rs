@@ -7,6 +7,7 @@ use crate::wire::metainfo::Info;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use thiserror::Error;
 
 /// One file with bytes, as the trees need to know it.
@@ -126,6 +127,28 @@ impl Trees {
         let parts = self.fetched.range((self.twin(tree), 0)..=(self.twin(tree), u32::MAX));
         let hashes: Vec<Hash> = parts.flat_map(|(_, hashes)| hashes.iter().copied()).collect();
         (!hashes.is_empty()).then(|| hashes.into())
+    }
+
+    /// These pieces of one file, and the same pieces of each other file of the same content.
+    pub fn alike(&self, pieces: Range<u32>) -> Vec<Range<u32>> {
+        let first = |file: &TreeFile| file.first_piece <= pieces.start;
+        let Some(file) = self.files.partition_point(first).checked_sub(1).and_then(|n| self.files.get(n))
+        else {
+            return Vec::new();
+        };
+        let (from, length) = (pieces.start - file.first_piece, pieces.len() as u32);
+        let at = self.by_root.partition_point(|&tree| {
+            self.file(tree).is_some_and(|other| (other.root, other.length) < (file.root, file.length))
+        });
+        let rest = self.by_root.get(at..).unwrap_or_default().iter().filter_map(|&tree| self.file(tree));
+        let twins = rest.take_while(|other| (other.root, other.length) == (file.root, file.length));
+        twins.map(|twin| twin.first_piece + from..twin.first_piece + from + length).collect()
+    }
+
+    /// The leaf of a block, if it was fetched.
+    pub fn leaf(&self, piece: PieceIndex, block: u32) -> Option<Hash> {
+        let (&(_, first), hashes) = self.leaves.range((piece, 0)..=(piece, block)).next_back()?;
+        hashes.get((block - first) as usize).copied()
     }
 
     /// The files as they were given.

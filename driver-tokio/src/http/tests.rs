@@ -83,12 +83,24 @@ async fn redirects_are_followed_so_often_and_no_further() {
 async fn trackers_are_hostile_no_redirect_from_a_public_address_to_a_private_one() {
     for host in ["127.0.0.1", "10.1.2.3", "[::1]", "[::ffff:192.168.1.1]", "169.254.169.254", "[fd00::1]"] {
         let target = Target::parse(&format!("http://{host}:1/")).unwrap();
-        let refused = connect(&target, true).await;
+        let refused = connect(&target, Some(is_public)).await;
         assert!(matches!(refused, Err(FetchError::Private(_))), "{host}: {refused:?}");
     }
     for public in ["8.8.8.8", "2001:4860:4860::8888", "172.32.0.1", "100.128.0.1"] {
         assert!(is_public(public.parse().unwrap()), "{public}");
     }
+}
+
+#[tokio::test]
+async fn trackers_are_hostile_a_public_servers_redirect_into_this_host_is_not_followed() {
+    let secret = server(|_| ok("", b"secret")).await;
+    let address = format!("http://127.0.0.2:{}/", secret.port());
+    let head = format!("HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Length: 0\r\n\r\n");
+    let lure = server(move |_| head.clone().into_bytes()).await;
+    // As if this one address were on the Internet.
+    let public = |ip: IpAddr| ip == IpAddr::from([127, 0, 0, 1]);
+    let led = follow(&format!("http://{lure}/"), LIMITS, public).await;
+    assert!(matches!(led, Err(FetchError::Private(_))), "{led:?}");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ use millstream_core::base::{Instant, JobId, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ pub(crate) fn start(
     config: SessionConfig,
     started: oneshot::Sender<Result<(), StartError>>,
 ) -> Result<Port, StartError> {
+    raise_files_limit();
     let seed = match config.seed {
         Some(seed) => seed,
         None => {
@@ -107,6 +109,16 @@ pub(crate) fn start(
         return Err(StartError::Thread(error));
     }
     Ok(Port { requests, board })
+}
+
+/// Lets this process have as many files and links open as the host allows it: many systems start processes with far
+/// fewer, which they may raise themselves.
+fn raise_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        tracing::debug!(from = ?limit.current, to = ?limit.maximum, ?raised, "limit of open files");
+    }
 }
 
 /// What the thread is made of.

@@ -165,6 +165,26 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
+fn a_torrent_file_is_not_written_into_what_it_is_made_of() {
+    let fixture = folder();
+    let inside = fixture.path("data/x.torrent");
+    for args in [&["create", "data", "-o", "data/x.torrent"][..], &["create", "."]] {
+        let said = fixture.complaint(2, args);
+        assert!(said.contains("-o") && said.contains(".torrent"), "{said}");
+    }
+    assert!(!inside.exists());
+    fixture.file("f", 10);
+    let before = fs::read(fixture.path("f")).unwrap();
+    fixture.complaint(2, &["create", "f", "-o", "f"]);
+    assert_eq!(fs::read(fixture.path("f")).unwrap(), before);
+    assert!(fixture.run(&["create", "data", "-o", "x.torrent"]).status.success());
+    assert!(
+        fixture.run(&["create", "data", "-o", "x.torrent"]).status.success(),
+        "again, over what is there"
+    );
+}
+
+#[test]
 fn nothing_is_left_out_of_a_torrent_silently() {
     let fixture = folder();
     let _socket = std::os::unix::net::UnixListener::bind(fixture.path("data/socket")).unwrap();

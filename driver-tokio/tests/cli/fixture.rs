@@ -41,8 +41,14 @@ impl Fixture {
 
     /// The binary in the folder, with a state folder of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
-        command.current_dir(&self.folder).args(args);
+        let mut command = self.of(env!("CARGO_BIN_EXE_millstream"));
+        command.args(args);
+        command
+    }
+
+    fn of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.folder);
         command.env("XDG_STATE_HOME", self.path("state"));
         command
     }
@@ -101,7 +107,24 @@ pub(crate) struct Node {
 impl Node {
     /// Starts it, with `--json` among its arguments, and waits until it listens.
     pub(crate) fn start(fixture: &Fixture, args: &[&str]) -> Self {
-        let mut child = fixture.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(fixture.command(args))
+    }
+
+    /// The same, under a limit of open files: an option and a number of `ulimit -n`.
+    pub(crate) fn limited(fixture: &Fixture, limit: &str, args: &[&str]) -> Self {
+        let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
+        let mut command = fixture.of("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_millstream")]).args(args);
+        Self::of(command)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let reader = BufReader::new(child.stdout.take().unwrap());
         let mut node = Self { child, reader, lines: Vec::new(), address: String::new() };
         let line = node.wait(|line| line["event"] == "listening");

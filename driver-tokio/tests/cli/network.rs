@@ -3,6 +3,8 @@
 use crate::fixture::{Fixture, Node, lines, text, with_event};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 /// A file, its torrent, and a process that seeds it.
@@ -201,4 +203,43 @@ fn the_demo_verifies_every_copy() {
     assert_eq!((&last["node"], &last["leeches"]), (&json!("demo"), &json!(3)));
     let sent = last["seed_uploaded"].as_u64().unwrap() + last["leeches_uploaded"].as_u64().unwrap();
     assert!(sent >= 3 * (4 << 20), "{last}");
+}
+
+/// A process that seeds, under a limit of open files.
+fn limited_seed(fixture: &Fixture, limit: &str) -> Node {
+    fixture.file("data/f", 100_000);
+    assert!(fixture.run(&["create", "data/f"]).status.success());
+    let args = ["seed", "f.torrent", "--data", "data", "--only-peers", "--listen", "127.0.0.1:0", "--json"];
+    Node::limited(fixture, limit, &args)
+}
+
+#[test]
+fn a_host_that_runs_out_of_files_accepts_links_again_when_some_are_free() {
+    let fixture = Fixture::new();
+    let mut node = limited_seed(&fixture, "-n 40");
+    node.wait(|line| line["event"] == "complete");
+    let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(&node.address).unwrap()).collect();
+    let open = || fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count();
+    // It holds as many as it may.
+    while open() < 40 {
+        std::thread::yield_now();
+    }
+    drop(crowd);
+    let mut late = TcpStream::connect(&node.address).unwrap();
+    late.set_read_timeout(Some(core::time::Duration::from_secs(20))).unwrap();
+    late.write_all(b"no handshake at all, which ends a link that was accepted").unwrap();
+    let ended = late.read(&mut [0; 1]);
+    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    assert!(matches!(&ended, Ok(0)) || ended.as_ref().is_err_and(reset), "{ended:?}");
+    assert_eq!(node.interrupt().0, Some(130));
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_the_host_allows() {
+    let fixture = Fixture::new();
+    let node = limited_seed(&fixture, "-S -n 64");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", node.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = line.split_whitespace().skip(3);
+    assert_eq!(numbers.next(), numbers.next(), "{line}");
 }

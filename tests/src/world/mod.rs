@@ -368,10 +368,17 @@ impl World {
             Effect::Interest { conn, read_until, write } => self.on_interest(n, conn, read_until, write),
             Effect::DatagramsReady { local } => self.on_datagrams_ready(n, local),
             Effect::Job { job, work } => {
-                let at = if matches!(work, Work::Http { .. } | Work::Resolve { .. }) {
-                    self.after(self.weather.latency_us) + Duration::from_millis(1)
-                } else {
-                    self.after(self.weather.job_us)
+                let at = match &work {
+                    Work::Http { url, timeout, .. } if self.hangs(url) => self.now + *timeout,
+                    Work::Http { .. } | Work::Resolve { .. } => {
+                        self.after(self.weather.latency_us) + Duration::from_millis(1)
+                    }
+                    Work::Files { .. }
+                    | Work::Read { .. }
+                    | Work::Write { .. }
+                    | Work::Hash { .. }
+                    | Work::HashStored { .. }
+                    | Work::Save { .. } => self.after(self.weather.job_us),
                 };
                 self.hosts[n].jobs.insert(job, (work, false));
                 let boot = self.hosts[n].boot;
@@ -449,6 +456,12 @@ impl World {
             | Work::HashStored { .. }
             | Work::Save { .. } => self.hosts[n].work(self.now, work, &self.weather, &mut self.rng),
         }
+    }
+
+    /// Whether a tracker takes a GET and never answers.
+    fn hangs(&mut self, url: &str) -> bool {
+        let hangs = |tracker: &&mut SimTracker| tracker.hangs && url.contains(&tracker.host);
+        self.trackers.iter_mut().find(hangs).map(|tracker| tracker.hear(url)).is_some()
     }
 
     fn trace(&mut self, line: &str) {

@@ -22,6 +22,10 @@ pub struct SimTracker {
     pub addr_6: SocketAddr,
     /// Whether it answers.
     pub up: bool,
+    /// Whether it takes what it is asked over HTTP and never answers.
+    pub hangs: bool,
+    /// Whether it refuses every announce over HTTP.
+    pub refuses: bool,
     /// The request targets it heard over HTTP.
     pub targets: Vec<String>,
     /// The announces it heard, over either protocol, and the URL data that came along (BEP 41).
@@ -44,7 +48,18 @@ impl SimTracker {
             SocketAddr::V4(v4) => SocketAddr::new(sixth(*v4.ip()).into(), addr.port()),
             SocketAddr::V6(_) => addr,
         };
-        Self { host, addr, addr_6, up: true, targets: Vec::new(), announces: Vec::new(), scrapes: 0, tracker }
+        Self {
+            host,
+            addr,
+            addr_6,
+            up: true,
+            hangs: false,
+            refuses: false,
+            targets: Vec::new(),
+            announces: Vec::new(),
+            scrapes: 0,
+            tracker,
+        }
     }
 
     /// Its announce URL over HTTP.
@@ -78,14 +93,23 @@ impl SimTracker {
         self.tracker.on_announce(now, &query, addr).expect("the tracker has room");
     }
 
-    /// Answers a GET; `None` if it is down.
-    pub(super) fn on_get(&mut self, now: Instant, url: &str, source: SocketAddr) -> Option<(u16, Vec<u8>)> {
-        if !self.up {
-            return None;
-        }
+    /// Notes the target of a GET.
+    pub(super) fn hear<'a>(&mut self, url: &'a str) -> &'a str {
         let after = url.split_once("://").map_or(url, |(_, rest)| rest);
         let target = after.find('/').map_or("/", |at| &after[at..]);
         self.targets.push(target.into());
+        target
+    }
+
+    /// Answers a GET; `None` if it is down.
+    pub(super) fn on_get(&mut self, now: Instant, url: &str, source: SocketAddr) -> Option<(u16, Vec<u8>)> {
+        if !self.up || self.hangs {
+            return None;
+        }
+        let target = self.hear(url);
+        if self.refuses {
+            return Some((200, b"d14:failure reason7:not heree".to_vec()));
+        }
         let query = target.split_once('?').map_or("", |(_, query)| query).as_bytes();
         if target.starts_with("/announce")
             && let Ok(announce) = millstream_core::wire::tracker_http_server::read_announce(query)

@@ -172,7 +172,7 @@ pub(crate) struct VerifyArgs {
     /// The folder that holds the files: what `download -o` would be given
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// One JSON object: `complete`, and `missing` as a list of `offset` and `length`
+    /// One JSON object: `complete`, and `missing` as a list of `offset` and `length` (0: an empty file)
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -27,16 +27,16 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
     let (json, output) = (args.json, args.output.clone());
     interruptible(move || {
         let options = options(args);
-        let path = options.path.clone();
+        let output = output.unwrap_or_else(|| default_output(&options.path));
+        if lies_within(&output, &options.path) {
+            let words = "lies in what the torrent is made of, and would change it: put it elsewhere with -o";
+            return Err(Trouble::Usage(format!("{} {words}", output.display())));
+        }
         let bar = Bar::new("hashing", json);
         let made = options.create(|done, all| bar.set(done, all));
         bar.end();
         let bytes = made.map_err(|error| trouble(&error))?;
         let metainfo = Metainfo::parse(&bytes).map_err(Trouble::failed)?;
-        let output = match output {
-            Some(output) => output,
-            None => default_output(&path, metainfo.info.name()),
-        };
         write(&output, &bytes)
             .map_err(|error| Trouble::failed(format!("{} can't be written: {error}", output.display())))?;
         tell(&metainfo, &output, json);
@@ -70,10 +70,21 @@ fn trouble(error: &CreateTorrentError) -> Trouble {
 }
 
 /// The name that the files go by, in the current folder.
-fn default_output(path: &Path, name: &str) -> PathBuf {
-    let mut file = path.file_name().map_or_else(|| OsString::from(name), OsString::from);
+fn default_output(path: &Path) -> PathBuf {
+    let whole = fs::canonicalize(path).unwrap_or_default();
+    let mut file = path.file_name().or(whole.file_name()).map(OsString::from).unwrap_or_default();
     file.push(".torrent");
     PathBuf::from(file)
+}
+
+/// Whether writing `output` would change what is at `path`. What is no plain file (a terminal, a pipe) changes nothing.
+fn lies_within(output: &Path, path: &Path) -> bool {
+    let Ok(root) = fs::canonicalize(path) else { return false };
+    if let Ok(output) = fs::canonicalize(output) {
+        return output.is_file() && output.starts_with(&root);
+    }
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::canonicalize(folder.unwrap_or(Path::new("."))).is_ok_and(|folder| folder.starts_with(&root))
 }
 
 /// Writes all or nothing.

@@ -70,7 +70,10 @@ fn tell(verified: &Verified) {
         verified.pieces,
     ));
     for missing in verified.missing.iter().take(LISTED_MAX) {
-        ui::line(&format!("missing: {} bytes at {}", missing.length, missing.offset));
+        ui::line(&match missing.length {
+            0 => format!("missing: an empty file at {}", missing.offset),
+            length => format!("missing: {length} bytes at {}", missing.offset),
+        });
     }
     if let Some(more) = verified.missing.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {
         ui::line(&format!("missing: {more} more ranges; --json lists them all"));
