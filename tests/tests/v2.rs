@@ -1,15 +1,17 @@
 //! Stories of v2 and hybrid torrents (BEP 52): both kinds of digests, hash requests, the upgrade in the handshake.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::BLOCK;
-use millstream_core::engine::{AddTorrent, Source};
+use millstream_core::engine::{AddTorrent, Source, TorrentEvent};
+use millstream_core::verify::{Server, Trees};
 use millstream_core::wire::handshake::Feature;
 use millstream_core::wire::merkle;
 use millstream_core::wire::message::{HashRange, Message};
 use millstream_core::wire::metainfo::Version;
 use millstream_tests::pair::Pair;
 use millstream_tests::world::stranger::{all_features, parse};
-use millstream_tests::world::{Content, Weather, World};
+use millstream_tests::world::{Content, HostId, Stranger, Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FILES: [(&str, u64); 4] = [("a", 200_000), ("b", 1), ("c/d", 0), ("c/e", 70_000)];
@@ -118,4 +120,85 @@ fn bep_0052_a_v1_leech_and_a_v2_leech_of_one_hybrid_share_a_swarm() {
     }
     world.complete(60 * SECOND, &ids);
     assert!(world.is_whole(one, &content) && world.is_whole(two, &content));
+}
+
+/// A scripted peer with the first piece only, which serves.
+fn giver(world: &mut World, leech: HostId, content: &Content) -> (SocketAddr, Stranger) {
+    let from = world.stranger_addr();
+    let hash = content.info().hashes().next().unwrap();
+    let mut giver = world.call(from, leech, hash, all_features().with(Feature::V2));
+    giver.say(world, Message::Bitfield(&[0b1000_0000]));
+    giver.say(world, Message::Unchoke);
+    (from, giver)
+}
+
+/// Gives what it is asked for; one block with a wrong byte, if it is told to lie. Tells how many blocks it gave.
+fn give(world: &mut World, giver: &mut Stranger, content: &Content, mut lie: bool) -> usize {
+    let mut given = 0;
+    for frame in giver.listen(world, SECOND / 10) {
+        let Message::Request(raw) = parse(&frame) else { continue };
+        let piece = content.info().geometry().piece(raw.index).unwrap();
+        let mut data = content.block(piece, raw.begin, raw.length);
+        data[0] ^= u8::from(core::mem::take(&mut lie));
+        giver.say(world, Message::Piece { index: raw.index, begin: raw.begin, data: &data });
+        given += 1;
+    }
+    given
+}
+
+#[test]
+fn bep_0052_leaves_of_a_piece_that_failed_name_the_liar_and_then_only_bad_blocks_come_again() {
+    let content = Content::new(55, Version::V2, &[("a", (256 << 10) + 1)], 256 << 10);
+    let mut world = World::new(55, Weather::calm());
+    let leech = world.host();
+    let id = world.leech(leech, &content, &[]);
+    world.run(SECOND);
+    let (liar_addr, mut liar) = giver(&mut world, leech, &content);
+    world.run(SECOND);
+    let (other_addr, mut other) = giver(&mut world, leech, &content);
+    assert_eq!(give(&mut world, &mut liar, &content, true), 8);
+    // The rest comes from the other; then the piece fails, and its leaves are asked for of either.
+    let frames = other.listen(&mut world, SECOND / 10);
+    for frame in &frames {
+        let Message::Request(raw) = parse(frame) else { continue };
+        let piece = content.info().geometry().piece(raw.index).unwrap();
+        let data = content.block(piece, raw.begin, raw.length);
+        other.say(&mut world, Message::Piece { index: raw.index, begin: raw.begin, data: &data });
+    }
+    let asked = |frames: &[Vec<u8>]| {
+        frames
+            .iter()
+            .find_map(|frame| if let Message::HashRequest(range) = parse(frame) { Some(range) } else { None })
+    };
+    let of_liar = asked(&liar.listen(&mut world, SECOND / 10));
+    let pending = other.listen(&mut world, SECOND / 10);
+    let range = of_liar.or(asked(&pending)).expect("leaves are asked for");
+    assert_eq!(range.base_layer, 0);
+    let leaves: Vec<_> = content.files[0].1[..256 << 10].chunks(BLOCK as usize).map(merkle::leaf).collect();
+    let trees = Trees::of(content.info()).unwrap();
+    let hashes = Server::new(1 << 20).with_leaves(&trees, &range, &leaves).unwrap();
+    let asked_one = if of_liar.is_some() { &mut liar } else { &mut other };
+    asked_one.say(&mut world, Message::Hashes { range, hashes: hashes.as_flattened() });
+    let banned = |world: &World| {
+        world
+            .news(leech, |news| if let TorrentEvent::Banned { addr, .. } = news { Some(*addr) } else { None })
+    };
+    assert_eq!(banned(&world), [liar_addr], "no second try was needed");
+    // The other gives all of it now, and lies: its blocks are told apart at once.
+    let mut lie = true;
+    for frame in &pending {
+        let Message::Request(raw) = parse(frame) else { continue };
+        let mut data = content.block(content.info().geometry().piece(0).unwrap(), raw.begin, raw.length);
+        data[0] ^= u8::from(core::mem::take(&mut lie));
+        other.say(&mut world, Message::Piece { index: raw.index, begin: raw.begin, data: &data });
+    }
+    while !other.is_closed(&world) {
+        let given = give(&mut world, &mut other, &content, core::mem::take(&mut lie));
+        assert!(given > 0 || other.is_closed(&world), "it is asked until it is banned");
+    }
+    assert_eq!(banned(&world), [liar_addr, other_addr]);
+    let (_, mut honest) = giver(&mut world, leech, &content);
+    assert_eq!(give(&mut world, &mut honest, &content, false), 1);
+    world.run(SECOND);
+    assert_eq!(world.status(leech, id).pieces_verified, 1);
 }

@@ -46,8 +46,9 @@ impl Session {
         self.pipeline.shrink();
     }
 
-    /// Tells which pieces we have, once, before any `have`: as have-all or have-none under BEP 6, which must be told
-    /// even without metadata (an empty set); otherwise as a bitfield, or by silence if there is none.
+    /// Tells which pieces we have, once, before any `have`: as have-all or have-none under BEP 6, otherwise as a
+    /// bitfield, or by silence if there is none. Only extended messages may precede it: while it isn't known what we have,
+    /// for lack of metadata or of a check, it waits.
     pub fn pieces(&mut self, have: &Bits) {
         if core::mem::replace(&mut self.flags.pieces_told, true) {
             return;

@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_piece_is_known_of_the_same_piece_of_each_file_of_the_same_content() {
+        let files = vec![
+            file(0, 50_000, [7; 32], None),
+            file(4, 50_000, [8; 32], None),
+            file(8, 50_000, [7; 32], None),
+        ];
+        let trees = Trees::new(16_384, files.into()).unwrap();
+        assert_eq!(trees.alike(1..3), [1..3, 9..11]);
+        assert_eq!(trees.alike(10..12), [2..4, 10..12]);
+        assert_eq!(trees.alike(4..8), [4..8]);
+    }
+
+    #[test]
     fn impossible_files_are_refused() {
         let new = |length, files: Vec<TreeFile>| Trees::new(length, files.into()).err();
         assert_eq!(new(20_000, vec![]), Some(TreesError::PieceLength(20_000)));
