@@ -124,6 +124,26 @@ fn an_engine_with_idle_torrents_is_never_woken() {
 }
 
 #[test]
+fn torrents_that_were_added_together_are_not_saved_together() {
+    let now = Instant::ZERO;
+    let mut engine = Engine::new(Config::default(), [7; 32], now);
+    for n in 1..=600 {
+        engine.command(now, Command::Add(Box::new(AddTorrent::new(torrent(n), "folder")))).unwrap();
+        settle(&mut engine, now);
+    }
+    let mut seconds = Vec::new();
+    while let Some(due) = engine.poll_timeout() {
+        engine.handle_timeout(due);
+        let saves = settle(&mut engine, due) / 2;
+        seconds.extend(core::iter::repeat_n(due.as_micros() / 1_000_000, saves));
+    }
+    assert_eq!(seconds.len(), 600, "each once: a sync, then a save");
+    let most = seconds.chunk_by(|a, b| a == b).map(<[u64]>::len).max();
+    assert!(most < Some(40), "{most:?} in one second");
+    assert!(seconds.last() <= Some(&60), "within the interval");
+}
+
+#[test]
 fn a_torrent_that_is_found_as_it_was_left_saves_nothing() {
     let now = Instant::ZERO;
     let mut engine = Engine::new(Config::default(), [7; 32], now);

@@ -61,7 +61,8 @@ pub struct Config {
     pub check_jobs_max: usize,
     /// Bounds and back-off of the addresses of peers.
     pub book: BookConfig,
-    /// How often resume data is saved while something changes.
+    /// A change is in the resume data after so long at most: torrents take their turns in the second half of it. Shorter
+    /// loses less in a crash, and costs more writes and syncs.
     pub save_interval: Duration,
     /// Events that wait for the application. Beyond it new ones that may be dropped are, and `Event::Lagged` counts them.
     pub events_max: usize,

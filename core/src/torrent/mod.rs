@@ -167,7 +167,7 @@ impl Torrent {
             down: Meter::default(),
             up: Meter::default(),
             wasted: 0,
-            save: save::Saving::default(),
+            save: save::Saving::new(id),
             completed: false,
             announced_completed: false,
             given: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::{Context, Errand, FileNow, FilesOp, Outcome, Torrent, TorrentEvent, Work};
-use crate::base::{Bits, Instant};
+use crate::base::{Bits, Instant, TorrentId};
 use crate::resume::{FileSaved, Resume, Stamp, encode};
 use alloc::format;
 use alloc::vec::Vec;
@@ -10,8 +10,11 @@ use core::ops::Range;
 use core::time::Duration;
 
 /// Where saving stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Saving {
+    /// By how many of 2,048 parts of the interval this torrent saves earlier: thousands that were added together, and
+    /// came to something worth saving together, don't save in one moment. Below 1,024.
+    earlier: u32,
     due: Option<Instant>,
     /// A sync or a save is under way: the pieces that may be claimed when it is done.
     claim: Option<Bits>,
@@ -22,9 +25,17 @@ pub(super) struct Saving {
 }
 
 impl Saving {
+    /// Nothing to save yet.
+    pub(super) fn new(id: TorrentId) -> Self {
+        // The golden ratio spreads numbers that follow each other.
+        let earlier = (id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32;
+        Self { earlier, due: None, claim: None, again: false, kept: false }
+    }
+
     /// Something changed that is worth saving within `interval`.
     pub(super) fn touch(&mut self, now: Instant, interval: Duration) {
-        self.due = self.due.or(Some(now + interval));
+        let wait = interval.saturating_sub(interval / 2048 * self.earlier);
+        self.due = self.due.or(Some(now + wait));
     }
 
     /// The files are open: what the resume data claimed, if there was any, is trusted as a whole or not.
