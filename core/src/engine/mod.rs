@@ -1,15 +1,7 @@
 //! The doors: what happens outside comes in by `handle_*`, what is to be done goes out by `poll_*`, what an application
 //! wants is a `Command`. No callback crosses them: every call is a value that can be recorded and replayed.
 //!
-//! # The driver's law
-//!
-//! - `now` never goes back.
-//! - After inputs and pops, take effects until there is none; then sleep until an input or `poll_timeout`. Early and
-//!   spurious calls do no harm.
-//! - `Connect` is answered by `Opened` or `Closed`; after `Close` comes `Drained` and nothing else.
-//! - Don't read beyond `read_until`; one read of overrun is forgiven.
-//! - One transmit in flight per link, written whole and in order, and told by `Wrote`.
-//! - One answer a job, also after `Cancel`.
+//! The driver's law is on the crate's front page.
 
 mod command;
 mod commands;
