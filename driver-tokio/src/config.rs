@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Settings of a session.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// The engine's settings.
+    /// The engine's settings. `check_jobs_max` becomes at least twice the threads of the pool.
     pub engine: Config,
     /// Where to listen, for links and for datagrams alike. Port 0 lets the system choose one, the same for all.
     /// Empty: nobody can reach us. Default: port 6881 on all addresses, IPv4 and IPv6.

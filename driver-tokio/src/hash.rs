@@ -6,11 +6,9 @@
 //! | | SHA-1 | SHA-256 |
 //! |---|---|---|
 //! | `sha1`, `sha2` 0.11 | 2080 / 2002 | 1971 / 2001 |
-//! | `aws-lc-rs` 1 | 2066 / 2109 | 1969 / 2001 |
 //! | `ring` 0.17 | 566 / 569 | 1950 / 2008 |
 //!
-//! `sha1` and `sha2` are as fast as the best and build with nothing but Rust; `ring`'s SHA-1 doesn't use the CPU's
-//! instructions.
+//! `sha1` and `sha2` use the CPU's instructions and build with nothing but Rust; `ring`'s SHA-1 doesn't use them.
 
 use millstream_core::base::{BLOCK, Chunk, Digests, Want};
 use sha1::{Digest, Sha1};

@@ -40,6 +40,12 @@ fn a_bep_without_a_row_is_caught() {
 }
 
 #[test]
+fn a_row_of_a_bep_that_we_do_not_claim_is_caught() {
+    let found = gaps(&[row(3, &["a_story"]), row(19, &["another"])], &[3], &known());
+    assert_eq!(found, ["BEP 19 has a row and isn't claimed"]);
+}
+
+#[test]
 fn a_row_without_a_test_is_caught() {
     assert_eq!(gaps(&[row(3, &[])], &[3], &known()), ["BEP 3 names no test"]);
 }

@@ -2,7 +2,8 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
-use millstream_core::base::{Digests, Instant, TorrentId};
+use core::time::Duration;
+use millstream_core::base::{Chunk, Digests, Instant, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Engine, FileNow, Input, Outcome, Reply, Source, State, Work,
 };
@@ -14,9 +15,14 @@ use std::sync::Arc;
 /// One file, one piece: all that is beyond the metainfo is the engine's own.
 const LENGTH: u64 = 1000;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// What an idle torrent may take in the engine, bytes, its metainfo included. A driver adds its own; the whole program's
 /// bound is 6.7 KiB.
 const BYTES_MAX: i64 = 3 << 10;
+
+/// The one tracker that answers. No torrent but the one that must be noticed names it.
+const TRACKER: &str = "http://tracker.example/";
 
 /// Counts what this thread holds.
 struct Counting;
@@ -54,10 +60,17 @@ fn bytes_of(n: u32) -> Vec<u8> {
 }
 
 fn torrent(n: u32) -> Source {
+    announced(n, "")
+}
+
+/// A torrent whose metainfo names a tracker by this pair of key and URL.
+fn announced(n: u32, announce: &str) -> Source {
     let name = format!("file-{n:06}");
-    let mut torrent =
-        format!("d4:infod6:lengthi{LENGTH}e4:name{}:{name}12:piece lengthi16384e6:pieces20:", name.len())
-            .into_bytes();
+    let mut torrent = format!(
+        "d{announce}4:infod6:lengthi{LENGTH}e4:name{}:{name}12:piece lengthi16384e6:pieces20:",
+        name.len()
+    )
+    .into_bytes();
     torrent.extend_from_slice(&Sha1::digest(bytes_of(n)));
     torrent.extend_from_slice(b"ee");
     Source::Metainfo(Arc::new(Metainfo::parse(&torrent).unwrap()))
@@ -86,6 +99,9 @@ fn answer(work: &Work) -> Outcome {
             Outcome::Digests(Digests { sha1: Some(sha1), leaves: Vec::new() })
         }
         Work::Save { .. } => Outcome::Saved,
+        Work::Http { url, .. } if url.starts_with(TRACKER) => {
+            Outcome::Http { status: 200, body: Chunk::copy_from(b"d8:intervali1800e5:peers0:e") }
+        }
         Work::Read { .. }
         | Work::Write { .. }
         | Work::Hash { .. }
@@ -116,11 +132,33 @@ fn resting(torrents: u32) -> (Engine, Instant) {
 fn an_engine_with_idle_torrents_is_never_woken() {
     let (mut engine, now) = resting(1000);
     assert!(now < Instant::from_micros(120_000_000), "what there is to save is saved once, soon: {now:?}");
-    assert_eq!(engine.poll_timeout(), None);
-    let later = Instant::from_micros(now.as_micros() + 3_600_000_000);
+    assert_eq!(of_an_hour(&mut engine, now), (None, 0), "nothing is due, and an hour later nothing was");
+    assert_eq!(engine.status(now, TorrentId(500)).unwrap().state, State::Seeding);
+}
+
+/// What wakes an engine, and the jobs that it has an hour later: the guard of the story above.
+fn of_an_hour(engine: &mut Engine, now: Instant) -> (Option<Instant>, usize) {
+    let due = engine.poll_timeout();
+    let later = now + HOUR;
     engine.handle_timeout(later);
-    assert_eq!(settle(&mut engine, later), 0, "an hour later there is still nothing to do");
-    assert_eq!(engine.status(later, TorrentId(500)).unwrap().state, State::Seeding);
+    (due, settle(engine, later))
+}
+
+#[test]
+fn one_torrent_with_a_tracker_among_idle_ones_is_noticed() {
+    let (mut engine, begun) = resting(10);
+    let source = announced(11, &format!("8:announce{}:{TRACKER}", TRACKER.len()));
+    engine.command(begun, Command::Add(Box::new(AddTorrent::new(source, "folder")))).unwrap();
+    assert!(settle(&mut engine, begun) > 0);
+    let mut now = begun;
+    while let Some(due) = engine.poll_timeout().filter(|due| *due < begun + HOUR / 4) {
+        now = now.max(due);
+        engine.handle_timeout(now);
+        settle(&mut engine, now);
+    }
+    let (due, jobs) = of_an_hour(&mut engine, now);
+    assert!(due.is_some_and(|due| due <= begun + HOUR), "the next announce: {due:?}");
+    assert_eq!(jobs, 1, "that announce");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Stories of trackers over HTTP and UDP: tiers, events, scrapes, private torrents (BEP 3, 7, 12, 15, 23, 24, 27, 41, 48).
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{AddTorrent, Command, Config, Event, Source, TorrentEvent};
@@ -165,6 +166,42 @@ fn a_torrent_with_only_its_own_peers_asks_no_tracker() {
     world.add(host, AddTorrent { only_peers: true, ..AddTorrent::new(content.source(), "disk") });
     world.run(MINUTE);
     assert!(world.trackers[tracker].targets.is_empty());
+}
+
+/// A magnet link that names a seed, or whoever else is there.
+fn magnet_naming(content: &Content, addr: SocketAddr) -> Source {
+    let peers = vec![(addr.ip().to_string(), addr.port())];
+    Source::Magnet(Arc::new(Magnet { peers, ..content.magnet(true, false) }))
+}
+
+#[test]
+fn a_torrent_with_only_its_own_peers_calls_none_that_its_magnet_names() {
+    let mut world = World::new(77, Weather::calm());
+    let content = content(77, Vec::new());
+    let (named, host, other) = (world.stranger_addr(), world.host(), world.host());
+    let add = AddTorrent::new(magnet_naming(&content, named), "disk");
+    world.add(host, AddTorrent { only_peers: true, ..add.clone() });
+    world.add(other, add);
+    world.run(MINUTE);
+    assert_eq!(world.at(host).dialed, []);
+    assert!(world.at(other).dialed.contains(&named), "others call them");
+}
+
+#[test]
+fn peers_that_a_magnet_names_are_called_though_resume_data_has_the_metadata() {
+    let mut world = World::new(78, Weather::calm());
+    let content = content(78, Vec::new());
+    let (seed, leech) = (world.host(), world.host());
+    let id = world.seed(seed, &content);
+    world.command(seed, Command::Save(id)).unwrap();
+    world.run(MINUTE);
+    let resume = world.at(seed).saved(&content.source());
+    assert!(resume.is_some());
+    let magnet = magnet_naming(&content, world.addr(seed));
+    let id = world.add(leech, AddTorrent { resume, ..AddTorrent::new(magnet, "disk") });
+    assert!(world.at(leech).engine.info(id).is_some(), "it is known at once");
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.is_whole(leech, &content));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Upload slots: they belong to the engine. Rounds are armed only while someone is interested.
 
 use super::Engine;
-use crate::base::{Instant, PeerRef};
+use crate::base::{Instant, PeerRef, TorrentId};
 use crate::choke::{ChokeConfig, SlotCount, choose};
 use crate::torrent::Direction;
 use alloc::collections::BTreeSet;
@@ -27,7 +27,10 @@ impl Engine {
         }
         let config = self.choke_config();
         let mut views = Vec::new();
-        for (_, seat) in self.torrents.iter() {
+        // Of torrents without peers there may be very many.
+        let mut swarms: Vec<TorrentId> = self.conns.keys().map(|peer| peer.torrent).collect();
+        swarms.dedup();
+        for seat in swarms.into_iter().filter_map(|id| self.torrents.get(id.0)) {
             seat.torrent.choke_views(now, &mut views);
         }
         let chosen = choose(now, &views, &config, &mut self.choke, &mut self.choke_rng);

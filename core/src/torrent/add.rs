@@ -117,7 +117,8 @@ pub struct AddTorrent {
     pub paused: bool,
     /// Peers to begin with.
     pub peers: Vec<SocketAddr>,
-    /// Contact nobody but `peers` and who comes in: no tracker, no discovery.
+    /// Contact nobody but `peers` and who comes in: no tracker, no discovery, none of the peers that a magnet or resume
+    /// data names.
     pub only_peers: bool,
     /// How space is set aside.
     pub allocation: Allocation,

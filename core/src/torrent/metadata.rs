@@ -21,6 +21,13 @@ const SERVE_TIMES_MAX: u32 = 3;
 impl Torrent {
     /// What a magnet says: hashes and peers, until the metadata is here; or resume data that has it already.
     pub(super) fn know_magnet(&mut self, magnet: &Magnet, config: &super::Config) {
+        if !self.only_peers {
+            let literal = |(host, port): &(alloc::string::String, u16)| {
+                host.parse().ok().map(|ip| SocketAddr::new(ip, *port))
+            };
+            let peers: Vec<SocketAddr> = magnet.peers.iter().filter_map(literal).collect();
+            self.know_peers(&peers, config);
+        }
         if let Some(info) = self.saved_info() {
             self.names = info.hashes().collect();
             return self.set_content(info, config);
@@ -30,11 +37,6 @@ impl Torrent {
             ..MetadataConfig::default()
         };
         self.fetch = Some(Box::new(Fetch::new(magnet.info_hash, magnet.info_hash_v2, metadata)));
-        let literal = |(host, port): &(alloc::string::String, u16)| {
-            host.parse().ok().map(|ip| SocketAddr::new(ip, *port))
-        };
-        let peers: Vec<SocketAddr> = magnet.peers.iter().filter_map(literal).collect();
-        self.know_peers(&peers, config);
     }
 
     /// The info dictionary that resume data kept, with the piece layers that were known, if it is what we look for.

@@ -43,6 +43,10 @@ const TURNS_MAX: usize = 64;
 /// Commands taken in one pass.
 const REQUESTS_MAX: usize = 64;
 
+/// Pieces of one torrent that are checked at once, for each thread of the pool: while the engine hears of one, the
+/// thread has the next.
+const CHECKS_PER_THREAD: usize = 2;
+
 /// How much longer than the engine the driver waits at the end.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -80,7 +84,7 @@ pub(crate) enum Request {
 
 /// Starts the threads. `started` hears whether the sockets could be bound.
 pub(crate) fn start(
-    config: SessionConfig,
+    mut config: SessionConfig,
     started: oneshot::Sender<Result<(), StartError>>,
 ) -> Result<Port, StartError> {
     raise_files_limit();
@@ -94,8 +98,9 @@ pub(crate) fn start(
     };
     let disk = Arc::new(Disk::new(config.open_files_max));
     let answers = Arc::new(Answers::default());
-    let (pool, _threads) = Pool::start(config.pool_threads, Arc::clone(&disk), Arc::clone(&answers))
+    let (pool, threads) = Pool::start(config.pool_threads, Arc::clone(&disk), Arc::clone(&answers))
         .map_err(StartError::Thread)?;
+    config.engine.check_jobs_max = config.engine.check_jobs_max.max(threads.len() * CHECKS_PER_THREAD);
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
     let board =
@@ -357,5 +362,22 @@ impl Body {
         if self.timer.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_keeps_every_thread_of_the_pool_busy() {
+        let checks = |pool_threads, check_jobs_max| {
+            let mut config = SessionConfig { pool_threads, keep_resume: false, ..SessionConfig::default() };
+            config.listen = Vec::new();
+            config.engine.check_jobs_max = check_jobs_max;
+            let (started, _) = oneshot::channel();
+            start(config, started).unwrap().board.config.engine.check_jobs_max
+        };
+        assert_eq!([checks(9, 8), checks(1, 8), checks(2, 1)], [18, 8, 4]);
     }
 }
