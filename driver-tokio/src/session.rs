@@ -182,8 +182,16 @@ impl Port {
     }
 
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, CommandFailed> {
-        let (reply, answer) = oneshot::channel::<Result<Reply, CommandError>>();
-        self.send(Request::Command { command, reply }).map_err(|()| CommandFailed::Ended)?;
+        self.ask(|reply| Request::Command { command, reply }).await
+    }
+
+    /// Asks what the engine may refuse.
+    pub(crate) async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<Reply, CommandError>>) -> Request,
+    ) -> Result<Reply, CommandFailed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(request(reply)).map_err(|()| CommandFailed::Ended)?;
         Ok(answer.await.map_err(|_| CommandFailed::Ended)??)
     }
 }

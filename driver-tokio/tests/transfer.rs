@@ -3,7 +3,8 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use millstream::{AddTorrent, Session, State, Torrent, TorrentEvent};
+use millstream::core::engine::CommandError;
+use millstream::{AddTorrent, CommandFailed, Rates, Session, State, Torrent, TorrentEvent};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,33 @@ async fn a_file_goes_from_one_session_to_another() {
     within(seeding.wait_until(|status| status.uploaded >= bytes.len() as u64)).await.unwrap();
     within(leecher.shutdown(Duration::from_secs(5))).await;
     within(seeder.shutdown(Duration::from_secs(5))).await;
+}
+
+#[tokio::test]
+async fn what_has_a_deadline_comes_before_all_else() {
+    let (from, to) = (folder("deadline-from"), folder("deadline-to"));
+    let bytes = content(128 * PIECE);
+    let (seeder, _seeding, file) = seed(&from, &bytes).await;
+    let leecher = session(&to).await;
+    // Paused until it is known what comes first; slow enough that most is still missing when it is there.
+    let rates = Rates { download: Some(4 << 20), ..Rates::default() };
+    let add = AddTorrent::bytes(file).folder(&to).only_peers(true).paused(true).rates(rates);
+    let leeching = leecher.add(add).await.unwrap();
+    let mut events = leeching.events();
+    let (start, length) = (100 * PIECE as u64, 3 * PIECE as u64);
+    let beyond = leeching.set_deadline(bytes.len() as u64, 1, Duration::ZERO).await;
+    assert!(matches!(beyond, Err(CommandFailed::Refused(CommandError::Range))), "{beyond:?}");
+    leeching.set_deadline(start, length, Duration::from_secs(2)).await.unwrap();
+    leeching.resume().await.unwrap();
+    leeching.add_peers(seeder.listening()).await.unwrap();
+    // Some pieces may be had while it is choked (BEP 6): those come when they come.
+    let mut first = Vec::new();
+    while first.len() < 16 {
+        if let TorrentEvent::Verified(piece) = within(events.next()).await.unwrap() {
+            first.push(piece.get());
+        }
+    }
+    assert!((100..103).all(|piece| first.contains(&piece)), "{first:?}");
 }
 
 #[tokio::test]

@@ -66,6 +66,14 @@ pub(crate) enum Request {
         torrent: TorrentId,
         reply: oneshot::Sender<Vec<TrackerStatus>>,
     },
+    /// A deadline that counts from when the engine's thread hears of it.
+    Deadline {
+        torrent: TorrentId,
+        start: u64,
+        length: u64,
+        within: Duration,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
     Refresh(TorrentId),
     Fetch {
         url: String,
@@ -287,6 +295,12 @@ impl Body {
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
             Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::Deadline { torrent, start, length, within, reply } => {
+                let command = Command::Deadline { torrent, start, length, by: now + within };
+                let outcome = self.engine.command(now, command);
+                // The asker may have gone; the deadline stands.
+                let _ = reply.send(outcome);
+            }
             Request::Refresh(torrent) => self.show(torrent),
             Request::Fetch { url, reply } => self.fetch(url, reply),
             Request::Shutdown { deadline, reply } => {
