@@ -4,7 +4,7 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::engine::CommandError;
-use millstream::{AddTorrent, CommandFailed, Rates, Session, State, Torrent, TorrentEvent};
+use millstream::{AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,11 @@ fn torrent_file(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn session(home: &Path) -> Session {
-    let session = Session::builder().listen([localhost()]).state_folder(home.join("state")).start();
-    session.await.unwrap()
+    builder(home).start().await.unwrap()
+}
+
+fn builder(home: &Path) -> SessionBuilder {
+    Session::builder().listen([localhost()]).state_folder(home.join("state"))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -61,9 +64,13 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 
 /// A session that seeds `bytes`, and the torrent file.
 async fn seed(home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
+    seed_of(session(home).await, home, bytes).await
+}
+
+/// The same, of a session that was started already.
+async fn seed_of(session: Session, home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
     fs::write(home.join("file"), bytes).unwrap();
     let file = torrent_file("file", bytes);
-    let session = session(home).await;
     let torrent = session.add(AddTorrent::bytes(file.clone()).folder(home).only_peers(true)).await.unwrap();
     within(torrent.wait_complete()).await.unwrap();
     (session, torrent, file)
@@ -71,9 +78,20 @@ async fn seed(home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
 
 #[tokio::test]
 async fn a_file_goes_from_one_session_to_another() {
-    let (from, to) = (folder("from"), folder("to"));
+    goes_over("read", false).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_goes_from_one_session_to_another_by_sendfile() {
+    goes_over("sendfile", true).await;
+}
+
+async fn goes_over(name: &str, sendfile: bool) {
+    let (from, to) = (folder(&format!("{name}-from")), folder(&format!("{name}-to")));
     let bytes = content(16 << 20);
-    let (seeder, seeding, file) = seed(&from, &bytes).await;
+    let seeder = builder(&from).configure(|config| config.sendfile_locally = sendfile).start();
+    let (seeder, seeding, file) = seed_of(seeder.await.unwrap(), &from, &bytes).await;
     let leecher = session(&to).await;
     let add = AddTorrent::bytes(file).folder(&to).only_peers(true).peers(seeder.listening());
     let leeching = leecher.add(add).await.unwrap();
@@ -82,6 +100,11 @@ async fn a_file_goes_from_one_session_to_another() {
     let status = leeching.status();
     assert_eq!((status.state, status.verified), (State::Seeding, bytes.len() as u64));
     within(seeding.wait_until(|status| status.uploaded >= bytes.len() as u64)).await.unwrap();
+    // The thread answers when it has done with what it sent.
+    within(seeding.peers()).await;
+    let by_sendfile = seeder.sent_by_sendfile();
+    let all = bytes.len() as u64;
+    assert!(if sendfile { by_sendfile >= all } else { by_sendfile == 0 }, "{by_sendfile} of {all}");
     within(leecher.shutdown(Duration::from_secs(5))).await;
     within(seeder.shutdown(Duration::from_secs(5))).await;
 }

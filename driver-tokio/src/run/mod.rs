@@ -106,9 +106,15 @@ pub(crate) fn start(
         .map_err(StartError::Thread)?;
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
-    let board =
-        Board { config, hub, torrents: Default::default(), listening: Default::default(), shelf, pool };
-    let board = Arc::new(board);
+    let board = Arc::new(Board {
+        config,
+        hub,
+        torrents: Default::default(),
+        listening: Default::default(),
+        shelf,
+        pool,
+        sent_by_sendfile: Default::default(),
+    });
     let (requests, incoming) = mpsc::unbounded_channel();
     let parts = Parts { seed, disk, answers, board: Arc::clone(&board), requests: incoming };
     let spawned = thread::Builder::new().name("millstream".to_owned()).spawn(move || live(parts, started));
@@ -217,7 +223,7 @@ impl Body {
         Self {
             engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
             began: std::time::Instant::now(),
-            links: Links::new(config.receive_bytes_max),
+            links: Links::new(config.receive_bytes_max, config.sendfile_locally),
             sockets: Sockets::default(),
             board: parts.board,
             disk: parts.disk,
