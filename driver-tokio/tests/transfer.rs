@@ -1,7 +1,7 @@
 //! Two sessions over loopback: bytes go from one folder to the other, and come back after a restart.
 #![allow(clippy::unwrap_used)]
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::engine::CommandError;
 use millstream::{AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent};
@@ -78,21 +78,31 @@ async fn seed_of(session: Session, home: &Path, bytes: &[u8]) -> (Session, Torre
 
 #[tokio::test]
 async fn a_file_goes_from_one_session_to_another() {
-    goes_over("read", false).await;
+    goes_over("read", Ipv4Addr::LOCALHOST.into(), false).await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_file_goes_from_one_session_to_another_by_sendfile() {
-    goes_over("sendfile", true).await;
+    goes_over("sendfile", Ipv4Addr::LOCALHOST.into(), true).await;
 }
 
-async fn goes_over(name: &str, sendfile: bool) {
+#[tokio::test]
+async fn a_file_goes_from_one_session_to_another_over_ipv6() {
+    goes_over("six", Ipv6Addr::LOCALHOST.into(), false).await;
+}
+
+async fn goes_over(name: &str, host: IpAddr, sendfile: bool) {
     let (from, to) = (folder(&format!("{name}-from")), folder(&format!("{name}-to")));
     let bytes = content(16 << 20);
-    let seeder = builder(&from).configure(|config| config.sendfile_locally = sendfile).start();
-    let (seeder, seeding, file) = seed_of(seeder.await.unwrap(), &from, &bytes).await;
-    let leecher = session(&to).await;
+    let start = async |home: &Path| {
+        let builder = builder(home).listen([SocketAddr::from((host, 0))]);
+        let session = builder.configure(|config| config.sendfile_locally = sendfile).start().await;
+        session.unwrap_or_else(|error| panic!("this test needs a host that has {host}: {error}"))
+    };
+    let (seeder, seeding, file) = seed_of(start(&from).await, &from, &bytes).await;
+    let leecher = start(&to).await;
+    assert!(!seeder.listening().is_empty() && seeder.listening().iter().all(|addr| addr.ip() == host));
     let add = AddTorrent::bytes(file).folder(&to).only_peers(true).peers(seeder.listening());
     let leeching = leecher.add(add).await.unwrap();
     within(leeching.wait_complete()).await.unwrap();
