@@ -30,6 +30,9 @@ pub struct SessionConfig {
     pub pool_threads: usize,
     /// Bytes of the largest receive buffer. Larger ones save calls on fast links and cost memory. Default 256 KiB.
     pub receive_bytes_max: usize,
+    /// Whether stored bytes go by `sendfile` to peers on this host too, as they always do to others: for tests, and
+    /// for measuring. Over the loopback it costs more than reading and writing. Linux only. Default: no.
+    pub sendfile_locally: bool,
     /// Torrent files longer than this aren't read or fetched. Bytes. Default 64 MiB.
     pub torrent_file_bytes_max: usize,
     /// Events that wait for one reader of a stream. Beyond it, those that may be dropped are. Default 1024.
@@ -56,6 +59,7 @@ impl Default for SessionConfig {
             open_files_max: 128,
             pool_threads: 0,
             receive_bytes_max: 256 << 10,
+            sendfile_locally: false,
             torrent_file_bytes_max: 64 << 20,
             events_max: 1024,
             fetch_timeout: Duration::from_secs(60),

@@ -10,6 +10,7 @@ use crate::torrent::{Shared, Torrent};
 use crate::{AddTorrent, SessionConfig, lock};
 use core::fmt;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{self, Command, CommandError, Rates, Reply, Source};
@@ -42,6 +43,7 @@ pub(crate) struct Board {
     pub(crate) listening: Mutex<Vec<SocketAddr>>,
     pub(crate) shelf: Option<Shelf>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) sent_by_sendfile: AtomicU64,
 }
 
 impl Session {
@@ -147,6 +149,12 @@ impl Session {
         lock(&self.port.board.listening).clone()
     }
 
+    /// Bytes that went from files into links by `sendfile`, without a copy in this process. 0 where there is none, and
+    /// of what went to peers on this host (see `SessionConfig::sendfile_locally`).
+    pub fn sent_by_sendfile(&self) -> u64 {
+        self.port.board.sent_by_sendfile.load(Ordering::Relaxed)
+    }
+
     /// Limits the rates of all torrents together.
     pub async fn set_rates(&self, rates: Rates) -> Result<(), CommandFailed> {
         self.port.command(Command::Rates(rates)).await.map(drop)
@@ -182,8 +190,16 @@ impl Port {
     }
 
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, CommandFailed> {
-        let (reply, answer) = oneshot::channel::<Result<Reply, CommandError>>();
-        self.send(Request::Command { command, reply }).map_err(|()| CommandFailed::Ended)?;
+        self.ask(|reply| Request::Command { command, reply }).await
+    }
+
+    /// Asks what the engine may refuse.
+    pub(crate) async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<Reply, CommandError>>) -> Request,
+    ) -> Result<Reply, CommandFailed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(request(reply)).map_err(|()| CommandFailed::Ended)?;
         Ok(answer.await.map_err(|_| CommandFailed::Ended)??)
     }
 }

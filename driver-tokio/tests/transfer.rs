@@ -1,9 +1,10 @@
 //! Two sessions over loopback: bytes go from one folder to the other, and come back after a restart.
 #![allow(clippy::unwrap_used)]
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use millstream::{AddTorrent, Session, State, Torrent, TorrentEvent};
+use millstream::core::engine::CommandError;
+use millstream::{AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,11 @@ fn torrent_file(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn session(home: &Path) -> Session {
-    let session = Session::builder().listen([localhost()]).state_folder(home.join("state")).start();
-    session.await.unwrap()
+    builder(home).start().await.unwrap()
+}
+
+fn builder(home: &Path) -> SessionBuilder {
+    Session::builder().listen([localhost()]).state_folder(home.join("state"))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -60,9 +64,13 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 
 /// A session that seeds `bytes`, and the torrent file.
 async fn seed(home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
+    seed_of(session(home).await, home, bytes).await
+}
+
+/// The same, of a session that was started already.
+async fn seed_of(session: Session, home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
     fs::write(home.join("file"), bytes).unwrap();
     let file = torrent_file("file", bytes);
-    let session = session(home).await;
     let torrent = session.add(AddTorrent::bytes(file.clone()).folder(home).only_peers(true)).await.unwrap();
     within(torrent.wait_complete()).await.unwrap();
     (session, torrent, file)
@@ -70,10 +78,31 @@ async fn seed(home: &Path, bytes: &[u8]) -> (Session, Torrent, Vec<u8>) {
 
 #[tokio::test]
 async fn a_file_goes_from_one_session_to_another() {
-    let (from, to) = (folder("from"), folder("to"));
+    goes_over("read", Ipv4Addr::LOCALHOST.into(), false).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_goes_from_one_session_to_another_by_sendfile() {
+    goes_over("sendfile", Ipv4Addr::LOCALHOST.into(), true).await;
+}
+
+#[tokio::test]
+async fn a_file_goes_from_one_session_to_another_over_ipv6() {
+    goes_over("six", Ipv6Addr::LOCALHOST.into(), false).await;
+}
+
+async fn goes_over(name: &str, host: IpAddr, sendfile: bool) {
+    let (from, to) = (folder(&format!("{name}-from")), folder(&format!("{name}-to")));
     let bytes = content(16 << 20);
-    let (seeder, seeding, file) = seed(&from, &bytes).await;
-    let leecher = session(&to).await;
+    let start = async |home: &Path| {
+        let builder = builder(home).listen([SocketAddr::from((host, 0))]);
+        let session = builder.configure(|config| config.sendfile_locally = sendfile).start().await;
+        session.unwrap_or_else(|error| panic!("this test needs a host that has {host}: {error}"))
+    };
+    let (seeder, seeding, file) = seed_of(start(&from).await, &from, &bytes).await;
+    let leecher = start(&to).await;
+    assert!(!seeder.listening().is_empty() && seeder.listening().iter().all(|addr| addr.ip() == host));
     let add = AddTorrent::bytes(file).folder(&to).only_peers(true).peers(seeder.listening());
     let leeching = leecher.add(add).await.unwrap();
     within(leeching.wait_complete()).await.unwrap();
@@ -81,8 +110,40 @@ async fn a_file_goes_from_one_session_to_another() {
     let status = leeching.status();
     assert_eq!((status.state, status.verified), (State::Seeding, bytes.len() as u64));
     within(seeding.wait_until(|status| status.uploaded >= bytes.len() as u64)).await.unwrap();
+    // The thread answers when it has done with what it sent.
+    within(seeding.peers()).await;
+    let by_sendfile = seeder.sent_by_sendfile();
+    let all = bytes.len() as u64;
+    assert!(if sendfile { by_sendfile >= all } else { by_sendfile == 0 }, "{by_sendfile} of {all}");
     within(leecher.shutdown(Duration::from_secs(5))).await;
     within(seeder.shutdown(Duration::from_secs(5))).await;
+}
+
+#[tokio::test]
+async fn what_has_a_deadline_comes_before_all_else() {
+    let (from, to) = (folder("deadline-from"), folder("deadline-to"));
+    let bytes = content(128 * PIECE);
+    let (seeder, _seeding, file) = seed(&from, &bytes).await;
+    let leecher = session(&to).await;
+    // Paused until it is known what comes first; slow enough that most is still missing when it is there.
+    let rates = Rates { download: Some(4 << 20), ..Rates::default() };
+    let add = AddTorrent::bytes(file).folder(&to).only_peers(true).paused(true).rates(rates);
+    let leeching = leecher.add(add).await.unwrap();
+    let mut events = leeching.events();
+    let (start, length) = (100 * PIECE as u64, 3 * PIECE as u64);
+    let beyond = leeching.set_deadline(bytes.len() as u64, 1, Duration::ZERO).await;
+    assert!(matches!(beyond, Err(CommandFailed::Refused(CommandError::Range))), "{beyond:?}");
+    leeching.set_deadline(start, length, Duration::from_secs(2)).await.unwrap();
+    leeching.resume().await.unwrap();
+    leeching.add_peers(seeder.listening()).await.unwrap();
+    // Some pieces may be had while it is choked (BEP 6): those come when they come.
+    let mut first = Vec::new();
+    while first.len() < 16 {
+        if let TorrentEvent::Verified(piece) = within(events.next()).await.unwrap() {
+            first.push(piece.get());
+        }
+    }
+    assert!((100..103).all(|piece| first.contains(&piece)), "{first:?}");
 }
 
 #[tokio::test]

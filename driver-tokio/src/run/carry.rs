@@ -10,6 +10,7 @@ use super::Body;
 use super::link::{Phase, end};
 use crate::disk::Purpose;
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 use millstream_core::base::{ConnId, Extent, Pool, Segment, TorrentId};
 use millstream_core::engine::{Input, LinkEnd, Transmit};
@@ -176,7 +177,7 @@ impl Body {
             Poll::Ready(Err(error)) => return Err(end(&error)),
             Poll::Ready(Ok(())) => {}
         }
-        if link.is_local && matches!(link.out.segments.front(), Some(Segment::Stored(..))) {
+        if link.copies && matches!(link.out.segments.front(), Some(Segment::Stored(..))) {
             self.fetch_stored(conn)?;
         }
         let Some(link) = self.links.get_mut(conn) else { return Ok(0) };
@@ -189,7 +190,11 @@ impl Body {
                 let file =
                     self.disk.file(torrent, extent.file, Purpose::Read).map_err(|error| host(&error))?;
                 let from = extent.offset + done as u64;
-                send_file(&link.stream, &file, from, extent.length as usize - done)?
+                let sent = send_file(&link.stream, &file, from, extent.length as usize - done)?;
+                if let (true, Ok(bytes)) = (cfg!(target_os = "linux"), &sent) {
+                    self.board.sent_by_sendfile.fetch_add(*bytes as u64, Ordering::Relaxed);
+                }
+                sent
             }
         };
         match written {

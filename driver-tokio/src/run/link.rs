@@ -33,6 +33,7 @@ pub(super) struct Links {
     woken: Arc<Woken>,
     names: Vec<ConnId>,
     buffers: Vec<Pool>,
+    sendfile_locally: bool,
     /// When flushing links are cut off.
     flushes: BTreeSet<(Instant, ConnId)>,
 }
@@ -52,8 +53,8 @@ pub(super) struct Link {
     /// The engine may have something to pull.
     pub(super) pull: bool,
     pub(super) out: Outgoing,
-    /// The other end is on this host.
-    pub(super) is_local: bool,
+    /// Stored bytes are read and written, not sent by `sendfile`: the other end is on this host.
+    pub(super) copies: bool,
 }
 
 /// Where a link is in its life.
@@ -66,7 +67,7 @@ pub(super) enum Phase {
 }
 
 impl Links {
-    pub(super) fn new(receive_bytes_max: usize) -> Self {
+    pub(super) fn new(receive_bytes_max: usize, sendfile_locally: bool) -> Self {
         let sizes = SIZES.into_iter().filter(|&size| size == SIZES[0] || size <= receive_bytes_max);
         let buffers = sizes.map(|size| Pool::new(size, (KEEP_BYTES / size).min(64))).collect();
         Self {
@@ -75,6 +76,7 @@ impl Links {
             woken: Arc::default(),
             names: Vec::new(),
             buffers,
+            sendfile_locally,
             flushes: BTreeSet::new(),
         }
     }
@@ -139,7 +141,7 @@ impl Links {
             size: 0,
             pull: false,
             out: Outgoing::default(),
-            is_local: remote.ip().to_canonical().is_loopback(),
+            copies: !self.sendfile_locally && remote.ip().to_canonical().is_loopback(),
         };
         self.table.insert(conn, link);
         self.line_up(conn);
@@ -289,7 +291,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stream = TcpStream::connect(addr).await.unwrap();
-        let mut links = Links::new(256 << 10);
+        let mut links = Links::new(256 << 10, false);
         links.insert(ConnId(1), stream, addr, Phase::Open);
         let size = |link: &Link| SIZES[link.size()];
         let link = links.get_mut(ConnId(1)).unwrap();
@@ -309,7 +311,7 @@ mod tests {
     async fn each_link_stands_in_the_line_once() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let mut links = Links::new(256 << 10);
+        let mut links = Links::new(256 << 10, false);
         for n in [1, 2] {
             let stream = TcpStream::connect(addr).await.unwrap();
             links.insert(ConnId(n), stream, addr, Phase::Open);

@@ -70,6 +70,14 @@ pub(crate) enum Request {
         torrent: TorrentId,
         reply: oneshot::Sender<Vec<TrackerStatus>>,
     },
+    /// A deadline that counts from when the engine's thread hears of it.
+    Deadline {
+        torrent: TorrentId,
+        start: u64,
+        length: u64,
+        within: Duration,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
     Refresh(TorrentId),
     Fetch {
         url: String,
@@ -103,9 +111,15 @@ pub(crate) fn start(
     config.engine.check_jobs_max = config.engine.check_jobs_max.max(threads.len() * CHECKS_PER_THREAD);
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
-    let board =
-        Board { config, hub, torrents: Default::default(), listening: Default::default(), shelf, pool };
-    let board = Arc::new(board);
+    let board = Arc::new(Board {
+        config,
+        hub,
+        torrents: Default::default(),
+        listening: Default::default(),
+        shelf,
+        pool,
+        sent_by_sendfile: Default::default(),
+    });
     let (requests, incoming) = mpsc::unbounded_channel();
     let parts = Parts { seed, disk, answers, board: Arc::clone(&board), requests: incoming };
     let spawned = thread::Builder::new().name("millstream".to_owned()).spawn(move || live(parts, started));
@@ -214,7 +228,7 @@ impl Body {
         Self {
             engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
             began: std::time::Instant::now(),
-            links: Links::new(config.receive_bytes_max),
+            links: Links::new(config.receive_bytes_max, config.sendfile_locally),
             sockets: Sockets::default(),
             board: parts.board,
             disk: parts.disk,
@@ -292,6 +306,12 @@ impl Body {
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
             Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::Deadline { torrent, start, length, within, reply } => {
+                let command = Command::Deadline { torrent, start, length, by: now + within };
+                let outcome = self.engine.command(now, command);
+                // The asker may have gone; the deadline stands.
+                let _ = reply.send(outcome);
+            }
             Request::Refresh(torrent) => self.show(torrent),
             Request::Fetch { url, reply } => self.fetch(url, reply),
             Request::Shutdown { deadline, reply } => {
