@@ -116,7 +116,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             store_bytes_max: 16 << 20,
-            upload_ahead_bytes_max: 256 << 10,
+            upload_ahead_bytes_max: 128 << 10,
             requests_outstanding_max: 512,
             credit_bytes: 512 << 10,
             upload_slots: None,
