@@ -325,7 +325,6 @@ impl Engine {
             CommandError::Duplicate(_) => fault("duplicateTorrent", error),
             CommandError::TooMany(_)
             | CommandError::NoFile(_)
-            | CommandError::NoMetadata
             | CommandError::Range
             | CommandError::Stopping => fault("command", error),
         })

@@ -4,9 +4,9 @@ use crate::crew::{self, Bench};
 use crate::disk;
 use crate::hash::Hasher;
 use core::sync::atomic::{AtomicU32, Ordering};
-use millstream_core::base::{Digests, PieceIndex, Want};
+use millstream_core::base::{Digests, Part, PieceIndex, Want};
 use millstream_core::wire::merkle;
-use millstream_core::wire::metainfo::{Info, Stretch};
+use millstream_core::wire::metainfo::Info;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -146,17 +146,17 @@ fn sum(info: &Info, good: &[bool]) -> Verified {
 }
 
 /// All that a piece's v1 digest covers.
-fn stretches(info: &Info, piece: PieceIndex) -> impl Iterator<Item = Stretch> + '_ {
+fn parts(info: &Info, piece: PieceIndex) -> impl Iterator<Item = Part> + '_ {
     let geometry = info.geometry();
     info.extents(geometry.start(piece), geometry.padded_length(piece))
 }
 
 fn real_bytes(info: &Info, piece: PieceIndex) -> u64 {
-    let bytes = |stretch| match stretch {
-        Stretch::File(extent) => u64::from(extent.length),
-        Stretch::Pad(_) => 0,
+    let bytes = |part| match part {
+        Part::Stored(extent) => u64::from(extent.length),
+        Part::Pad(_) => 0,
     };
-    stretches(info, piece).map(bytes).sum()
+    parts(info, piece).map(bytes).sum()
 }
 
 /// Whether a piece is good.
@@ -167,10 +167,10 @@ fn check(bench: &mut Bench, info: &Info, folder: &Path, piece: PieceIndex) -> Re
     let want = Want { sha1: version.has_v1(), leaves: node.is_some() };
     let mut hasher = Hasher::new(want);
     let mut pad = 0;
-    for stretch in stretches(info, piece) {
-        match stretch {
+    for part in parts(info, piece) {
+        match part {
             // Pad that is followed by a file: zeros like any other byte.
-            Stretch::File(extent) => {
+            Part::Stored(extent) => {
                 zeros(&mut hasher, core::mem::take(&mut pad));
                 let Some(file) = info.files().get(extent.file as usize) else { return Ok(false) };
                 let path: Vec<String> = info.storage_path(file).map(str::to_owned).collect();
@@ -184,7 +184,7 @@ fn check(bench: &mut Bench, info: &Info, folder: &Path, piece: PieceIndex) -> Re
                     }
                 }
             }
-            Stretch::Pad(length) => pad += length,
+            Part::Pad(length) => pad += length,
         }
     }
     let digests = hasher.finish(pad);

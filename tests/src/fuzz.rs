@@ -9,7 +9,7 @@ pub use session::peer_session;
 pub use crate::engine_ops::engine_ops;
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream_core::base::{Bits, Instant};
+use millstream_core::base::{Bits, Instant, Part};
 use millstream_core::resume as saved;
 use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::bencode::{Document, Kind, Value};
@@ -18,7 +18,7 @@ use millstream_core::wire::handshake::{HANDSHAKE_BYTES, Handshake};
 use millstream_core::wire::magnet::{MAGNET_VALUES_MAX, Magnet};
 use millstream_core::wire::message::{Header, Message};
 use millstream_core::wire::metadata_message::MetadataMessage;
-use millstream_core::wire::metainfo::{Info, Metainfo, Stretch};
+use millstream_core::wire::metainfo::{Info, Metainfo};
 use millstream_core::wire::path::{COMPONENT_BYTES_MAX, PathRules, component};
 use millstream_core::wire::tracker::AnswerLimits;
 use millstream_core::wire::tracker_http;
@@ -247,10 +247,10 @@ fn sound(info: &Info) {
     }
 }
 
-fn covered(info: &Info, part: &Stretch) -> u32 {
+fn covered(info: &Info, part: &Part) -> u32 {
     match part {
-        Stretch::Pad(length) => *length,
-        Stretch::File(extent) => {
+        Part::Pad(length) => *length,
+        Part::Stored(extent) => {
             let file = &info.files()[extent.file as usize];
             assert!(!file.attributes.pad, "pad is not stored");
             assert!(extent.offset + u64::from(extent.length) <= file.length, "an extent lies in its file");

@@ -76,9 +76,6 @@ pub enum CommandError {
     /// A file number that the torrent doesn't have.
     #[error("there is no file {0}")]
     NoFile(u32),
-    /// The torrent's metadata isn't known yet.
-    #[error("the metadata isn't known yet")]
-    NoMetadata,
     /// A range outside the torrent.
     #[error("the range leaves the torrent")]
     Range,

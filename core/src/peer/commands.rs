@@ -230,11 +230,6 @@ impl Session {
         self.upload.len()
     }
 
-    /// Bytes handed to the link and not yet written.
-    pub fn unwritten_bytes(&self) -> u64 {
-        self.timing.unwritten()
-    }
-
     /// Whether `poll_transmit` has something, given some allowance.
     pub fn wants_write(&self) -> bool {
         let waits = !self.outbox.is_empty() || self.upload.is_loaded();

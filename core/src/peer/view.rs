@@ -2,7 +2,7 @@
 
 use super::fact::Fault;
 use super::session::{PeerTraits, Session};
-use crate::base::{Bits, BlockRef, Geometry, Instant, Meter, PieceIndex};
+use crate::base::{Bits, BlockRef, Geometry, Meter, PieceIndex};
 use crate::wire::extension::Extension;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -128,13 +128,6 @@ impl Session {
     /// How many requests should be outstanding at the rate of late.
     pub fn pipeline_depth(&self) -> u32 {
         self.pipeline.depth()
-    }
-
-    /// How long the whole pipeline takes at the present rate, in milliseconds: how soon an answer to a request made
-    /// now can come. `None` without a rate.
-    pub fn queue_ms(&self, now: Instant) -> Option<u64> {
-        let queued = u64::from(self.pipeline.bytes()) * 1000;
-        queued.checked_div(self.down.rate(now))
     }
 
     /// The shortest time from a request to its answer.

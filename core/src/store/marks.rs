@@ -11,25 +11,11 @@ pub struct StoreConfig {
     pub store_high_bytes: u64,
     /// Asking begins again, and writing unverified ends, at so many bytes. Default 16 MiB.
     pub store_low_bytes: u64,
-    /// Jobs of one torrent with the driver at a time. Default 64; more jobs keep more cores and disks busy, and memory
-    /// pinned.
-    pub jobs_max: usize,
-    /// Bytes that one read for a peer brings. Default 128 KiB; more saves calls and costs memory per link.
-    pub read_bytes_max: u32,
-    /// Pieces that a check hashes at a time. Default 16: at least two for each core that shall be busy.
-    pub recheck_jobs_max: usize,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self {
-            store_bytes_max: 32 << 20,
-            store_high_bytes: 24 << 20,
-            store_low_bytes: 16 << 20,
-            jobs_max: 64,
-            read_bytes_max: 128 << 10,
-            recheck_jobs_max: 16,
-        }
+        Self { store_bytes_max: 32 << 20, store_high_bytes: 24 << 20, store_low_bytes: 16 << 20 }
     }
 }
 
@@ -71,7 +57,8 @@ impl Watermarks {
         self.turn();
     }
 
-    /// A ledger's bytes went from `before` to `after` (`Ledger::bytes` of hash and write jobs).
+    /// The bytes that hash and write jobs hold went from `before` to `after`. A job holds its bytes until it is answered,
+    /// also a cancelled one.
     pub fn on_jobs(&mut self, before: u64, after: u64) {
         self.jobs = (self.jobs + after).saturating_sub(before);
         self.turn();
@@ -104,12 +91,7 @@ mod tests {
     use super::*;
 
     fn marks() -> Watermarks {
-        let config = StoreConfig {
-            store_bytes_max: 100,
-            store_high_bytes: 80,
-            store_low_bytes: 50,
-            ..StoreConfig::default()
-        };
+        let config = StoreConfig { store_bytes_max: 100, store_high_bytes: 80, store_low_bytes: 50 };
         Watermarks::new(&config)
     }
 

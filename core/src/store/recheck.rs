@@ -22,7 +22,6 @@ pub struct Recheck {
     good: Bits,
     total: u32,
     jobs_max: usize,
-    paused: bool,
 }
 
 impl Recheck {
@@ -37,7 +36,6 @@ impl Recheck {
             good: Bits::new(len),
             total,
             jobs_max: recheck_jobs_max.max(1),
-            paused: false,
         }
     }
 
@@ -51,9 +49,9 @@ impl Recheck {
         }
     }
 
-    /// The next piece to hash from storage; `None` while enough are outstanding, when paused, and at the end.
+    /// The next piece to hash from storage; `None` while enough are outstanding, and at the end.
     pub fn next_piece(&mut self, geometry: &Geometry) -> Option<PieceIndex> {
-        if self.paused || self.outstanding.count() as usize >= self.jobs_max || self.waiting.is_empty() {
+        if self.outstanding.count() as usize >= self.jobs_max || self.waiting.is_empty() {
             return None;
         }
         while self.next < self.pieces {
@@ -72,24 +70,6 @@ impl Recheck {
         if self.outstanding.clear(piece.get()) && good {
             self.good.set(piece.get());
         }
-    }
-
-    /// The hash job was cancelled or failed without a verdict: the piece will be handed out again.
-    pub fn on_dropped(&mut self, piece: PieceIndex) {
-        if self.outstanding.clear(piece.get()) {
-            self.waiting.set(piece.get());
-            self.next = self.next.min(piece.get());
-        }
-    }
-
-    /// Stops handing out pieces; results of those outstanding still count.
-    pub fn pause(&mut self) {
-        self.paused = true;
-    }
-
-    /// Goes on after `pause`.
-    pub fn resume(&mut self) {
-        self.paused = false;
     }
 
     /// How far it is.
@@ -126,11 +106,6 @@ mod tests {
         check.on_result(b, true);
         check.on_result(b, true);
         assert_eq!(check.progress(), Progress { done: 1, total: 5 });
-        check.pause();
-        assert_eq!(check.next_piece(&g), None);
-        check.resume();
-        check.on_dropped(a);
-        assert_eq!(check.next_piece(&g), Some(a), "a piece without a verdict comes again");
         check.on_result(a, false);
         while let Some(piece) = check.next_piece(&g) {
             check.on_result(piece, true);

@@ -94,12 +94,7 @@ impl Config {
     /// The marks of a torrent's memory.
     pub(crate) fn store(&self) -> StoreConfig {
         let max = self.store_bytes_max as u64;
-        StoreConfig {
-            store_bytes_max: max,
-            store_high_bytes: max / 4 * 3,
-            store_low_bytes: max / 2,
-            ..StoreConfig::default()
-        }
+        StoreConfig { store_bytes_max: max, store_high_bytes: max / 4 * 3, store_low_bytes: max / 2 }
     }
 }
 

@@ -211,11 +211,6 @@ impl Fetch {
         answers.chain(again).filter(|&at| at < Instant::MAX).min()
     }
 
-    /// Whether nothing is wanted or outstanding.
-    pub fn is_idle(&self) -> bool {
-        self.walk.is_none() && self.goals.is_empty() && self.asked.is_empty()
-    }
-
     /// Requests outstanding.
     pub fn outstanding(&self) -> usize {
         self.asked.len()

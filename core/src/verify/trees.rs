@@ -110,11 +110,6 @@ impl Trees {
         self.spot(piece).is_some_and(|spot| self.expected(spot).is_some())
     }
 
-    /// Whether every piece layer is known.
-    pub fn knows_all(&self) -> bool {
-        (0..self.files.len() as u32).all(|tree| self.layer_known(tree))
-    }
-
     /// A file's whole piece layer, if it has one and it is known: what a metainfo file needs.
     pub fn layer(&self, tree: u32) -> Option<Arc<[Hash]>> {
         let file = self.file(tree)?;
@@ -161,11 +156,6 @@ impl Trees {
         let mut rest = self.leaves.split_off(&(piece, 0));
         rest.retain(|&(other, _), _| other != piece);
         self.leaves.append(&mut rest);
-    }
-
-    /// How many bytes the fetched hashes take.
-    pub fn fetched_bytes(&self) -> usize {
-        self.fetched.values().chain(self.leaves.values()).map(|hashes| hashes.len() * 32).sum()
     }
 
     /// Whether a piece with these leaves is good; `None` if its hash isn't known.
@@ -333,9 +323,9 @@ mod tests {
         let files = [file(0, 40_000, [7; 32], None), file(3, 40_000, [7; 32], None)];
         let mut trees = Trees::new(16_384, Arc::new(files)).unwrap();
         let piece = g.piece(4).unwrap();
-        assert!(!trees.knows(piece) && !trees.knows_all());
+        assert!(!trees.knows(piece));
         trees.keep_layer(0, 0, &layer(3));
-        assert!(trees.knows(piece) && trees.knows_all());
+        assert!(g.iter().all(|piece| trees.knows(piece)));
         assert_eq!(trees.layer(1).unwrap().to_vec(), layer(3));
         assert_eq!(trees.expected(trees.spot(piece).unwrap()), Some([2; 32]));
     }
@@ -351,6 +341,6 @@ mod tests {
         assert_eq!(trees.bad_blocks(b, &[[1; 32], [9; 32], [1; 32], [9; 32]]), Some(vec![1, 3]));
         trees.forget_leaves(b);
         assert_eq!((trees.bad_blocks(b, &layer(4)), trees.bad_blocks(a, &layer(4))), (None, Some(vec![])));
-        assert_eq!(trees.fetched_bytes(), 4 * 32);
+        assert_eq!(trees.leaves.len(), 1, "what is forgotten takes no memory");
     }
 }

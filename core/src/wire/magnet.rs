@@ -93,11 +93,6 @@ impl Magnet {
         self.info_hash.into_iter().chain(self.info_hash_v2.map(InfoHashV2::truncated))
     }
 
-    /// Whether `so` wants the `n`-th real file.
-    pub fn selects(&self, n: u32) -> bool {
-        self.select.is_empty() || self.select.iter().any(|range| range.contains(&n))
-    }
-
     fn take(&mut self, key: &str, value: &str) -> Result<(), MagnetError> {
         let value = String::from_utf8_lossy(&percent::decode(&value.replace('+', " "))).into_owned();
         // `tr.1=` is what `tr=` is; `x.pe` has a dot of its own
@@ -327,11 +322,10 @@ mod tests {
     fn bep_0053_so_selects_files() {
         let m = with("so=0,2,4,6-8").unwrap();
         assert_eq!(m.select, [0..=0, 2..=2, 4..=4, 6..=8]);
-        assert_eq!((0..10).filter(|&n| m.selects(n)).collect::<Vec<_>>(), [0, 2, 4, 6, 7, 8]);
         assert!(m.to_string().ends_with("&so=0,2,4,6-8"));
         assert_eq!(with("so=5-9,0-3,4,8-12").unwrap().select, [0..=12]);
         assert_eq!(with("so=0-4294967295").unwrap().select, [0..=u32::MAX]);
-        assert!(with("").unwrap().selects(7));
+        assert!(with("").unwrap().select.is_empty(), "all of them");
         for bad in ["8-6", "a", "1-2-3", "-1", "+1", "4294967296"] {
             let bad = percent_plus(bad);
             assert!(matches!(with(&format!("so={bad}")), Err(MagnetError::Select(_))), "{bad}");

@@ -10,9 +10,6 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use super::tracker_http_server::RetryIn;
 
-/// Bytes of a scrape's or an announce's body that are worth fetching: 4 MiB is no honest tracker's.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
-
 const INTERVAL_DEFAULT_S: i64 = 1800;
 /// About nine thousand peers as dictionaries; more is no honest answer. 1 MiB while it is read.
 const LIMITS: BencodeLimits = BencodeLimits { depth_max: 16, nodes_max: 65_536 };

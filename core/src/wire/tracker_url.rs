@@ -2,6 +2,7 @@
 //! (BEP 3, 7, 27, 41, 48). Nothing is sent here.
 
 use super::InfoHash;
+use super::percent;
 use super::tracker::{AnnounceQuery, TrackerEvent};
 use alloc::string::String;
 use core::fmt::Write as _;
@@ -151,25 +152,14 @@ fn escape(out: &mut String, byte: u8) {
     let _ = write!(out, "%{byte:02X}");
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn escape_all(out: &mut String, bytes: &[u8]) {
-    for &b in bytes {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(b));
-        } else {
-            escape(out, b);
-        }
-    }
-}
-
 /// The URL of an announce (BEP 3): the tracker's own query is kept, ours is appended. `tracker_id` is what the tracker
 /// gave before.
 pub fn announce_url(url: &TrackerUrl<'_>, query: &AnnounceQuery, tracker_id: Option<&[u8]>) -> String {
     let mut out = url.written(url.path_and_query);
     out.push_str(if url.path_and_query.contains('?') { "&info_hash=" } else { "?info_hash=" });
-    escape_all(&mut out, &query.info_hash.0);
+    percent::encode_into(&mut out, &query.info_hash.0);
     out.push_str("&peer_id=");
-    escape_all(&mut out, &query.peer_id.0);
+    percent::encode_into(&mut out, &query.peer_id.0);
     // Writing to a string can't fail.
     let _ = write!(
         out,
@@ -191,7 +181,7 @@ pub fn announce_url(url: &TrackerUrl<'_>, query: &AnnounceQuery, tracker_id: Opt
     }
     if let Some(id) = tracker_id {
         out.push_str("&trackerid=");
-        escape_all(&mut out, id);
+        percent::encode_into(&mut out, id);
     }
     out
 }
@@ -213,7 +203,7 @@ pub fn scrape_url(url: &TrackerUrl<'_>, info_hashes: &[InfoHash]) -> Result<Stri
     for hash in info_hashes {
         out.push(separator);
         out.push_str("info_hash=");
-        escape_all(&mut out, &hash.0);
+        percent::encode_into(&mut out, &hash.0);
         separator = '&';
     }
     Ok(out)

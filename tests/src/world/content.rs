@@ -1,11 +1,11 @@
 //! Made-up torrents: files of drawn bytes, and the metainfo that belongs to them. It stores nothing and sends nothing.
 
-use millstream_core::base::{BLOCK, Digests, PieceIndex, Rng, Want};
+use millstream_core::base::{BLOCK, Digests, Part, PieceIndex, Rng, Want};
 use millstream_core::create::{CreateFile, CreateOptions, Plan};
 use millstream_core::torrent::Source;
 use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::merkle;
-use millstream_core::wire::metainfo::{Info, Metainfo, Stretch, Version};
+use millstream_core::wire::metainfo::{Info, Metainfo, Version};
 use sha1::{Digest as _, Sha1};
 use std::sync::Arc;
 
@@ -93,10 +93,10 @@ impl Content {
     pub fn block(&self, piece: PieceIndex, begin: u32, length: u32) -> Vec<u8> {
         let start = self.info().geometry().start(piece) + u64::from(begin);
         let mut out = Vec::new();
-        for stretch in self.info().extents(start, length) {
-            match stretch {
-                Stretch::Pad(n) => out.extend(core::iter::repeat_n(0, n as usize)),
-                Stretch::File(extent) => {
+        for part in self.info().extents(start, length) {
+            match part {
+                Part::Pad(n) => out.extend(core::iter::repeat_n(0, n as usize)),
+                Part::Stored(extent) => {
                     let file = &self.info().files()[extent.file as usize];
                     let path = self.info().storage_path(file).collect::<Vec<_>>().join("/");
                     let (_, bytes) =

@@ -28,7 +28,7 @@ fn bep_0003_requests_are_served_in_order() {
     let said: Vec<_> = sent.iter().zip(&bytes).map(|((block, _), bytes)| piece(*block, bytes)).collect();
     assert_eq!(story.we_say(), encoded(&said));
     assert_eq!(story.session.uploaded().total(), 2 * u64::from(BLOCK) + 100);
-    assert_eq!((story.session.requests_queued(), story.session.unwritten_bytes()), (0, 0));
+    assert_eq!((story.session.requests_queued(), story.session.timing.unwritten()), (0, 0));
 }
 
 #[test]

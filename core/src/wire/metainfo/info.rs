@@ -1,6 +1,6 @@
 //! The info dictionary, parsed: what a torrent's bytes are, where each file's are, and their digests.
 
-use crate::base::{Extent, Geometry, PieceIndex};
+use crate::base::{Extent, Geometry, Part, PieceIndex};
 use crate::wire::merkle::{self, Hash};
 use crate::wire::{InfoHash, InfoHashV2, percent};
 use alloc::string::String;
@@ -76,15 +76,6 @@ impl File {
     fn end(&self) -> u64 {
         self.offset.saturating_add(self.length)
     }
-}
-
-/// A stretch of the span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stretch {
-    /// Bytes of a file.
-    File(Extent),
-    /// This many zeros that are not stored.
-    Pad(u32),
 }
 
 /// An info dictionary (BEP 3, BEP 47, BEP 52). Cheap to look things up in; the raw bytes are kept for BEP 9.
@@ -274,28 +265,25 @@ pub struct Extents<'a> {
 }
 
 impl Iterator for Extents<'_> {
-    type Item = Stretch;
+    type Item = Part;
 
-    fn next(&mut self) -> Option<Stretch> {
+    fn next(&mut self) -> Option<Part> {
         if self.at >= self.end {
             return None;
         }
         let left = self.end - self.at;
         let number = self.info.solid_at(self.at);
-        let stretch = match self.info.files.get(number) {
+        let part = match self.info.files.get(number) {
             Some(file) if file.offset <= self.at => {
                 let length = left.min(file.end() - self.at) as u32;
                 let offset = self.at - file.offset;
                 let extent = Extent { file: number as u32, offset, length };
-                if file.attributes.pad { Stretch::Pad(length) } else { Stretch::File(extent) }
+                if file.attributes.pad { Part::Pad(length) } else { Part::Stored(extent) }
             }
-            Some(file) => Stretch::Pad(left.min(file.offset - self.at) as u32),
-            None => Stretch::Pad(left as u32),
+            Some(file) => Part::Pad(left.min(file.offset - self.at) as u32),
+            None => Part::Pad(left as u32),
         };
-        self.at += match stretch {
-            Stretch::File(extent) => u64::from(extent.length),
-            Stretch::Pad(length) => u64::from(length),
-        };
-        Some(stretch)
+        self.at += u64::from(part.len());
+        Some(part)
     }
 }

@@ -9,7 +9,7 @@ mod parse;
 
 pub use build::{FileEntry, InfoBuilder, MetainfoBuilder, Placement};
 pub use error::{FileFault, MetainfoError, MetainfoLimits};
-pub use info::{Attributes, Extents, File, Info, Stretch, Version};
+pub use info::{Attributes, Extents, File, Info, Version};
 
 use crate::wire::bencode::{Dict, Value};
 use alloc::borrow::ToOwned;

@@ -1,7 +1,7 @@
 //! Torrents of all kinds, honest and hostile.
 
 use super::*;
-use crate::base::{Extent, Rng};
+use crate::base::{Extent, Part, Rng};
 use crate::wire::merkle::{self, Hash};
 use crate::wire::path::PathRules;
 use alloc::string::ToString;
@@ -162,9 +162,9 @@ fn bep_0047_pad_files_at_a_pieces_end_make_it_short() {
     let lengths: Vec<u32> = g.iter().map(|p| g.length_of(p)).collect();
     assert_eq!(lengths, [10, 28, UNIT, 35], "the fourth ends with the span and is pad alone");
     assert_eq!(info.length(), 33);
-    let stretches: Vec<Stretch> = info.extents(unit, 100).collect();
-    let file = |file, length| Stretch::File(Extent { file, offset: 0, length });
-    assert_eq!(stretches, [file(2, 20), Stretch::Pad(5), file(4, 3), Stretch::Pad(7), Stretch::Pad(65)]);
+    let parts: Vec<Part> = info.extents(unit, 100).collect();
+    let file = |file, length| Part::Stored(Extent { file, offset: 0, length });
+    assert_eq!(parts, [file(2, 20), Part::Pad(5), file(4, 3), Part::Pad(7), Part::Pad(65)]);
     let b = &info.files()[2].attributes;
     assert_eq!((b.executable, b.hidden, b.pad), (true, true, false));
 }
@@ -191,7 +191,7 @@ fn pitfall_14_selection_counts_real_files_alone() {
 #[test]
 fn extents_skip_empty_files_and_end_with_the_span() {
     let info = Info::parse(&v1_list(&[("", 3, "a"), ("", 0, "e"), ("", 0, "f"), ("", 4, "b")])).unwrap();
-    let file = |file, offset, length| Stretch::File(Extent { file, offset, length });
+    let file = |file, offset, length| Part::Stored(Extent { file, offset, length });
     assert_eq!(info.extents(2, u32::MAX).collect::<Vec<_>>(), [file(0, 2, 1), file(3, 0, 4)]);
     assert_eq!(info.extents(3, 1).collect::<Vec<_>>(), [file(3, 0, 1)]);
     assert_eq!(info.extents(7, 1).count() + info.extents(u64::MAX, 1).count(), 0);
@@ -292,7 +292,7 @@ fn bep_0052_v2_files_are_aligned_and_have_roots() {
     let g = info.geometry();
     let lengths: Vec<u32> = g.iter().map(|p| g.length_of(p)).collect();
     assert_eq!(lengths, [5, 32_768, 32_768, 32_768, 1_696, 32_768]);
-    assert_eq!(info.extents(0, 10).collect::<Vec<_>>()[1], Stretch::Pad(5));
+    assert_eq!(info.extents(0, 10).collect::<Vec<_>>()[1], Part::Pad(5));
     let long = &info.files()[1];
     assert_eq!(info.layer(long).unwrap().len(), 4);
     assert_eq!(info.v2_piece(g.piece(0).unwrap()), Some((merkle::leaf(&data(5, 2)), 0)));
@@ -505,14 +505,8 @@ fn mutated_torrents_never_panic() {
             let g = m.info.geometry().clone();
             for piece in g.iter().take(8) {
                 let length = g.padded_length(piece);
-                let sum: u64 = m
-                    .info
-                    .extents(g.start(piece), length)
-                    .map(|s| match s {
-                        Stretch::File(extent) => u64::from(extent.length),
-                        Stretch::Pad(pad) => u64::from(pad),
-                    })
-                    .sum();
+                let parts = m.info.extents(g.start(piece), length);
+                let sum: u64 = parts.map(|part| u64::from(part.len())).sum();
                 assert_eq!(sum, u64::from(length));
                 let _ = m.info.v2_piece(piece);
             }
