@@ -68,6 +68,14 @@ impl Torrent {
         shown.status.clone()
     }
 
+    /// A snapshot as of now: waits for the engine's thread. If the session has ended, it is the last there was.
+    pub async fn status_now(&self) -> Status {
+        let _ = self.port.send(Request::Refresh(self.id()));
+        // Requests are taken in order: what answers this one has shown the new status.
+        self.peers().await;
+        self.status()
+    }
+
     /// Waits until all that is wanted is verified and written.
     pub async fn wait_complete(&self) -> Result<(), WaitError> {
         self.wait(|status| match status.state {

@@ -46,6 +46,14 @@ impl Fixture {
         command
     }
 
+    /// The same, after a line of shell that sets limits for it.
+    pub(crate) fn limited(&self, limits: &str, args: &[&str]) -> Command {
+        let script = format!("{limits} && exec \"$0\" \"$@\"");
+        let mut command = self.of("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_millstream")]).args(args);
+        command
+    }
+
     fn of(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder);
@@ -112,10 +120,7 @@ impl Node {
 
     /// The same, under a limit of open files: an option and a number of `ulimit -n`.
     pub(crate) fn limited(fixture: &Fixture, limit: &str, args: &[&str]) -> Self {
-        let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
-        let mut command = fixture.of("sh");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_millstream")]).args(args);
-        Self::of(command)
+        Self::of(fixture.limited(&format!("ulimit {limit}"), args))
     }
 
     /// Its process.

@@ -4,8 +4,10 @@ use crate::fixture::{Fixture, Node, lines, text, with_event};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
+use std::time::Instant;
 
 /// A file, its torrent, and a process that seeds it.
 struct Swarm {
@@ -122,6 +124,105 @@ fn only_selected_files_come() {
 }
 
 #[test]
+fn what_was_downloaded_is_seeded_to_the_next() {
+    let Swarm { fixture, seed } = Swarm::new("--hybrid", 1_000_000, &[]);
+    fn args<'a>(to: &'a str, peer: &'a str) -> Vec<&'a str> {
+        let args = ["download", "f.torrent", "-o", to, "--peer", peer, "--only-peers", "--json"];
+        [&args[..], &["--listen", "127.0.0.1:0"]].concat()
+    }
+    let mut first = Node::start(&fixture, &[&args("one", &seed.address)[..], &["--seed"]].concat());
+    first.wait(|line| line["event"] == "complete");
+    assert_eq!(seed.interrupt().0, Some(130), "from now on there is only the first leech");
+    let output = fixture.run(&args("two", &first.address));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_same(&fixture.path("two/f"), &fixture.path("data/f"));
+    let (code, lines) = first.interrupt();
+    assert_eq!((code, &lines.last().unwrap()["uploaded"]), (Some(130), &json!(1_000_000)));
+}
+
+#[test]
+fn a_sequential_download_has_the_beginning_first_and_keeps_to_its_rate() {
+    /// Pieces that may be had while the peer chokes (BEP 6), in whatever order.
+    const ALLOWED_FAST: u64 = 10;
+    const PIECE: u64 = 16 << 10;
+    const RATE: u64 = 1 << 20;
+    let fixture = Fixture::new();
+    fixture.file("data/f", 8 << 20);
+    assert!(fixture.run(&["create", "data/f", "--v1", "--piece-length", "16K"]).status.success());
+    let swarm = Swarm { seed: seed(&fixture, "f.torrent", &[]), fixture };
+    let since = Instant::now();
+    let more = ["--sequential", "--max-download", "1M"];
+    let mut node = Node::start(&swarm.fixture, &swarm.download("f.torrent", &more));
+    node.wait(|line| line["verified"].as_u64().is_some_and(|verified| verified >= 4 << 20));
+    let (code, lines) = node.interrupt();
+    let took = since.elapsed().as_millis() as u64;
+    assert_eq!(code, Some(130));
+    let received = lines.last().unwrap()["downloaded"].as_u64().unwrap();
+    assert!(received <= RATE * (took + 500) / 1_000, "{received} bytes in {took} ms");
+    assert!(received >= RATE * took / 1_000 / 4, "{received} bytes in {took} ms");
+    let seen = swarm.fixture.json(1, &["verify", "f.torrent", "--data", "out", "--json"]);
+    let missing: Vec<_> = seen["missing"].as_array().unwrap().iter().collect();
+    let end = |range: &Value| range["offset"].as_u64().unwrap() + range["length"].as_u64().unwrap();
+    let total: u64 = missing.iter().map(|range| range["length"].as_u64().unwrap()).sum();
+    let beyond = end(missing.last().unwrap()) - missing[0]["offset"].as_u64().unwrap() - total;
+    assert!(missing[0]["offset"].as_u64().unwrap() >= 3 << 20, "{missing:?}");
+    assert!(beyond <= ALLOWED_FAST * PIECE, "only what is allowed fast comes out of its turn: {missing:?}");
+}
+
+#[test]
+fn a_torrent_file_comes_from_a_web_server() {
+    let swarm = Swarm::new("--hybrid", 300_000, &[]);
+    let torrent = fs::read(swarm.fixture.path("f.torrent")).unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/some/f.torrent", server.local_addr().unwrap());
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", torrent.len());
+        stream.write_all(&[head.as_bytes(), &torrent].concat()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    // Not out of the file that lies here.
+    fs::remove_file(swarm.fixture.path("f.torrent")).unwrap();
+    let output = swarm.fixture.run(&swarm.download(&url, &[]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_same(&swarm.fixture.path("out/f"), &swarm.fixture.path("data/f"));
+    let request = serving.join().unwrap();
+    assert!(request.starts_with("GET /some/f.torrent HTTP/1.1\r\n"), "{request}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_when_there_is_room_the_rest_comes() {
+    let fixture = Fixture::new();
+    fixture.file("data/many/a", 1_000_000);
+    fixture.file("data/many/b", 3_000_000);
+    assert!(fixture.run(&["create", "data/many", "--piece-length", "16K"]).status.success());
+    let swarm = Swarm { seed: seed(&fixture, "many.torrent", &[]), fixture };
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &["--select", "0"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // No file may be longer than 2,000 blocks of 512 bytes (or of 1,024): too short for the second.
+    let args = swarm.download("many.torrent", &[]);
+    let output = swarm.fixture.limited("trap '' XFSZ && ulimit -f 2000", &args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let full = swarm.fixture.path("out/many/b");
+    assert!(said.contains(text(&full)) && said.lines().count() == 1, "{said}");
+    let before = lines(&output.stdout);
+    let kept = with_event(&before, "progress").last().unwrap()["verified"].as_u64().unwrap();
+    assert!(kept >= 1_000_000, "what was there is still there: {kept}");
+    let output = swarm.fixture.run(&args);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_same(&full, &swarm.fixture.path("data/many/b"));
+    let after = lines(&output.stdout);
+    assert_eq!(with_event(&after, "complete")[0]["downloaded"], json!(4_000_000 - kept));
+}
+
+#[test]
 fn a_magnet_link_that_lacks_the_selected_file_fails_as_wrong_usage() {
     let swarm = Swarm::new("--v1", 100_000, &[]);
     let seen = swarm.fixture.json(0, &["inspect", "f.torrent", "--json"]);
@@ -144,9 +245,9 @@ fn a_seed_that_nobody_asks_sleeps() {
     use core::time::Duration;
     let mut swarm = Swarm::new("--v1", 100_000, &[]);
     swarm.seed.wait(|line| line["event"] == "complete");
-    std::thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(500));
     let before = swarm.seed.turns();
-    std::thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(3));
     let turns = swarm.seed.turns() - before;
     assert!(turns <= 1, "{turns} turns in 3 s");
 }
@@ -222,7 +323,7 @@ fn a_host_that_runs_out_of_files_accepts_links_again_when_some_are_free() {
     let open = || fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count();
     // It holds as many as it may.
     while open() < 40 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     drop(crowd);
     let mut late = TcpStream::connect(&node.address).unwrap();

@@ -38,7 +38,7 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
         Err(trouble) => Err(trouble),
     };
     let done = done.map_err(|trouble| trouble.told(output));
-    let sum = watch.end();
+    let sum = watch.end().await;
     session::leave(session, sum, output, &mut signals).await;
     done
 }

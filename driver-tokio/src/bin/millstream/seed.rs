@@ -36,7 +36,7 @@ async fn seed(args: &SeedArgs, output: &Output) -> Result<(), Trouble> {
         Err(trouble) => Err(trouble),
     };
     let done = done.map_err(|trouble| trouble.told(output));
-    let sum = watch.end();
+    let sum = watch.end().await;
     session::leave(session, sum, output, &mut signals).await;
     done
 }

@@ -232,11 +232,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Takes the bars away; payload received and sent in all.
-    pub(crate) fn end(&self) -> (u64, u64) {
+    pub(crate) async fn end(&self) -> (u64, u64) {
         let mut sum = (0, 0);
         for one in &self.watched {
             one.track.end();
-            let status = one.torrent.status();
+            let status = one.torrent.status_now().await;
             sum = (sum.0 + status.downloaded, sum.1 + status.uploaded);
         }
         sum
