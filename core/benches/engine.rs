@@ -8,9 +8,7 @@ use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Engine, FileNow, FilesOp, Incoming, Input, Outcome, Reply,
     SocketKind, Source, Work,
 };
-use millstream_core::wire::InfoHash;
 use millstream_core::wire::handshake::{Feature, Handshake, Reserved};
-use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::message::Message;
 use millstream_core::wire::metainfo::{Metainfo, Version};
 use sha1::{Digest as _, Sha1};
@@ -21,6 +19,9 @@ use std::time::Instant as Clock;
 
 const LISTENER: LocalId = LocalId(1);
 const PIECE: u32 = 256 << 10;
+
+/// Bytes of an idle torrent.
+const SMALL: u64 = 1000;
 
 fn main() {
     blocks();
@@ -51,6 +52,17 @@ fn zeros(length: u64) -> Arc<Metainfo> {
         plan.on_digests(job.piece, &digests(length, job.want, &mut known)).expect("as asked for");
     }
     Arc::new(Metainfo::parse(&plan.finish().expect("all is there")).expect("what we write we read"))
+}
+
+/// A v1 torrent of one small piece of zeros, like no other by its name. `announce` is the pair that names its tracker,
+/// or nothing.
+fn small(n: u64, announce: &str) -> Arc<Metainfo> {
+    let mut torrent =
+        format!("d{announce}4:infod6:lengthi{SMALL}e4:name10:{n:010}12:piece lengthi16384e6:pieces20:")
+            .into_bytes();
+    torrent.extend_from_slice(&Sha1::digest([0; SMALL as usize]));
+    torrent.extend_from_slice(b"ee");
+    Arc::new(Metainfo::parse(&torrent).expect("it is a torrent"))
 }
 
 /// The digests of so many zeros, made once for each length.
@@ -93,6 +105,13 @@ impl Side {
         side.engine.command(Instant::ZERO, Command::Add(Box::new(add))).expect("it is taken");
         side.drain(Instant::ZERO);
         side
+    }
+
+    fn add(&mut self, now: Instant, metainfo: Arc<Metainfo>) {
+        let add = AddTorrent::new(Source::Metainfo(metainfo), "nowhere");
+        let reply = self.engine.command(now, Command::Add(Box::new(add)));
+        assert!(matches!(reply, Ok(Reply::Added(_))), "{reply:?}");
+        self.drain(now);
     }
 
     fn drain(&mut self, now: Instant) {
@@ -211,17 +230,22 @@ fn messages() {
     line("a HAVE", start, pieces);
 }
 
-/// Idle magnets, and one torrent among them that wakes to announce again and again: others must not be felt.
+/// Idle seeding torrents, and one among them that wakes to announce again and again: others must not be felt.
 fn wakes(torrents: u64) {
-    let metainfo = zeros(1 << 20);
-    let mut side = Side::new(1, None, &metainfo, Vec::new());
+    let mut side = Side::new(1, Some(SMALL), &small(0, ""), Vec::new());
+    let idle: Vec<Arc<Metainfo>> = (1..=torrents).map(|n| small(n, "")).collect();
     let mut now = Instant::from_micros(1_000);
     let start = Clock::now();
-    for n in 0..torrents {
-        add_magnet(&mut side, now, n, Vec::new());
+    for metainfo in idle {
+        side.add(now, metainfo);
     }
     line(&format!("a torrent added to {torrents}"), start, torrents);
-    add_magnet(&mut side, now, torrents, vec!["http://tracker.example/announce".into()]);
+    while let Some(at) = side.engine.poll_timeout() {
+        now = now.max(at);
+        side.engine.handle_timeout(now);
+        side.drain(now);
+    }
+    side.add(now, small(torrents + 1, "8:announce31:http://tracker.example/announce"));
     let wakes = 20_000;
     let start = Clock::now();
     for _ in 0..wakes {
@@ -231,14 +255,4 @@ fn wakes(torrents: u64) {
         side.drain(now);
     }
     line(&format!("a wake-up and its announce among {torrents}"), start, wakes);
-}
-
-fn add_magnet(side: &mut Side, now: Instant, n: u64, trackers: Vec<String>) {
-    let mut hash = [7; 20];
-    hash[..8].copy_from_slice(&n.to_be_bytes());
-    let magnet = Magnet { info_hash: Some(InfoHash(hash)), trackers, ..Magnet::default() };
-    let add = AddTorrent::new(Source::Magnet(Arc::new(magnet)), "nowhere");
-    let reply = side.engine.command(now, Command::Add(Box::new(add)));
-    assert!(matches!(reply, Ok(Reply::Added(_))), "{reply:?}");
-    side.drain(now);
 }
