@@ -34,6 +34,7 @@ impl Engine {
             }
             Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
             Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
+            Command::Scrape(id) => self.tell(now, id, |torrent, cx| torrent.scrape(cx))?,
             Command::TorrentRates(id, rates) => {
                 self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
             }

@@ -244,7 +244,7 @@ impl Torrent {
     /// A job of ours is answered.
     pub fn on_done(&mut self, cx: &mut Context<'_>, errand: Errand, outcome: Outcome) {
         self.jobs -= 1;
-        self.asks -= usize::from(matches!(errand, Errand::Ask(..)));
+        self.asks -= usize::from(errand.asks());
         self.content_jobs -= usize::from(errand.is_about_content());
         match errand {
             Errand::Open => self.on_files_open(cx, outcome),
@@ -260,6 +260,7 @@ impl Torrent {
             Errand::Save => self.on_saved(cx, outcome),
             Errand::Close => {}
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
+            Errand::Scrape => self.on_scrape_done(cx, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
         }
         self.begin_recheck(cx);
@@ -375,7 +376,7 @@ impl Torrent {
 
     fn job(&mut self, errand: Errand, work: Work) {
         self.jobs += 1;
-        self.asks += usize::from(matches!(errand, Errand::Ask(..)));
+        self.asks += usize::from(errand.asks());
         self.content_jobs += usize::from(errand.is_about_content());
         self.output(Output::Job(errand, work));
     }

@@ -171,6 +171,8 @@ pub enum Errand {
     Close,
     /// Ask an HTTP tracker; its answer is to be read like this.
     Ask(AskId, Box<AnswerLimits>),
+    /// Scrape an HTTP tracker.
+    Scrape,
     /// Find a UDP tracker's address.
     Resolve(u64),
 }
@@ -189,8 +191,13 @@ impl Errand {
             | Self::Read { .. }
             | Self::Leaves(..)
             | Self::Sync => true,
-            Self::Save | Self::Close | Self::Ask(..) | Self::Resolve(_) => false,
+            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) => false,
         }
+    }
+
+    /// Whether it asks a tracker.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self, Self::Ask(..) | Self::Scrape)
     }
 }
 
@@ -214,8 +221,8 @@ pub enum Output {
     CreditUsed,
     /// The torrent answers to one more name.
     Named(InfoHash),
-    /// Ask a UDP tracker.
-    Udp(AskId, Box<UdpAsk>),
+    /// Ask a UDP tracker; an announce has an id to be answered by, a scrape has none.
+    Udp(Option<AskId>, Box<UdpAsk>),
     /// All is done: nothing of the torrent is left.
     Gone,
 }
