@@ -116,6 +116,7 @@ impl Engine {
     /// What we announce is what is bound.
     fn learn_ports(&mut self) {
         let listeners = self.sockets.values().filter(|(_, kind)| *kind == super::SocketKind::TcpListener);
-        self.host.listening = listeners.map(|&(addr, _)| addr).collect();
+        let listening = listeners.map(|&(addr, _)| addr).collect();
+        self.host.on_listening(listening);
     }
 }

@@ -1,9 +1,12 @@
 //! Announcing: what the trackers are told, and the peers that they tell.
 
-use super::{Context, Errand, HostErrorKind, Outcome, Output, Torrent, TorrentEvent, TrackerStatus, Work};
+use super::{
+    Context, Errand, HostErrorKind, Outcome, Output, Teller, Torrent, TorrentEvent, TrackerStatus, Work,
+};
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
-use crate::book::Source;
+use crate::book::{Own, Source};
 use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
+use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -19,10 +22,9 @@ const REDIRECTS_MAX: u32 = 5;
 
 impl Torrent {
     /// Addresses that the application or the metainfo gave.
-    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr], config: &super::Config) {
-        let own = crate::book::Own::default();
+    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr], config: &super::Config, own: &Own) {
         for &addr in addrs {
-            if let Err(refusal) = self.book.on_address(addr, Source::User, &own, &config.book) {
+            if let Err(refusal) = self.book.on_address(addr, Source::User, own, &config.book) {
                 tracing::debug!(torrent = ?self.id, %addr, ?refusal, "address refused");
             }
         }
@@ -134,6 +136,9 @@ impl Torrent {
         }
         if let Some(warning) = answered.warning {
             self.event(TorrentEvent::Warning(String::from("tracker ") + &url + " says: " + &warning));
+        }
+        if let (Some(ip), Ok(tracker)) = (answered.external_ip, TrackerUrl::parse(&url)) {
+            self.output(Output::Seen(ip, Teller::Tracker(tracker.host.into())));
         }
         let own = cx.host.own();
         for addr in answered.peers {
