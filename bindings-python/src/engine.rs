@@ -305,6 +305,11 @@ impl Engine {
         self.tell(py, now, Command::Announce(TorrentId(torrent)))
     }
 
+    /// Asks the current tracker how many are in the swarm (BEP 48): `Scraped` or `TrackerFailed` tells.
+    fn scrape(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::Scrape(TorrentId(torrent)))
+    }
+
     /// Limits the engine's rates, in bytes a second; None is no limit.
     fn set_rates(
         &self,

@@ -26,6 +26,9 @@ fn torrent_event(py: Python<'_>, id: u64, news: TorrentEvent) -> PyResult<Bound<
         TorrentEvent::Peer { addr, joined: false } => make(py, "PeerLeft", (id, address(addr))),
         TorrentEvent::TrackerAnswered { url, peers } => make(py, "TrackerAnswered", (id, &*url, peers)),
         TorrentEvent::TrackerFailed { url, error } => make(py, "TrackerFailed", (id, &*url, error)),
+        TorrentEvent::Scraped { url, seeds, leeches, downloaded } => {
+            make(py, "Scraped", (id, &*url, seeds, leeches, downloaded))
+        }
         TorrentEvent::Banned { addr, reason } => make(py, "Banned", (id, address(addr), reason)),
         TorrentEvent::Warning(message) => make(py, "Warned", (id, message)),
         TorrentEvent::Failed(reason) => make(py, "TorrentFailed", (id, reason)),

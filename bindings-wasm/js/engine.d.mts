@@ -83,6 +83,7 @@ export type Event =
   | { kind: "peerJoined" | "peerLeft"; torrent: number; address: Address }
   | { kind: "trackerAnswered"; torrent: number; url: string; peers: number }
   | { kind: "trackerFailed"; torrent: number; url: string; error: string }
+  | { kind: "scraped"; torrent: number; url: string; seeds: number; leeches: number; downloaded: number }
   | { kind: "banned"; torrent: number; address: Address; reason: string }
   | { kind: "warned"; torrent: number; message: string }
   | { kind: "torrentFailed"; torrent: number; reason: string }

@@ -91,6 +91,7 @@ const news = {
   peerLeft: ([torrent], [address]) => ({ torrent, address }),
   trackerAnswered: ([torrent, peers], [url]) => ({ torrent, url, peers }),
   trackerFailed: ([torrent], [url, error]) => ({ torrent, url, error }),
+  scraped: ([torrent, seeds, leeches, downloaded], [url]) => ({ torrent, url, seeds, leeches, downloaded }),
   banned: ([torrent], [address, reason]) => ({ torrent, address, reason }),
   warned: ([torrent], [message]) => ({ torrent, message }),
   torrentFailed: ([torrent], [reason]) => ({ torrent, reason }),

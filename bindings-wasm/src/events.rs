@@ -34,6 +34,11 @@ fn torrent(id: f64, news: TorrentEvent) -> Flat {
             Flat { numbers, ..said("trackerAnswered", vec![String::from(&*url)]) }
         }
         TorrentEvent::TrackerFailed { url, error } => said("trackerFailed", vec![String::from(&*url), error]),
+        TorrentEvent::Scraped { url, seeds, leeches, downloaded } => {
+            let counts = [seeds, leeches, downloaded].map(f64::from);
+            let numbers = [[id].as_slice(), &counts].concat();
+            Flat { numbers, ..said("scraped", vec![String::from(&*url)]) }
+        }
         TorrentEvent::Banned { addr, reason } => {
             let mut flat = at("banned", id, addr);
             flat.texts.push(reason);

@@ -43,6 +43,7 @@ impl Weight for TorrentEvent {
             | Self::Peer { .. }
             | Self::TrackerAnswered { .. }
             | Self::TrackerFailed { .. }
+            | Self::Scraped { .. }
             | Self::Banned { .. }
             | Self::Warning(_)
             | Self::Saved => false,

@@ -160,6 +160,11 @@ impl Torrent {
         self.command(Command::Announce(self.id())).await
     }
 
+    /// Asks its current tracker how many are in the swarm (BEP 48); `TorrentEvent::Scraped` or `TrackerFailed` tells.
+    pub async fn scrape(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Scrape(self.id())).await
+    }
+
     /// Keeps its resume data now; `TorrentEvent::Saved` says when it is kept.
     pub async fn save(&self) -> Result<(), CommandFailed> {
         self.command(Command::Save(self.id())).await

@@ -1,10 +1,12 @@
 //! Stories of what our engine says to a scripted peer, and how it takes what that peer says: BEP 3, 6, 9, 10, 16, 20, 21,
-//! 40 and 54 on the wire.
+//! 24, 40 and 54 on the wire.
 
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::book::priority;
 use millstream_core::engine::{AddTorrent, Config, TorrentEvent};
+use millstream_core::wire::InfoHash;
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::handshake::{Feature, Reserved};
 use millstream_core::wire::message::{Message, RawBlock, id};
@@ -391,6 +393,63 @@ fn bep_0040_whom_a_tracker_names_is_called_by_priority_of_address() {
     assert_eq!(called.len(), 8);
     let ranks: Vec<u32> = called.iter().map(|&peer| priority(world.addr(host), peer)).collect();
     assert!(ranks.is_sorted_by(|a, b| a >= b), "highest first: {ranks:?}");
+}
+
+/// A peer of a new address calls, and says how it sees the host.
+fn tells(world: &mut World, host: HostId, hash: InfoHash, seen: IpAddr) -> Stranger {
+    let from = world.stranger_addr();
+    let mut peer = world.call(from, host, hash, all_features());
+    peer.say_extensions(world, &ExtensionHandshake { yourip: Some(seen), ..ExtensionHandshake::default() });
+    peer
+}
+
+#[test]
+fn bep_0024_priorities_follow_the_address_that_others_agree_on() {
+    let mut world = World::new(83, Weather::calm());
+    let host = world.host();
+    let one = Content::v1(1, 50_000);
+    let two = Content::of(83, options(Version::V1, &[("data", 100_000)], 32 << 10));
+    let peers: Vec<_> = (0..8).map(|_| world.stranger_addr()).collect();
+    world.seed(host, &one);
+    let add = AddTorrent { peers, paused: true, ..AddTorrent::new(two.source(), "disk") };
+    let id = world.add(host, add);
+    world.run(SECOND);
+    // What links show is an address inside: others see another.
+    let outside = IpAddr::from([83, 1, 2, 3]);
+    for _ in 0..3 {
+        tells(&mut world, host, one.info().info_hash().unwrap(), outside);
+    }
+    assert_eq!(world.at(host).engine.external_addresses(), (Some(outside), None));
+    world.command(host, millstream_core::engine::Command::Resume(id)).unwrap();
+    world.run(SECOND);
+    let called = &world.at(host).dialed;
+    assert_eq!(called.len(), 8);
+    let seen = SocketAddr::new(outside, world.addr(host).port());
+    let ranks: Vec<u32> = called.iter().map(|&peer| priority(seen, peer)).collect();
+    assert!(ranks.is_sorted_by(|a, b| a >= b), "highest first, though they were known before: {ranks:?}");
+}
+
+#[test]
+fn bep_0024_our_address_is_what_a_tracker_and_a_peer_agree_on_and_a_liar_changes_nothing() {
+    let mut world = World::new(84, Weather::calm());
+    let tracker = world.tracker(1800);
+    let mut made = options(Version::V1, &[("data", 100_000)], 32 << 10);
+    made.trackers = vec![vec![world.trackers[tracker].http_url()]];
+    let content = Content::of(84, made);
+    let host = world.host();
+    world.seed(host, &content);
+    world.run(SECOND);
+    assert_eq!(world.at(host).engine.external_addresses(), (None, None), "a tracker alone isn't believed");
+    let (hash, ours) = (content.info().info_hash().unwrap(), world.addr(host).ip());
+    tells(&mut world, host, hash, ours);
+    assert_eq!(world.at(host).engine.external_addresses(), (Some(ours), None));
+    let lie = IpAddr::from([83, 6, 6, 6]);
+    let mut liar = tells(&mut world, host, hash, lie);
+    for _ in 0..5 {
+        let again = ExtensionHandshake { yourip: Some(lie), ..ExtensionHandshake::default() };
+        liar.say_extensions(&mut world, &again);
+    }
+    assert_eq!(world.at(host).engine.external_addresses(), (Some(ours), None));
 }
 
 #[test]

@@ -345,6 +345,120 @@ fn a_tracker_that_refuses_is_asked_once_and_told_of_once() {
     }
 }
 
+/// What a host was told of scrapes: URL, seeds, leeches, downloads.
+fn scraped(world: &World, host: HostId) -> Vec<(String, u32, u32, u32)> {
+    world.news(host, |news| {
+        if let TorrentEvent::Scraped { url, seeds, leeches, downloaded } = news {
+            Some((url.to_string(), *seeds, *leeches, *downloaded))
+        } else {
+            None
+        }
+    })
+}
+
+#[test]
+fn bep_0048_a_scrape_over_http_or_udp_tells_how_many_are_in_the_swarm() {
+    for udp in [false, true] {
+        let mut world = World::new(77, Weather::calm());
+        let tracker = world.tracker(1800);
+        let url = match udp {
+            true => world.trackers[tracker].udp_url(),
+            false => world.trackers[tracker].http_url(),
+        };
+        let content = content(77, vec![vec![url.clone()]]);
+        let (_, leech, id) = swarm(&mut world, &content);
+        world.complete(MINUTE, &[(leech, id)]);
+        world.run(10 * SECOND);
+        let (now, hash) = (world.now, content.info().info_hash().unwrap());
+        let newcomer = world.stranger_addr();
+        world.trackers[tracker].know(now, hash, newcomer);
+        let announces = world.trackers[tracker].announces.len();
+        world.command(leech, Command::Scrape(id)).unwrap();
+        // Not asked again: the first answer tells.
+        world.command(leech, Command::Scrape(id)).unwrap();
+        world.run(10 * SECOND);
+        assert_eq!(scraped(&world, leech), [(url, 2, 1, 1)], "udp: {udp}");
+        let status = &world.at(leech).engine.trackers(id)[0];
+        assert_eq!((status.seeds, status.leeches), (Some(2), Some(1)));
+        assert_eq!(world.trackers[tracker].scrapes, 1);
+        assert_eq!(world.trackers[tracker].announces.len(), announces, "a scrape is no announce");
+        world.command(leech, Command::Scrape(id)).unwrap();
+        world.run(10 * SECOND);
+        assert_eq!(scraped(&world, leech).len(), 2, "it can be asked again");
+    }
+}
+
+#[test]
+fn bep_0048_a_scrape_over_udp_outlives_lost_datagrams() {
+    for seed in 0..6 {
+        let weather = Weather { datagram_losses_per_mille: 300, ..Weather::calm() };
+        let mut world = World::new(seed, weather);
+        let tracker = world.tracker(1800);
+        let content = content(78, vec![vec![world.trackers[tracker].udp_url()]]);
+        let host = world.host();
+        let id = world.seed(host, &content);
+        world.run(5 * MINUTE);
+        world.command(host, Command::Scrape(id)).unwrap();
+        world.run(5 * MINUTE);
+        let failed =
+            world.news(host, |news| matches!(news, TorrentEvent::TrackerFailed { .. }).then_some(()));
+        assert!(scraped(&world, host).len() == 1 || !failed.is_empty(), "one answer, whatever happens");
+    }
+}
+
+#[test]
+fn bep_0048_a_scrape_that_brings_nothing_says_why_and_the_announces_go_on() {
+    let mut world = World::new(79, Weather::calm());
+    let tracker = world.tracker(300);
+    let url = world.trackers[tracker].http_url();
+    let content = content(79, vec![vec![url.clone()]]);
+    let host = world.host();
+    let id = world.seed(host, &content);
+    world.run(10 * SECOND);
+    world.trackers[tracker].refuses = true;
+    world.command(host, Command::Scrape(id)).unwrap();
+    world.run(10 * SECOND);
+    let failed = world.news(host, |news| {
+        if let TorrentEvent::TrackerFailed { url, error } = news {
+            Some((url.to_string(), error.clone()))
+        } else {
+            None
+        }
+    });
+    assert_eq!(failed, [(url, "the tracker refuses: not here".to_owned())]);
+    world.trackers[tracker].refuses = false;
+    let before = world.trackers[tracker].announces.len();
+    world.run(6 * MINUTE);
+    assert_eq!(world.trackers[tracker].announces.len(), before + 1, "in its interval, not after a pause");
+}
+
+#[test]
+fn bep_0048_a_tracker_whose_url_has_no_announce_has_no_scrape() {
+    let mut world = World::new(80, Weather::calm());
+    let content = content(80, vec![vec!["http://tracker0.example/a".into()]]);
+    let host = world.host();
+    let id = world.seed(host, &content);
+    world.command(host, Command::Scrape(id)).unwrap();
+    let failed = world.news(host, |news| {
+        if let TorrentEvent::TrackerFailed { error, .. } = news { Some(error.clone()) } else { None }
+    });
+    assert!(failed.contains(&"the tracker has no scrape".to_owned()), "{failed:?}");
+}
+
+#[test]
+fn bep_0048_a_scrape_under_way_does_not_hold_up_the_end() {
+    let mut world = World::new(81, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(81, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host();
+    let id = world.add(host, AddTorrent { paused: true, ..AddTorrent::new(content.source(), "disk") });
+    world.trackers[tracker].hangs = true;
+    world.command(host, Command::Scrape(id)).unwrap();
+    world.command(host, Command::Stop { by: world.now + MINUTE }).unwrap();
+    let ended = |world: &World| world.at(host).events.iter().any(|event| matches!(event, Event::Stopped));
+    assert!(world.until(2 * SECOND, ended));
+}
+
 #[test]
 fn a_udp_tracker_that_no_socket_reaches_fails_at_once_and_says_why() {
     let mut world = World::new(76, Weather::calm());

@@ -391,6 +391,17 @@ class TrackerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Scraped:
+    """A tracker told how many are in the swarm (BEP 48)."""
+
+    torrent: int
+    url: str
+    seeds: int
+    leeches: int
+    downloaded: int
+
+
+@dataclass(frozen=True, slots=True)
 class Banned:
     """A peer was banned."""
 
@@ -459,6 +470,7 @@ Event: TypeAlias = (
     | PeerLeft
     | TrackerAnswered
     | TrackerFailed
+    | Scraped
     | Banned
     | Warned
     | TorrentFailed

@@ -12,8 +12,8 @@ pub use standing::{TrackerState, TrackerView};
 pub use tiers::Announce;
 pub use udp_exchange::{UdpContext, UdpExchange, UdpInput, UdpOutput};
 
-use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits};
-use crate::wire::tracker_http::{HttpAnswerError, RetryIn, read_announce};
+use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, SwarmCounts};
+use crate::wire::tracker_http::{HttpAnswerError, RetryIn, read_announce, read_scrape};
 use crate::wire::tracker_udp::Family;
 use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
@@ -132,21 +132,30 @@ pub enum AskWhat {
     Udp(Box<UdpAsk>),
 }
 
-/// An announce to a UDP tracker.
+/// An announce to a UDP tracker, or a scrape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpAsk {
     /// Name or address.
     pub host: Box<str>,
     /// Port.
     pub port: u16,
-    /// The family to announce from; `None` leaves it open.
+    /// The family to ask from; `None` leaves it open.
     pub family: Option<Family>,
-    /// What is announced.
-    pub query: AnnounceQuery,
+    /// What it is asked.
+    pub what: UdpWhat,
     /// The URL's path and query (BEP 41).
     pub url_data: Box<[u8]>,
     /// How the answer is to be read.
     pub limits: AnswerLimits,
+}
+
+/// What a UDP tracker is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UdpWhat {
+    /// To take an announce, and tell peers.
+    Announce(AnnounceQuery),
+    /// How many are in these swarms, which are one torrent's (BEP 48).
+    Scrape(Box<[InfoHash]>),
 }
 
 /// Why an ask brought nothing.
@@ -161,6 +170,12 @@ pub enum AskError {
     /// An HTTP status that is no success, and no bencode with it.
     #[error("HTTP status {0}")]
     Status(u16),
+    /// Its URL has no `announce` that could become `scrape` (BEP 48).
+    #[error("the tracker has no scrape")]
+    NoScrape,
+    /// It answered a scrape without a word of what was asked.
+    #[error("the tracker tells nothing of this torrent")]
+    NoCounts,
     /// The answer is no use, or a refusal.
     #[error(transparent)]
     Answer(#[from] HttpAnswerError),
@@ -173,6 +188,8 @@ impl AskError {
             Self::Answer(HttpAnswerError::Malformed(_))
             | Self::Unreachable(_)
             | Self::TimedOut
+            | Self::NoScrape
+            | Self::NoCounts
             | Self::Status(_) => None,
         }
     }
@@ -185,6 +202,31 @@ pub fn read_http(status: u16, body: &[u8], limits: &AnswerLimits) -> Result<Anno
         (_, Err(refusal @ HttpAnswerError::Failed { .. })) => Err(refusal.into()),
         (_, Ok(_) | Err(HttpAnswerError::Malformed(_))) => Err(AskError::Status(status)),
     }
+}
+
+/// Reads what an HTTP tracker answered to a scrape of one torrent, which may have two hashes.
+pub fn read_http_scrape(
+    status: u16,
+    body: &[u8],
+    hashes: &[InfoHash],
+    limits: &AnswerLimits,
+) -> Result<SwarmCounts, AskError> {
+    match (status, read_scrape(body, hashes, limits)) {
+        (200..=299, read) => larger(read?.into_iter().flatten()),
+        (_, Err(refusal @ HttpAnswerError::Failed { .. })) => Err(refusal.into()),
+        (_, Ok(_) | Err(HttpAnswerError::Malformed(_))) => Err(AskError::Status(status)),
+    }
+}
+
+/// The counts of a torrent whose two hashes were asked about: most peers announce both, so that a sum would count them
+/// twice.
+fn larger(counts: impl Iterator<Item = SwarmCounts>) -> Result<SwarmCounts, AskError> {
+    let larger = |a: SwarmCounts, b: SwarmCounts| SwarmCounts {
+        complete: a.complete.max(b.complete),
+        downloaded: a.downloaded.max(b.downloaded),
+        incomplete: a.incomplete.max(b.incomplete),
+    };
+    counts.reduce(larger).ok_or(AskError::NoCounts)
 }
 
 /// What an answer brought.

@@ -2,10 +2,12 @@
 //! the announce under way and the next one's moment. What is known of a tracker is `standing`'s.
 //!
 //! An attempt asks one tracker over all its *lanes* at once: a lane is one of our hashes over one address family, a bit of
-//! a mask. It worked if one lane did; else the next tracker is tried.
+//! a mask. It worked if one lane did; else the next tracker is tried. Scrapes are next door, in `scrape`.
+
+mod scrape;
 
 use super::standing::{Standing, TrackerView};
-use super::{AnnounceConfig, Answered, Ask, AskError, AskId, AskWhat, Facts, Identity, UdpAsk};
+use super::{AnnounceConfig, Answered, Ask, AskError, AskId, AskWhat, Facts, Identity, UdpAsk, UdpWhat};
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
 use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, TrackerEvent};
@@ -36,6 +38,8 @@ pub struct Announce {
     /// Before this, the last tracker wants no announce without an event.
     again: Instant,
     phase: Phase,
+    /// The tracker that is being scraped.
+    scraping: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,7 @@ impl Announce {
             due: Instant::MAX,
             again: Instant::ZERO,
             phase: Phase::Idle,
+            scraping: None,
         }
     }
 
@@ -390,7 +395,7 @@ impl Announce {
                 host: url.host.into(),
                 port: url.port,
                 family,
-                query,
+                what: UdpWhat::Announce(query),
                 url_data: url.path_and_query.as_bytes().into(),
                 limits,
             })),

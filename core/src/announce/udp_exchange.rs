@@ -1,12 +1,13 @@
-//! One announce to a UDP tracker (BEP 15): name, connect, announce, each packet retransmitted. It owns the exchange's
+//! One announce to a UDP tracker (BEP 15), or one scrape: name, connect, ask, each packet retransmitted. It owns the exchange's
 //! state; who owns it resolves names, sends packets and calls again at the deadline.
 
-use super::{AnnounceConfig, AskError, ConnectionIds, UdpAsk};
+use super::{AnnounceConfig, AskError, ConnectionIds, UdpAsk, UdpWhat, larger};
 use crate::base::{Instant, Rng};
-use crate::wire::tracker::AnnounceAnswer;
+use crate::wire::tracker::{AnnounceAnswer, SwarmCounts};
 use crate::wire::tracker_http::HttpAnswerError;
 use crate::wire::tracker_udp::{
-    ConnectionId, Family, Reply, TransactionId, read_reply, write_announce, write_connect,
+    ConnectionId, Family, Reply, TransactionId, read_reply, scrape_counts, write_announce, write_connect,
+    write_scrape,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -64,8 +65,10 @@ pub enum UdpOutput {
         /// What.
         packet: Vec<u8>,
     },
-    /// It is over.
+    /// It is over, and was an announce.
     Done(Result<AnnounceAnswer, AskError>),
+    /// It is over, and was a scrape.
+    Scraped(Result<SwarmCounts, AskError>),
 }
 
 /// The exchange.
@@ -87,7 +90,7 @@ enum State {
     Resolving,
     Connecting,
     /// `cached`: the id came out of the table, so that a refusal may only mean that the tracker forgot it.
-    Announcing {
+    Asking {
         connection: ConnectionId,
         expires: Instant,
         cached: bool,
@@ -127,24 +130,24 @@ impl UdpExchange {
                 Err(_) => UdpOutput::Resolve { host: self.ask.host.clone(), port: self.ask.port },
             },
             (State::Resolving, UdpInput::Resolved(addresses)) => self.begin(now, addresses, context),
-            (State::Connecting | State::Announcing { .. }, UdpInput::Packet { from, bytes }) => {
+            (State::Connecting | State::Asking { .. }, UdpInput::Packet { from, bytes }) => {
                 self.on_packet(now, from, bytes, context)
             }
-            (State::Connecting | State::Announcing { .. }, UdpInput::NoSocket) => {
+            (State::Connecting | State::Asking { .. }, UdpInput::NoSocket) => {
                 self.retransmissions = 0;
                 self.at += 1;
                 if self.at < self.addresses.len() {
                     return self.speak(now, context);
                 }
                 let words = "no UDP socket is bound for the family of the tracker's address";
-                self.done(Err(AskError::Unreachable(words.into())))
+                self.fail(AskError::Unreachable(words.into()))
             }
-            (State::Connecting | State::Announcing { .. }, UdpInput::Timeout) => match self.deadline {
+            (State::Connecting | State::Asking { .. }, UdpInput::Timeout) => match self.deadline {
                 Some(deadline) if deadline <= now => self.on_silence(now, context),
                 Some(_) | None => UdpOutput::Wait,
             },
             (State::Resolving, UdpInput::Packet { .. } | UdpInput::NoSocket | UdpInput::Timeout)
-            | (State::Connecting | State::Announcing { .. }, UdpInput::Start | UdpInput::Resolved(_))
+            | (State::Connecting | State::Asking { .. }, UdpInput::Start | UdpInput::Resolved(_))
             | (State::Over, _) => UdpOutput::Wait,
         }
     }
@@ -159,17 +162,17 @@ impl UdpExchange {
             addresses.iter().filter(usable).take(context.config.udp_addresses_max).copied().collect();
         if self.addresses.is_empty() {
             let words = "the tracker has no address of this family";
-            return self.done(Err(AskError::Unreachable(words.into())));
+            return self.fail(AskError::Unreachable(words.into()));
         }
         self.speak(now, context)
     }
 
     /// Begins with the current address: announces if its connection id is known, connects if not.
     fn speak(&mut self, now: Instant, context: &mut UdpContext<'_>) -> UdpOutput {
-        let Some(&to) = self.addresses.get(self.at) else { return self.done(Err(AskError::TimedOut)) };
+        let Some(&to) = self.addresses.get(self.at) else { return self.fail(AskError::TimedOut) };
         self.transaction = TransactionId(context.rng.next_u32());
         self.state = match context.ids.get(now, to) {
-            Some((connection, expires)) => State::Announcing { connection, expires, cached: true },
+            Some((connection, expires)) => State::Asking { connection, expires, cached: true },
             None => State::Connecting,
         };
         self.send(now, to, context.config)
@@ -179,9 +182,12 @@ impl UdpExchange {
         let doubled = config.udp_timeout_first_ms.saturating_mul(1 << self.retransmissions.min(8));
         self.deadline = Some(now + Duration::from_millis(doubled));
         let packet = match self.state {
-            State::Announcing { connection, .. } => {
-                write_announce(connection, self.transaction, &self.ask.query, &self.ask.url_data)
-            }
+            State::Asking { connection, .. } => match &self.ask.what {
+                UdpWhat::Announce(query) => {
+                    write_announce(connection, self.transaction, query, &self.ask.url_data)
+                }
+                UdpWhat::Scrape(hashes) => write_scrape(connection, self.transaction, hashes),
+            },
             State::Connecting | State::Resolving | State::Over => write_connect(self.transaction),
         };
         UdpOutput::Send { to, packet }
@@ -194,12 +200,12 @@ impl UdpExchange {
             return self.speak(now, context);
         }
         self.retransmissions += 1;
-        if let State::Announcing { expires, .. } = self.state
+        if let State::Asking { expires, .. } = self.state
             && expires <= now
         {
             return self.speak(now, context);
         }
-        let Some(&to) = self.addresses.get(self.at) else { return self.done(Err(AskError::TimedOut)) };
+        let Some(&to) = self.addresses.get(self.at) else { return self.fail(AskError::TimedOut) };
         self.send(now, to, context.config)
     }
 
@@ -224,30 +230,46 @@ impl UdpExchange {
                 self.retransmissions = 0;
                 self.transaction = TransactionId(context.rng.next_u32());
                 let expires = now + Duration::from_secs(60);
-                self.state = State::Announcing { connection: id, expires, cached: false };
+                self.state = State::Asking { connection: id, expires, cached: false };
                 self.send(now, to, context.config)
             }
-            (Reply::Announced(announced), State::Announcing { .. }) => {
+            (Reply::Announced(announced), State::Asking { .. }) if self.announces() => {
                 let answer = announced.answer(Family::of(&from), &self.ask.limits);
-                self.done(Ok(answer))
+                self.end();
+                UdpOutput::Done(Ok(answer))
             }
-            (Reply::Failed(_), State::Announcing { cached: true, .. }) => {
+            (Reply::Scraped(packed), State::Asking { .. }) if !self.announces() => {
+                self.end();
+                UdpOutput::Scraped(larger(scrape_counts(packed)))
+            }
+            (Reply::Failed(_), State::Asking { cached: true, .. }) => {
                 context.ids.on_refused(to);
                 self.retransmissions = 0;
                 self.speak(now, context)
             }
             (Reply::Failed(message), _) => {
                 let reason = self.ask.limits.text(message);
-                self.done(Err(HttpAnswerError::Failed { reason, retry: None }.into()))
+                self.fail(HttpAnswerError::Failed { reason, retry: None }.into())
             }
             (Reply::Connected(_) | Reply::Announced(_) | Reply::Scraped(_), _) => UdpOutput::Wait,
         }
     }
 
-    fn done(&mut self, result: Result<AnnounceAnswer, AskError>) -> UdpOutput {
+    fn announces(&self) -> bool {
+        matches!(self.ask.what, UdpWhat::Announce(_))
+    }
+
+    fn fail(&mut self, error: AskError) -> UdpOutput {
+        self.end();
+        match self.ask.what {
+            UdpWhat::Announce(_) => UdpOutput::Done(Err(error)),
+            UdpWhat::Scrape(_) => UdpOutput::Scraped(Err(error)),
+        }
+    }
+
+    fn end(&mut self) {
         self.state = State::Over;
         self.deadline = None;
-        UdpOutput::Done(result)
     }
 }
 
@@ -255,7 +277,9 @@ impl UdpExchange {
 mod tests {
     use super::*;
     use crate::wire::tracker::{AnnounceQuery, AnswerLimits, SwarmCounts, TrackerEvent};
-    use crate::wire::tracker_udp::{Request, read_request, write_announced, write_connected, write_failed};
+    use crate::wire::tracker_udp::{
+        Request, read_request, write_announced, write_connected, write_failed, write_scraped,
+    };
     use crate::wire::{InfoHash, PeerId};
     use std::vec;
 
@@ -275,7 +299,7 @@ mod tests {
     }
 
     fn exchange(family: Option<Family>) -> UdpExchange {
-        let query = AnnounceQuery {
+        let what = UdpWhat::Announce(AnnounceQuery {
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId([2; 20]),
             port: 6881,
@@ -285,12 +309,16 @@ mod tests {
             event: TrackerEvent::Started,
             numwant: None,
             key: 6,
-        };
+        });
+        asking(family, what)
+    }
+
+    fn asking(family: Option<Family>, what: UdpWhat) -> UdpExchange {
         UdpExchange::new(Box::new(UdpAsk {
             host: "t.example".into(),
             port: 80,
             family,
-            query,
+            what,
             url_data: Box::new(*b"/x"),
             limits: AnswerLimits::default(),
         }))
@@ -346,6 +374,42 @@ mod tests {
         let UdpOutput::Done(Ok(answer)) = w.announced(A) else { panic!("not done") };
         assert_eq!((answer.interval_s, answer.peers), (900, vec![addr("198.51.100.1:5")]));
         assert_eq!(w.exchange.deadline(), None);
+    }
+
+    #[test]
+    fn bep_0048_a_scrape_over_udp_takes_only_a_scrapes_answer() {
+        let mut w = World::new();
+        let hashes = [InfoHash([1; 20]), InfoHash([2; 20])];
+        w.exchange = asking(None, UdpWhat::Scrape(hashes.into()));
+        w.resolve();
+        let Request::Scrape { connection, info_hashes, .. } = w.connected(A) else { panic!("no scrape") };
+        assert_eq!((connection, &info_hashes[..]), (ConnectionId(99), &hashes[..]));
+        assert_eq!(w.announced(A), UdpOutput::Wait, "nobody announced");
+        let counts = [
+            SwarmCounts { complete: 3, downloaded: 9, incomplete: 1 },
+            SwarmCounts { complete: 2, downloaded: 9, incomplete: 4 },
+        ];
+        let packet = write_scraped(w.exchange.transaction(), &counts);
+        let output = w.step(UdpInput::Packet { from: addr(A), bytes: &packet });
+        let larger = SwarmCounts { complete: 3, downloaded: 9, incomplete: 4 };
+        assert_eq!(output, UdpOutput::Scraped(Ok(larger)));
+        assert_eq!(w.exchange.deadline(), None);
+    }
+
+    #[test]
+    fn bep_0048_an_announce_takes_no_scrapes_answer_and_a_scrape_without_counts_fails() {
+        let mut w = World::new();
+        w.resolve();
+        w.connected(A);
+        let packet = write_scraped(w.exchange.transaction(), &[SwarmCounts::default()]);
+        assert_eq!(w.step(UdpInput::Packet { from: addr(A), bytes: &packet }), UdpOutput::Wait);
+        w.exchange = asking(None, UdpWhat::Scrape([InfoHash([1; 20])].into()));
+        w.ids.on_refused(addr(A));
+        w.resolve();
+        w.connected(A);
+        let packet = write_scraped(w.exchange.transaction(), &[]);
+        let output = w.step(UdpInput::Packet { from: addr(A), bytes: &packet });
+        assert_eq!(output, UdpOutput::Scraped(Err(AskError::NoCounts)));
     }
 
     #[test]

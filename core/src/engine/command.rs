@@ -39,6 +39,9 @@ pub enum Command {
     Peers(TorrentId, Vec<SocketAddr>),
     /// Announce now, as far as the trackers' minimum intervals allow.
     Announce(TorrentId),
+    /// Ask the current tracker how many are in the swarm (BEP 48): `TorrentEvent::Scraped` or `TrackerFailed` tells. Not
+    /// while such a question is under way, and not without a tracker.
+    Scrape(TorrentId),
     /// Limit a torrent's rates; `None` is no limit. Bytes a second.
     TorrentRates(TorrentId, Rates),
     /// Limit the engine's rates; `None` is no limit. Bytes a second.

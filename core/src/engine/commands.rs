@@ -34,6 +34,7 @@ impl Engine {
             }
             Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
             Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
+            Command::Scrape(id) => self.tell(now, id, |torrent, cx| torrent.scrape(cx))?,
             Command::TorrentRates(id, rates) => {
                 self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
             }
@@ -115,6 +116,7 @@ impl Engine {
     /// What we announce is what is bound.
     fn learn_ports(&mut self) {
         let listeners = self.sockets.values().filter(|(_, kind)| *kind == super::SocketKind::TcpListener);
-        self.host.listening = listeners.map(|&(addr, _)| addr).collect();
+        let listening = listeners.map(|&(addr, _)| addr).collect();
+        self.host.on_listening(listening);
     }
 }

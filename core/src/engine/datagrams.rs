@@ -40,7 +40,12 @@ impl Engine {
         Some(Datagrams { to, data: Chunk::from(data), stride: None })
     }
 
-    pub(super) fn on_udp_ask(&mut self, now: Instant, (torrent, ask): (TorrentId, AskId), udp: Box<UdpAsk>) {
+    pub(super) fn on_udp_ask(
+        &mut self,
+        now: Instant,
+        (torrent, ask): (TorrentId, Option<AskId>),
+        udp: Box<UdpAsk>,
+    ) {
         self.net.on_ask(now, torrent, ask, udp);
         self.drain_net(now);
     }
@@ -67,6 +72,9 @@ impl Engine {
                 NetOutput::Ready(local) => self.effects.push_back(Effect::DatagramsReady { local }),
                 NetOutput::Answered(torrent, ask, answer) => {
                     self.with(now, torrent, |it, cx| it.on_announced(cx, ask, answer));
+                }
+                NetOutput::Scraped(torrent, counts) => {
+                    self.with(now, torrent, |it, cx| it.on_scraped(cx, counts));
                 }
             }
         }

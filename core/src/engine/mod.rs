@@ -29,15 +29,18 @@ pub use input::{Incoming, Input, LinkEnd, SocketKind};
 use crate::base::{Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId};
 use crate::choke::ChokeState;
 use crate::link::Link;
-use crate::net::Net;
-use crate::torrent::{Context, Errand, Gate, Host, Torrent};
+use crate::net::{Net, Vote};
+use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use news::News;
+
+/// How many of those who told our address last are heard, in each family. More make a change of it slower to be seen.
+const VOTERS_MAX: usize = 64;
 
 /// A BitTorrent engine: a pure state machine.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Engine {
     armed: Armed,
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
+    /// How others see us.
+    vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
     folder: Arc<str>,
     half_open: usize,
@@ -119,6 +124,8 @@ impl Engine {
                 key: rng.fork("announce key").next_u32(),
                 listening: Vec::new(),
                 addresses: Vec::new(),
+                external: [None; 2],
+                own_serial: 0,
                 session: Arc::new(config.session()),
                 announce: Arc::new(config.announce()),
             },
@@ -126,6 +133,7 @@ impl Engine {
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
+            vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             config,
             rng,
@@ -244,6 +252,11 @@ impl Engine {
         self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.tracker_statuses())
     }
 
+    /// Our addresses on the Internet, IPv4 and IPv6, where trackers and peers agree on them (BEP 10, 24).
+    pub fn external_addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (self.vote.v4(), self.vote.v6())
+    }
+
     /// How many links there are, and how many of them aren't open yet.
     pub fn link_counts(&self) -> (usize, usize) {
         (self.links.len(), self.half_open)
@@ -265,6 +278,7 @@ impl Engine {
         let slot = self.torrents.slot(id.0)?;
         let (_, seat) = self.torrents.at_mut(slot)?;
         self.busy.push(slot);
+        seat.torrent.heed_own(&self.host);
         let mut context = Context {
             now,
             config: &self.config,

@@ -63,6 +63,7 @@ fn must_arrive(event: &Event) -> bool {
             | TorrentEvent::Peer { .. }
             | TorrentEvent::TrackerAnswered { .. }
             | TorrentEvent::TrackerFailed { .. }
+            | TorrentEvent::Scraped { .. }
             | TorrentEvent::Banned { .. }
             | TorrentEvent::Warning(_) => false,
         },

@@ -54,6 +54,11 @@ impl Engine {
                 }
             }
             Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),
+            Output::Seen(ip, from) => {
+                if self.vote.on_told(ip, from) {
+                    self.host.on_external(self.vote.v4(), self.vote.v6());
+                }
+            }
             Output::Gone => self.on_torrent_gone(id),
         }
     }

@@ -1,10 +1,15 @@
-//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15).
+//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15). The
+//! vote on our address is next door, in `vote`.
+
+mod vote;
+
+pub use vote::Vote;
 
 use crate::announce::{
     AnnounceConfig, AskError, AskId, ConnectionIds, UdpAsk, UdpContext, UdpExchange, UdpInput, UdpOutput,
 };
 use crate::base::{Instant, LocalId, Rng, Timers, TorrentId};
-use crate::wire::tracker::AnnounceAnswer;
+use crate::wire::tracker::{AnnounceAnswer, SwarmCounts};
 use crate::wire::tracker_udp::read_reply;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -33,8 +38,10 @@ pub enum NetOutput {
     },
     /// Datagrams wait at this socket.
     Ready(LocalId),
-    /// An exchange is over.
+    /// An announce is over.
     Answered(TorrentId, AskId, Result<AnnounceAnswer, AskError>),
+    /// A scrape is over.
+    Scraped(TorrentId, Result<SwarmCounts, AskError>),
 }
 
 /// A socket's address, and what waits to be sent from it.
@@ -44,11 +51,11 @@ struct Socket {
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
-/// One announce to a UDP tracker.
+/// One announce to a UDP tracker; a scrape has no ask.
 #[derive(Debug)]
 struct Exchange {
     torrent: TorrentId,
-    ask: AskId,
+    ask: Option<AskId>,
     udp: UdpExchange,
     armed: Option<Instant>,
 }
@@ -93,8 +100,8 @@ impl Net {
         self.sockets.remove(&local);
     }
 
-    /// A torrent wants a tracker asked.
-    pub fn on_ask(&mut self, now: Instant, torrent: TorrentId, ask: AskId, udp: Box<UdpAsk>) {
+    /// A torrent wants a tracker asked; an announce has an id to be answered by.
+    pub fn on_ask(&mut self, now: Instant, torrent: TorrentId, ask: Option<AskId>, udp: Box<UdpAsk>) {
         let exchange = self.next;
         self.next += 1;
         let udp = UdpExchange::new(udp);
@@ -172,12 +179,21 @@ impl Net {
                 }
             }
             UdpOutput::Done(answer) => {
-                self.transactions.remove(&udp.transaction().0);
-                self.timers.disarm(n, armed);
-                self.outputs.push_back(NetOutput::Answered(*torrent, *ask, answer));
-                self.exchanges.remove(&n);
+                let answered = ask.map(|ask| NetOutput::Answered(*torrent, ask, answer));
+                self.end(n, answered);
+            }
+            UdpOutput::Scraped(counts) => {
+                let scraped = NetOutput::Scraped(*torrent, counts);
+                self.end(n, Some(scraped));
             }
         }
+    }
+
+    fn end(&mut self, n: u64, output: Option<NetOutput>) {
+        let Some(mut exchange) = self.exchanges.remove(&n) else { return };
+        self.transactions.remove(&exchange.udp.transaction().0);
+        self.timers.disarm(n, &mut exchange.armed);
+        self.outputs.extend(output);
     }
 
     /// Lets a packet wait at a socket of its family; `false` if there is none. A packet that finds the queue full is lost

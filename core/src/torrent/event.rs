@@ -40,6 +40,17 @@ pub enum TorrentEvent {
         /// Why.
         error: String,
     },
+    /// A tracker told how many are in the swarm (BEP 48).
+    Scraped {
+        /// Its URL.
+        url: Arc<str>,
+        /// Peers that have everything.
+        seeds: u32,
+        /// Peers that miss something.
+        leeches: u32,
+        /// How often a download became whole.
+        downloaded: u32,
+    },
     /// A peer was banned.
     Banned {
         /// Its address.

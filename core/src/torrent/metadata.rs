@@ -3,6 +3,7 @@
 use super::phase::Phase;
 use super::{Context, Output, Torrent, TorrentEvent};
 use crate::base::{Instant, PeerRef};
+use crate::book::Own;
 use crate::metadata::{Answer, Blame, Fetch, Fetched, MetadataConfig, serve};
 use crate::resume::decode;
 use crate::wire::extension::Extension;
@@ -20,13 +21,13 @@ const SERVE_TIMES_MAX: u32 = 3;
 
 impl Torrent {
     /// What a magnet says: hashes and peers, until the metadata is here; or resume data that has it already.
-    pub(super) fn know_magnet(&mut self, magnet: &Magnet, config: &super::Config) {
+    pub(super) fn know_magnet(&mut self, magnet: &Magnet, config: &super::Config, own: &Own) {
         if !self.only_peers {
             let literal = |(host, port): &(alloc::string::String, u16)| {
                 host.parse().ok().map(|ip| SocketAddr::new(ip, *port))
             };
             let peers: Vec<SocketAddr> = magnet.peers.iter().filter_map(literal).collect();
-            self.know_peers(&peers, config);
+            self.know_peers(&peers, config, own);
         }
         if let Some(info) = self.saved_info() {
             self.names = info.hashes().collect();

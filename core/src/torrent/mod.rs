@@ -46,7 +46,7 @@ pub use add::{AddTorrent, Selection, Source};
 pub use config::{Config, Rates};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
-pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output};
+pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
@@ -124,6 +124,8 @@ pub struct Torrent {
     before: (u64, u64),
     /// The moment of the last look at the trackers.
     clock: Instant,
+    /// `Host::own_serial` as its book knows it.
+    own_serial: u32,
 }
 
 impl Torrent {
@@ -175,11 +177,13 @@ impl Torrent {
             banned_here: BTreeSet::new(),
             before: (0, 0),
             clock: Instant::ZERO,
+            own_serial: host.own_serial,
         };
-        torrent.know_peers(&add.peers, config);
+        let own = host.own();
+        torrent.know_peers(&add.peers, config, &own);
         match add.source {
             Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo), config),
-            Source::Magnet(magnet) => torrent.know_magnet(&magnet, config),
+            Source::Magnet(magnet) => torrent.know_magnet(&magnet, config, &own),
         }
         torrent
     }
@@ -244,7 +248,7 @@ impl Torrent {
     /// A job of ours is answered.
     pub fn on_done(&mut self, cx: &mut Context<'_>, errand: Errand, outcome: Outcome) {
         self.jobs -= 1;
-        self.asks -= usize::from(matches!(errand, Errand::Ask(..)));
+        self.asks -= usize::from(errand.asks());
         self.content_jobs -= usize::from(errand.is_about_content());
         match errand {
             Errand::Open => self.on_files_open(cx, outcome),
@@ -260,6 +264,7 @@ impl Torrent {
             Errand::Save => self.on_saved(cx, outcome),
             Errand::Close => {}
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
+            Errand::Scrape => self.on_scrape_done(cx, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
         }
         self.begin_recheck(cx);
@@ -328,7 +333,15 @@ impl Torrent {
 
     /// Addresses of peers, given by the application.
     pub fn add_peers(&mut self, cx: &mut Context<'_>, addrs: &[SocketAddr]) {
-        self.know_peers(addrs, cx.config);
+        self.know_peers(addrs, cx.config, &cx.host.own());
+    }
+
+    /// Our own addresses may have changed since the last call: priorities follow (BEP 40).
+    pub fn heed_own(&mut self, host: &Host) {
+        if self.own_serial != host.own_serial {
+            self.own_serial = host.own_serial;
+            self.book.on_own(&host.own());
+        }
     }
 
     /// A snapshot.
@@ -375,7 +388,7 @@ impl Torrent {
 
     fn job(&mut self, errand: Errand, work: Work) {
         self.jobs += 1;
-        self.asks += usize::from(matches!(errand, Errand::Ask(..)));
+        self.asks += usize::from(errand.asks());
         self.content_jobs += usize::from(errand.is_about_content());
         self.output(Output::Job(errand, work));
     }

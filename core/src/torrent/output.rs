@@ -15,7 +15,7 @@ use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What every call brings along.
 #[derive(Debug)]
@@ -43,6 +43,10 @@ pub struct Host {
     pub listening: Vec<SocketAddr>,
     /// Our addresses, as links show them.
     pub addresses: Vec<IpAddr>,
+    /// Our addresses on the Internet, IPv4 then IPv6, where others agree on them.
+    pub external: [Option<IpAddr>; 2],
+    /// Counts how often our own addresses changed, for those who weren't called then.
+    pub own_serial: u32,
     /// The limits of all sessions.
     pub session: Arc<SessionConfig>,
     /// How trackers are asked.
@@ -53,7 +57,25 @@ impl Host {
     /// A link shows an address of ours.
     pub fn learn_address(&mut self, ip: IpAddr) {
         if !self.addresses.contains(&ip) && self.addresses.len() < 16 {
-            self.addresses.push(ip);
+            self.change(|host| host.addresses.push(ip));
+        }
+    }
+
+    /// Others agree on our addresses on the Internet.
+    pub fn on_external(&mut self, v4: Option<IpAddr>, v6: Option<IpAddr>) {
+        self.change(|host| host.external = [v4, v6]);
+    }
+
+    /// Peers can reach us at these.
+    pub fn on_listening(&mut self, addrs: Vec<SocketAddr>) {
+        self.change(|host| host.listening = addrs);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.own();
+        change(self);
+        if self.own() != before {
+            self.own_serial = self.own_serial.wrapping_add(1);
         }
     }
 
@@ -68,12 +90,13 @@ impl Host {
         config.announce_port.filter(|_| bound.is_some()).or(bound)
     }
 
-    /// Our own addresses, for the priorities of others (BEP 40).
+    /// Our own addresses, for the priorities of others (BEP 40): what others see, else what links show.
     pub(super) fn own(&self) -> Own {
         let own = |v4: bool| {
-            let ip = self.addresses.iter().find(|ip| ip.is_ipv4() == v4)?;
+            let local = || self.addresses.iter().find(|ip| ip.is_ipv4() == v4).copied();
+            let ip = self.external[usize::from(!v4)].or_else(local)?;
             let port = self.listening.iter().find(|addr| addr.is_ipv4() == v4)?.port();
-            Some(SocketAddr::new(*ip, port))
+            Some(SocketAddr::new(ip, port))
         };
         Own { v4: own(true), v6: own(false) }
     }
@@ -171,6 +194,8 @@ pub enum Errand {
     Close,
     /// Ask an HTTP tracker; its answer is to be read like this.
     Ask(AskId, Box<AnswerLimits>),
+    /// Scrape an HTTP tracker.
+    Scrape,
     /// Find a UDP tracker's address.
     Resolve(u64),
 }
@@ -189,8 +214,32 @@ impl Errand {
             | Self::Read { .. }
             | Self::Leaves(..)
             | Self::Sync => true,
-            Self::Save | Self::Close | Self::Ask(..) | Self::Resolve(_) => false,
+            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) => false,
         }
+    }
+
+    /// Whether it asks a tracker.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self, Self::Ask(..) | Self::Scrape)
+    }
+}
+
+/// Who says how it sees us. Each has one voice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// A peer, by its address; by its network over IPv6, where one host may have as many addresses as it likes.
+    Peer(IpAddr),
+    /// A tracker, by the host in its URL.
+    Tracker(Box<str>),
+}
+
+impl Teller {
+    /// A peer with this address.
+    pub fn peer(ip: IpAddr) -> Self {
+        Self::Peer(match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        })
     }
 }
 
@@ -214,8 +263,10 @@ pub enum Output {
     CreditUsed,
     /// The torrent answers to one more name.
     Named(InfoHash),
-    /// Ask a UDP tracker.
-    Udp(AskId, Box<UdpAsk>),
+    /// Ask a UDP tracker; an announce has an id to be answered by, a scrape has none.
+    Udp(Option<AskId>, Box<UdpAsk>),
+    /// Someone sees us at this address.
+    Seen(IpAddr, Teller),
     /// All is done: nothing of the torrent is left.
     Gone,
 }

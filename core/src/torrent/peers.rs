@@ -1,7 +1,7 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
 use super::gate::{Direction, Pass};
-use super::{Context, JoinError, Joining, Leave, Output, Torrent, TorrentEvent};
+use super::{Context, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
 use crate::book::BanReason;
 use crate::metadata::Asked;
@@ -450,6 +450,9 @@ impl Torrent {
 
     fn on_extension_handshake(&mut self, cx: &mut Context<'_>, n: u32, hello: &ExtensionHandshake) {
         let Some(peer) = self.peers.get_mut(&n) else { return };
+        if let Some(ip) = hello.yourip {
+            self.outputs.push_back(Output::Seen(ip, Teller::peer(peer.addr.ip())));
+        }
         if let (true, Some(port)) = (peer.incoming, hello.p.filter(|&port| port != 0)) {
             let home = SocketAddr::new(peer.addr.ip(), port);
             // It has one home: a peer that names another with every handshake would fill the book.

@@ -1,10 +1,12 @@
 //! Announcing: what the trackers are told, and the peers that they tell.
 
-use super::{Context, Errand, HostErrorKind, Outcome, Output, Torrent, TorrentEvent, TrackerStatus, Work};
+use super::{
+    Context, Errand, HostErrorKind, Outcome, Output, Teller, Torrent, TorrentEvent, TrackerStatus, Work,
+};
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
-use crate::book::Source;
-use crate::wire::tracker::AnnounceAnswer;
-use crate::wire::tracker::AnswerLimits;
+use crate::book::{Own, Source};
+use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
+use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -20,10 +22,9 @@ const REDIRECTS_MAX: u32 = 5;
 
 impl Torrent {
     /// Addresses that the application or the metainfo gave.
-    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr], config: &super::Config) {
-        let own = crate::book::Own::default();
+    pub(super) fn know_peers(&mut self, addrs: &[SocketAddr], config: &super::Config, own: &Own) {
         for &addr in addrs {
-            if let Err(refusal) = self.book.on_address(addr, Source::User, &own, &config.book) {
+            if let Err(refusal) = self.book.on_address(addr, Source::User, own, &config.book) {
                 tracing::debug!(torrent = ?self.id, %addr, ?refusal, "address refused");
             }
         }
@@ -89,16 +90,8 @@ impl Torrent {
         }
         for ask in asks {
             match ask.what {
-                AskWhat::Http { url } => {
-                    let work = Work::Http {
-                        url,
-                        bytes_max: cx.config.tracker_bytes_max,
-                        redirects_max: REDIRECTS_MAX,
-                        timeout: HTTP_TIMEOUT,
-                    };
-                    self.job(Errand::Ask(ask.id, Box::new(ask.limits)), work);
-                }
-                AskWhat::Udp(udp) => self.output(Output::Udp(ask.id, udp)),
+                AskWhat::Http { url } => self.job(Errand::Ask(ask.id, Box::new(ask.limits)), http(url, cx)),
+                AskWhat::Udp(udp) => self.output(Output::Udp(Some(ask.id), udp)),
             }
         }
     }
@@ -117,14 +110,7 @@ impl Torrent {
         let answer = if let Outcome::Http { status, body } = outcome {
             read_http(status, &body, limits)
         } else {
-            let error = outcome.failure();
-            Err(match error.kind {
-                HostErrorKind::TimedOut => AskError::TimedOut,
-                HostErrorKind::Full
-                | HostErrorKind::Permission
-                | HostErrorKind::NotFound
-                | HostErrorKind::Other => AskError::Unreachable(error.message.into()),
-            })
+            Err(unanswered(outcome))
         };
         self.on_announced(cx, ask, answer);
     }
@@ -151,6 +137,9 @@ impl Torrent {
         if let Some(warning) = answered.warning {
             self.event(TorrentEvent::Warning(String::from("tracker ") + &url + " says: " + &warning));
         }
+        if let (Some(ip), Ok(tracker)) = (answered.external_ip, TrackerUrl::parse(&url)) {
+            self.output(Output::Seen(ip, Teller::Tracker(tracker.host.into())));
+        }
         let own = cx.host.own();
         for addr in answered.peers {
             if !self.only_peers {
@@ -159,6 +148,43 @@ impl Torrent {
         }
         self.next_asks(cx);
         self.check_left(cx);
+    }
+
+    /// Asks the current tracker how many are in the swarm (BEP 48).
+    pub fn scrape(&mut self, cx: &mut Context<'_>) {
+        if self.is_leaving() {
+            return;
+        }
+        let scrape = self.announce.as_mut().and_then(|announce| announce.next_scrape());
+        match scrape {
+            Some(Ok(AskWhat::Http { url })) => self.job(Errand::Scrape, http(url, cx)),
+            Some(Ok(AskWhat::Udp(udp))) => self.output(Output::Udp(None, udp)),
+            Some(Err(error)) => self.on_scraped(cx, Err(error)),
+            None => {}
+        }
+    }
+
+    /// An HTTP tracker answered a scrape, or didn't.
+    pub(super) fn on_scrape_done(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
+        let Some(announce) = &self.announce else { return };
+        let counts = if let Outcome::Http { status, body } = outcome {
+            announce.read_scrape(status, &body)
+        } else {
+            Err(unanswered(outcome))
+        };
+        self.on_scraped(cx, counts);
+    }
+
+    /// A tracker answered a scrape, or didn't.
+    pub fn on_scraped(&mut self, _cx: &mut Context<'_>, counts: Result<SwarmCounts, AskError>) {
+        let Some(announce) = &mut self.announce else { return };
+        let Some(url) = announce.on_scraped(counts.as_ref().ok()) else { return };
+        self.event(match counts {
+            Ok(SwarmCounts { complete, downloaded, incomplete }) => {
+                TorrentEvent::Scraped { url, seeds: complete, leeches: incomplete, downloaded }
+            }
+            Err(error) => TorrentEvent::TrackerFailed { url, error: error.to_string() },
+        });
     }
 
     /// Each tracker at a glance.
@@ -172,5 +198,26 @@ impl Torrent {
             leeches: view.incomplete,
         };
         announce.trackers().map(status).collect()
+    }
+}
+
+/// The GET of a tracker's URL.
+fn http(url: String, cx: &Context<'_>) -> Work {
+    Work::Http {
+        url,
+        bytes_max: cx.config.tracker_bytes_max,
+        redirects_max: REDIRECTS_MAX,
+        timeout: HTTP_TIMEOUT,
+    }
+}
+
+/// Why a GET brought no answer.
+fn unanswered(outcome: Outcome) -> AskError {
+    let error = outcome.failure();
+    match error.kind {
+        HostErrorKind::TimedOut => AskError::TimedOut,
+        HostErrorKind::Full | HostErrorKind::Permission | HostErrorKind::NotFound | HostErrorKind::Other => {
+            AskError::Unreachable(error.message.into())
+        }
     }
 }

@@ -53,6 +53,7 @@ impl Body {
             }
             TorrentEvent::TrackerAnswered { .. }
             | TorrentEvent::TrackerFailed { .. }
+            | TorrentEvent::Scraped { .. }
             | TorrentEvent::Banned { .. }
             | TorrentEvent::Saved => {}
             TorrentEvent::Metadata(_)

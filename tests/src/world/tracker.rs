@@ -108,7 +108,7 @@ impl SimTracker {
         }
         let target = self.hear(url);
         if self.refuses {
-            return Some((200, b"d14:failure reason7:not heree".to_vec()));
+            return Some((200, b"d14:failure reason8:not heree".to_vec()));
         }
         let query = target.split_once('?').map_or("", |(_, query)| query).as_bytes();
         if target.starts_with("/announce")

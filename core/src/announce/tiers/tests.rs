@@ -64,7 +64,10 @@ impl World {
 fn url(ask: &Ask) -> String {
     match &ask.what {
         AskWhat::Http { url } => url.clone(),
-        AskWhat::Udp(ask) => std::format!("udp {} {:?}", ask.host, ask.query.event),
+        AskWhat::Udp(ask) => match &ask.what {
+            UdpWhat::Announce(query) => std::format!("udp {} {:?}", ask.host, query.event),
+            UdpWhat::Scrape(hashes) => std::format!("udp {} scrape of {}", ask.host, hashes.len()),
+        },
     }
 }
 

@@ -133,6 +133,7 @@ impl Watched {
             | TorrentEvent::Completed
             | TorrentEvent::Peer { .. }
             | TorrentEvent::TrackerAnswered { .. }
+            | TorrentEvent::Scraped { .. }
             | TorrentEvent::Saved
             | TorrentEvent::Removed => {}
         }
