@@ -39,7 +39,7 @@ impl Engine {
             reserved: self
                 .torrents
                 .get(dialed.torrent.0)
-                .map_or(Reserved::NONE, |seat| features(seat.torrent.is_v2())),
+                .map_or(Reserved::NONE, |seat| seat.torrent.reserved()),
             info_hash: dialed.info_hash,
             peer_id: self.host.peer_id,
         };
@@ -88,9 +88,8 @@ impl Engine {
         if !seat.torrent.welcomes(link.remote, &self.config) {
             return self.close(now, conn, How::Abort);
         }
-        let v2 = seat.torrent.is_v2();
         let hello = Handshake {
-            reserved: features(v2),
+            reserved: seat.torrent.reserved(),
             info_hash: upgrade(seat.torrent.names(), &prelude),
             peer_id: self.host.peer_id,
         };
@@ -255,12 +254,6 @@ impl Engine {
             self.touch(conn);
         }
     }
-}
-
-/// What we can do, for a handshake.
-fn features(v2: bool) -> Reserved {
-    let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
-    if v2 { reserved.with(Feature::V2) } else { reserved }
 }
 
 /// The name to answer with: a hybrid's v2 name if the stranger called its v1 name and speaks v2 (BEP 52).

@@ -119,16 +119,11 @@ impl Peer {
 /// Suggestions kept of one peer; more replace the oldest.
 const SUGGESTED_MAX: usize = 16;
 
-/// What we can do, as our handshakes say.
-pub(super) fn reserved(v2: bool) -> Reserved {
-    let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
-    if v2 { reserved.with(Feature::V2) } else { reserved }
-}
-
 impl Torrent {
     /// Our reserved bits for this torrent (BEP 6, 10, 52).
     pub fn reserved(&self) -> Reserved {
-        reserved(self.is_v2())
+        let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
+        if self.is_v2() { reserved.with(Feature::V2) } else { reserved }
     }
 
     /// Whether a stranger at this address would be taken, before its handshake is answered.
