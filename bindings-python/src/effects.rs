@@ -2,14 +2,22 @@
 
 use crate::bytes::lend_all;
 use crate::values::{address, extent, make, part, tuple};
-use millstream_core::engine::{Allocation, Effect, FileSpec, FilesOp, How, Work};
+use millstream_core::engine::{Allocation, Effect, Endpoint, FileSpec, FilesOp, How, Work};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 /// An effect as Python has it.
 pub(crate) fn effect(py: Python<'_>, effect: Effect) -> PyResult<Bound<'_, PyAny>> {
     match effect {
-        Effect::Connect { conn, to } => make(py, "Connect", (conn.0, address(to))),
+        Effect::Connect { conn, to: Endpoint::Tcp(to), route: _ } => {
+            make(py, "Connect", (conn.0, address(to)))
+        }
+        Effect::Connect { conn, to: Endpoint::Http(request), route: _ } => {
+            make(py, "ConnectHttp", (conn.0, &request.url, request.range, request.redirects_max))
+        }
+        Effect::Connect { conn, to: Endpoint::WebSocket(url), route: _ } => {
+            make(py, "ConnectWebSocket", (conn.0, url))
+        }
         Effect::Close { conn, how } => make(py, "Close", (conn.0, how == How::Flush)),
         Effect::Interest { conn, read_until, write } => make(py, "Interest", (conn.0, read_until, write)),
         Effect::DatagramsReady { local } => make(py, "DatagramsReady", (local.0,)),
@@ -42,10 +50,10 @@ fn work(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
             make(py, "HashStored", (torrent.0, tuple(py, parts, part)?, pad, want.sha1, want.leaves))
         }
         Work::Save { torrent, data } => make(py, "Save", (torrent.0, PyBytes::new(py, &data))),
-        Work::Http { url, bytes_max, redirects_max, timeout } => {
+        Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
             make(py, "Http", (url, bytes_max, redirects_max, timeout.as_secs_f64()))
         }
-        Work::Resolve { host, port } => make(py, "Resolve", (host, port)),
+        Work::Resolve { host, port, route: _ } => make(py, "Resolve", (host, port)),
     }
 }
 

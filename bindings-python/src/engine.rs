@@ -6,7 +6,8 @@ use crate::values::{address, moment, seconds, take_address, take_addresses, tupl
 use crate::{effects, errors, events, options};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
-    self as doors, Command, Effect, Incoming, Input, LinkEnd, Owed, Rates, Reply, Selection, SocketKind,
+    self as doors, Command, Effect, Incoming, Input, LinkEnd, LinkInfo, Owed, Rates, Reply, Selection,
+    SocketKind,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -89,7 +90,11 @@ impl Engine {
         remote: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (local, remote_addr) = (take_address(local)?, take_address(remote)?);
-        self.input(remote.py(), now, Input::Opened { conn: ConnId(conn), local, remote: remote_addr })
+        self.input(
+            remote.py(),
+            now,
+            Input::Opened { conn: ConnId(conn), info: LinkInfo::between(local, remote_addr) },
+        )
     }
 
     /// Bytes came on a link. They are copied once.

@@ -71,6 +71,8 @@ export interface Digests {
 
 export type Effect =
   | { kind: "connect"; conn: number; to: Address }
+  | { kind: "connectHttp"; conn: number; url: string; redirectsMax: number; range: [first: number, last: number] | null }
+  | { kind: "connectWebSocket"; conn: number; url: string }
   | { kind: "close"; conn: number; flush: boolean }
   | { kind: "interest"; conn: number; readUntil: number; write: boolean }
   | { kind: "datagrams"; local: number }

@@ -79,6 +79,13 @@ const works = {
 
 const others = {
   connect: ([conn], [to]) => ({ conn, to }),
+  connectHttp: ([conn, redirectsMax, first, last], [url]) => ({
+    conn,
+    url,
+    redirectsMax,
+    range: first === undefined ? null : [first, last],
+  }),
+  connectWebSocket: ([conn], [url]) => ({ conn, url }),
   close: ([conn, flush]) => ({ conn, flush: flush !== 0 }),
   interest: ([conn, readUntil, write]) => ({ conn, readUntil, write: write !== 0 }),
   datagrams: ([local]) => ({ local }),
@@ -102,7 +109,7 @@ const news = {
 const ofTorrent = ([torrent]) => ({ torrent });
 
 // which effects have texts: the others are spared a call
-const worded = new Set(["filesOpen", "http", "resolve", "connect"]);
+const worded = new Set(["filesOpen", "http", "resolve", "connect", "connectHttp", "connectWebSocket"]);
 
 /** The classes over an instance of the wasm package. */
 export function bind(native) {

@@ -2,7 +2,7 @@
 
 use crate::fault::{milliseconds, number};
 use millstream_core::base::{Chunk, Extent, Instant, Part, Want};
-use millstream_core::engine::{Allocation, Effect, FileSpec, FilesOp, How, Work};
+use millstream_core::engine::{Allocation, Effect, Endpoint, FileSpec, FilesOp, How, Work};
 
 /// An effect on its way out.
 #[derive(Debug, Default)]
@@ -18,9 +18,7 @@ impl Flat {
     pub(crate) fn of(effect: Effect) -> Self {
         let plain = |kind, numbers| Self { kind, numbers, ..Self::default() };
         match effect {
-            Effect::Connect { conn, to } => {
-                Self { texts: vec![to.to_string()], ..plain("connect", vec![number(conn.0)]) }
-            }
+            Effect::Connect { conn, to, route: _ } => Self::connect(number(conn.0), to),
             Effect::Close { conn, how } => plain("close", vec![number(conn.0), flag(how == How::Flush)]),
             Effect::Interest { conn, read_until, write } => {
                 plain("interest", vec![number(conn.0), number(read_until), flag(write)])
@@ -28,6 +26,19 @@ impl Flat {
             Effect::DatagramsReady { local } => plain("datagrams", vec![number(local.0)]),
             Effect::Cancel { job } => plain("cancel", vec![number(job.0)]),
             Effect::Job { job, work } => Self::work(number(job.0), work),
+        }
+    }
+
+    fn connect(conn: f64, to: Endpoint) -> Self {
+        let plain = |kind, text, numbers| Self { kind, numbers, texts: vec![text], ..Self::default() };
+        match to {
+            Endpoint::Tcp(addr) => plain("connect", addr.to_string(), vec![conn]),
+            Endpoint::Http(request) => {
+                let mut numbers = vec![conn, f64::from(request.redirects_max)];
+                numbers.extend(request.range.iter().flat_map(|&(first, last)| [number(first), number(last)]));
+                plain("connectHttp", request.url, numbers)
+            }
+            Endpoint::WebSocket(url) => plain("connectWebSocket", url, vec![conn]),
         }
     }
 
@@ -63,12 +74,12 @@ impl Flat {
                 flat
             }
             Work::Save { torrent, data } => Self { data, ..plain("save", vec![job, number(torrent.0)]) },
-            Work::Http { url, bytes_max, redirects_max, timeout } => {
+            Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
                 let timeout = milliseconds(Instant::ZERO + timeout);
                 let numbers = vec![job, bytes_max as f64, f64::from(redirects_max), timeout];
                 Self { texts: vec![url], ..plain("http", numbers) }
             }
-            Work::Resolve { host, port } => {
+            Work::Resolve { host, port, route: _ } => {
                 Self { texts: vec![host], ..plain("resolve", vec![job, f64::from(port)]) }
             }
         }

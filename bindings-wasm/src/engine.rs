@@ -6,7 +6,8 @@ use crate::settings::{AddOptions, Settings};
 use crate::{events, outcomes};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
-    self as doors, Command, CommandError, Effect, Incoming, Input, Outcome, Owed, Reply, SocketKind, Status,
+    self as doors, Command, CommandError, Effect, Incoming, Input, LinkInfo, Outcome, Owed, Reply,
+    SocketKind, Status,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -61,7 +62,7 @@ impl Engine {
     /// A link that `connect` asked for is open: our end and the other.
     pub fn opened(&mut self, now: f64, conn: f64, local: &str, remote: &str) -> Result<(), JsError> {
         let (local, remote) = (address(local)?, address(remote)?);
-        self.input(now, Input::Opened { conn: ConnId(whole(conn)?), local, remote })
+        self.input(now, Input::Opened { conn: ConnId(whole(conn)?), info: LinkInfo::between(local, remote) })
     }
 
     /// Bytes came on a link.

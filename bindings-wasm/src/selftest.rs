@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use millstream_core::base::{BLOCK, Chunk, ConnId, Digests, Instant, LocalId, Part, Rng, Segment, Want};
 use millstream_core::create::{CreateFile, CreateOptions, Plan};
 use millstream_core::engine::{
-    AddTorrent, Command, Config, Effect, Engine, Event, FileNow, FilesOp, Incoming, Input, Outcome, Reply,
-    SocketKind, Source, State, TorrentEvent, Work,
+    AddTorrent, Command, Config, Effect, Endpoint, Engine, Event, FileNow, FilesOp, Incoming, Input,
+    LinkInfo, Outcome, Reply, SocketKind, Source, State, TorrentEvent, Work,
 };
 use millstream_core::wire::metainfo::Metainfo;
 use sha1::{Digest as _, Sha1};
@@ -184,12 +184,15 @@ impl Pair {
     fn carry_out(&mut self, n: usize, effect: Effect) {
         let now = self.now;
         match effect {
-            Effect::Connect { conn, to } => {
+            Effect::Connect { conn, to, route: _ } => {
+                let Endpoint::Tcp(to) = to else { unreachable!("the exchange is of two peers") };
                 let from = self.sides[n].addr;
                 let incoming = Incoming { local: LocalId(1), to, from };
                 let far = self.sides[1 - n].engine.accept(now, incoming).expect("there is room for a link");
                 (self.sides[n].far, self.sides[1 - n].far) = (Some(far), Some(conn));
-                self.sides[n].engine.handle_input(now, Input::Opened { conn, local: from, remote: to });
+                self.sides[n]
+                    .engine
+                    .handle_input(now, Input::Opened { conn, info: LinkInfo::between(from, to) });
             }
             Effect::Close { conn, .. } => {
                 self.sides[n].engine.handle_input(now, Input::Drained { conn });

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use millstream_core::base::{Chunk, ConnId, Digests, Instant, LocalId, Segment, Want};
 use millstream_core::create::{CreateFile, CreateOptions, Plan};
 use millstream_core::engine::{
-    AddTorrent, Command, Config, Effect, Engine, FileNow, FilesOp, Incoming, Input, Outcome, Reply,
+    AddTorrent, Command, Config, Effect, Engine, FileNow, FilesOp, Incoming, Input, LinkInfo, Outcome, Reply,
     SocketKind, Source, Work,
 };
 use millstream_core::wire::handshake::{Feature, Handshake, Reserved};
@@ -189,7 +189,9 @@ fn blocks() {
     let incoming = Incoming { local: LISTENER, to: seed.addr, from: leech.addr };
     seed.link = seed.engine.accept(now, incoming).ok();
     leech.link = Some(dialed);
-    leech.engine.handle_input(now, Input::Opened { conn: dialed, local: leech.addr, remote: seed.addr });
+    leech
+        .engine
+        .handle_input(now, Input::Opened { conn: dialed, info: LinkInfo::between(leech.addr, seed.addr) });
     leech.drain(now);
     let id = leech.engine.torrents()[0];
     let start = Clock::now();

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use millstream_core::base::Instant;
-//! use millstream_core::engine::{AddTorrent, Command, Config, Effect, Engine, Source};
+//! use millstream_core::engine::{AddTorrent, Command, Config, Effect, Endpoint, Engine, Source};
 //! use millstream_core::wire::magnet::Magnet;
 //!
 //! let seed = [7; 32]; // from the operating system, in earnest
@@ -19,7 +19,7 @@
 //!
 //! // The engine says what is to be done ...
 //! let effect = engine.poll_effect();
-//! assert!(matches!(effect, Some(Effect::Connect { to, .. }) if to.port() == 6881));
+//! assert!(matches!(effect, Some(Effect::Connect { to: Endpoint::Tcp(to), .. }) if to.port() == 6881));
 //! // ... and when it wants to be called, if nothing happens before.
 //! now = engine.poll_timeout().expect("a call doesn't wait for ever");
 //! engine.handle_timeout(now);

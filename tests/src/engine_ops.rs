@@ -10,8 +10,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Rng, TorrentId};
 use millstream_core::engine::{
-    AddTorrent, Command, Config, Effect, Event, HostErrorKind, Input, LinkEnd, Outcome, Reply, Selection,
-    SocketKind, Source, Work,
+    AddTorrent, Command, Config, Effect, Endpoint, Event, HostErrorKind, Input, LinkEnd, LinkInfo, Outcome,
+    Reply, Selection, SocketKind, Source, Work,
 };
 use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
@@ -168,7 +168,8 @@ impl Run {
     fn drain(&mut self) {
         while let Some(effect) = self.host.effect(self.now) {
             match effect {
-                Effect::Connect { conn, to } => {
+                Effect::Connect { conn, to, route: _ } => {
+                    let to = if let Endpoint::Tcp(to) = to { to } else { self.host.addr };
                     let before = self.links.insert(conn, Link::Dialing(to));
                     assert_eq!(before, None, "a link's name is new");
                 }
@@ -293,7 +294,7 @@ impl Run {
         let dialing: Vec<(ConnId, SocketAddr)> = self.links.iter().filter_map(dialing).collect();
         let Some(&(conn, remote)) = script.pick(&dialing) else { return };
         self.links.insert(conn, Link::Open { read: 0, read_until: 0, write: false });
-        self.input(Input::Opened { conn, local: self.host.addr, remote });
+        self.input(Input::Opened { conn, info: LinkInfo::between(self.host.addr, remote) });
     }
 
     fn pull(&mut self, script: &mut Script<'_>) {
@@ -402,7 +403,7 @@ impl Run {
             2 => Input::Drained { conn },
             3 => Input::Wrote { conn, bytes: n },
             4 => Input::Done { job, outcome: Outcome::Written },
-            5 => Input::Opened { conn, local: from, remote: from },
+            5 => Input::Opened { conn, info: LinkInfo::between(from, from) },
             6 => Input::Unbound { local: LocalId(n) },
             _ => {
                 Input::Datagrams { local: UDP, from, to: None, data: Chunk::from(script.bytes()), stride: 16 }

@@ -266,6 +266,24 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectHttp:
+    """GET a URL as a link: `range` is its first and last byte. Answered by `opened` or `closed`."""
+
+    conn: int
+    url: str
+    range: tuple[int, int] | None
+    redirects_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectWebSocket:
+    """Open a WebSocket. Answered by `opened` or `closed`."""
+
+    conn: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End a link, after writing what was handed out if `flush`. Answered by `drained`, and by nothing else."""
 
@@ -305,7 +323,7 @@ class Cancel:
     job: int
 
 
-Effect: TypeAlias = Connect | Close | Interest | DatagramsReady | Job | Cancel
+Effect: TypeAlias = Connect | ConnectHttp | ConnectWebSocket | Close | Interest | DatagramsReady | Job | Cancel
 
 
 @dataclass(frozen=True, slots=True)

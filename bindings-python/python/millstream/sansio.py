@@ -5,7 +5,8 @@ The driver's law, as the engine has it:
 
 - moments are seconds since whenever you like (`loop.time()`, `time.monotonic()`, a simulated clock) and never go back;
 - after inputs and after `poll_transmit`, take `poll_effects`; then sleep until an input or `poll_timeout`;
-- `Connect` is answered by `opened` or `closed`; after `Close` comes `drained` and nothing else;
+- `Connect`, `ConnectHttp` and `ConnectWebSocket` are answered by `opened` or `closed`; after `Close` comes `drained`
+  and nothing else;
 - read no byte of a link beyond its `Interest.read_until`; one read of overrun is forgiven;
 - one transmit at a time for each link, written whole and in order, and told by `wrote`;
 - every `Job` gets one `done`, also after `Cancel`.
@@ -33,6 +34,8 @@ from ._values import (
     Close,
     Completed,
     Connect,
+    ConnectHttp,
+    ConnectWebSocket,
     CreateJob,
     Datagrams,
     DatagramsReady,
@@ -103,6 +106,8 @@ __all__ = [
     "Close",
     "Completed",
     "Connect",
+    "ConnectHttp",
+    "ConnectWebSocket",
     "CreateJob",
     "Datagrams",
     "DatagramsReady",

@@ -14,6 +14,7 @@ id!(/** A torrent of this engine. */ TorrentId);
 id!(/** A byte link, from its first moment to its `Drained`. */ ConnId);
 id!(/** A job that the driver owes an answer. */ JobId);
 id!(/** A socket that the driver bound. */ LocalId);
+id!(/** A proxy that the driver knows the way through. */ ProxyId);
 
 /// A peer of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

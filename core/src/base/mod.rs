@@ -20,7 +20,7 @@ pub use chunk::{Chunk, ChunkMut, Pool};
 pub use digest::{Digests, Want};
 pub use extent::{Extent, Part, Segment};
 pub use geometry::{BLOCK, BlockRef, Geometry, GeometryError, PieceIndex};
-pub use ids::{ConnId, JobId, LocalId, PeerRef, TorrentId};
+pub use ids::{ConnId, JobId, LocalId, PeerRef, ProxyId, TorrentId};
 pub use map::{Key, Map};
 pub use rate::{Bucket, Meter};
 pub use ready::Ready;

@@ -103,7 +103,8 @@ impl Engine {
                 self.learn_ports();
                 self.news.push(Event::Listening(local, addr));
             }
-            super::SocketKind::Udp => self.net.on_bound(local, addr),
+            super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => self.net.on_bound(local, addr),
+            super::SocketKind::Multicast => {}
         }
     }
 

@@ -28,16 +28,21 @@ impl Engine {
         self.drain_net(now);
     }
 
-    pub(super) fn on_datagram_refused(&mut self, _now: Instant, _local: LocalId, to: SocketAddr) {
+    pub(super) fn on_datagram_refused(
+        &mut self,
+        _now: Instant,
+        _local: LocalId,
+        (to, bytes): (SocketAddr, usize),
+    ) {
         // A tracker that refuses now may answer the retransmission.
-        tracing::debug!(%to, "a datagram was refused");
+        tracing::debug!(%to, bytes, "a datagram was refused");
     }
 
     /// Datagrams to send from a socket, `max` bytes at most beside the first.
     pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
         self.advance(now);
         let (to, data) = self.net.next_datagram(local)?;
-        Some(Datagrams { to, data: Chunk::from(data), stride: None })
+        Some(Datagrams::one(to, Chunk::from(data)))
     }
 
     pub(super) fn on_udp_ask(
@@ -67,7 +72,8 @@ impl Engine {
         while let Some(output) = self.net.next_output() {
             match output {
                 NetOutput::Resolve { exchange, host, port } => {
-                    self.job(Asker::Net, Errand::Resolve(exchange), Work::Resolve { host, port });
+                    let route = self.config.route();
+                    self.job(Asker::Net, Errand::Resolve(exchange), Work::Resolve { host, port, route });
                 }
                 NetOutput::Ready(local) => self.effects.push_back(Effect::DatagramsReady { local }),
                 NetOutput::Answered(torrent, ask, answer) => {

@@ -1,7 +1,7 @@
 //! Which torrent may open a link next: in turn, within the budgets for links and for half-open ones.
 
 use super::Engine;
-use super::effect::Effect;
+use super::effect::{Effect, Endpoint};
 use crate::base::{ConnId, Instant};
 use crate::link::{Dialed, Link};
 
@@ -27,7 +27,8 @@ impl Engine {
             if let Some(link) = self.links.get_mut(conn.0) {
                 self.timers.arm(super::Alarm::Link(conn.0), &mut link.armed, Some(deadline));
             }
-            self.effects.push_back(Effect::Connect { conn, to: addr });
+            let route = self.config.route();
+            self.effects.push_back(Effect::Connect { conn, to: Endpoint::Tcp(addr), route });
             self.hungry.push(slot);
         }
     }

@@ -1,9 +1,12 @@
 //! What the engine asks of a driver.
 
 use crate::base::{Chunk, ConnId, JobId, LocalId, Segment};
-use crate::torrent::Work;
+use crate::torrent::{Route, Work};
+use crate::wire::http::HttpRequest;
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +15,10 @@ pub enum Effect {
     Connect {
         /// Its name from now on.
         conn: ConnId,
-        /// Where to.
-        to: SocketAddr,
+        /// Where to, and what is spoken there.
+        to: Endpoint,
+        /// Which way.
+        route: Route,
     },
     /// End a link. Answered by `Drained`, and nothing else comes from it.
     Close {
@@ -50,6 +55,18 @@ pub enum Effect {
     },
 }
 
+/// The other end of a link that we want opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A peer over TCP.
+    Tcp(SocketAddr),
+    /// A web server: `Opened` brings the head of its answer, the body streams in under the link's credit, and `Closed`
+    /// with `Finished` is its end. Nothing is pulled for it.
+    Http(Box<HttpRequest>),
+    /// A WebSocket at this ws or wss URL: every `Received` and every `Transmit` is one text message.
+    WebSocket(String),
+}
+
 /// How a link ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -73,8 +90,19 @@ pub struct Transmit {
 pub struct Datagrams {
     /// Where to.
     pub to: SocketAddr,
+    /// From this address of ours, if the socket has several and an answer must come from the one that was asked.
+    pub from: Option<IpAddr>,
     /// The datagrams, one after the other.
     pub data: Chunk,
     /// Bytes of each but the last; `None` if there is only one.
     pub stride: Option<u16>,
+    /// They may not be cut into fragments on their way.
+    pub dont_fragment: bool,
+}
+
+impl Datagrams {
+    /// One datagram, sent as the system likes.
+    pub(super) fn one(to: SocketAddr, data: Chunk) -> Self {
+        Self { to, from: None, data, stride: None, dont_fragment: false }
+    }
 }

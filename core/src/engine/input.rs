@@ -1,7 +1,9 @@
 //! What a driver tells the engine.
 
-use crate::base::{Chunk, ConnId, JobId, LocalId};
+use crate::base::{Chunk, ConnId, JobId, LocalId, ProxyId};
 use crate::torrent::Outcome;
+use crate::wire::http::HttpHead;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 
@@ -26,10 +28,8 @@ pub enum Input {
     Opened {
         /// Which.
         conn: ConnId,
-        /// Our end.
-        local: SocketAddr,
-        /// The other end.
-        remote: SocketAddr,
+        /// What is known of it.
+        info: LinkInfo,
     },
     /// Bytes came on a link.
     Received {
@@ -76,6 +76,8 @@ pub enum Input {
         local: LocalId,
         /// Where to.
         to: SocketAddr,
+        /// How large it was: it may have been too large.
+        bytes: usize,
     },
     /// A job is done.
     Done {
@@ -93,6 +95,28 @@ pub enum SocketKind {
     TcpListener,
     /// Datagrams.
     Udp,
+    /// Datagrams from the local network, to the group of BEP 14.
+    Multicast,
+    /// Datagrams through a proxy.
+    UdpAssociate(ProxyId),
+}
+
+/// What is known of a link when it opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The other end; behind a proxy, what was asked for.
+    pub remote: SocketAddr,
+    /// What a web server said first.
+    pub head: Option<Box<HttpHead>>,
+}
+
+impl LinkInfo {
+    /// A link between these addresses.
+    pub fn between(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local, remote, head: None }
+    }
 }
 
 /// Why a link ended, seen from the driver.

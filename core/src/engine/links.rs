@@ -1,7 +1,7 @@
 //! Byte links: taken and opened, their handshakes, what they receive and send, and their end.
 
 use super::effect::{Effect, How, Transmit};
-use super::{Alarm, Engine, Incoming, LinkEnd, Refusal};
+use super::{Alarm, Engine, Incoming, LinkEnd, LinkInfo, Refusal};
 use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
 use crate::link::{Dialed, Link, Prelude, Stage, Step, answers, is_self};
 use crate::torrent::{Joining, Leave};
@@ -31,7 +31,7 @@ impl Engine {
         Ok(conn)
     }
 
-    pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, local: SocketAddr, remote: SocketAddr) {
+    pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, info: &LinkInfo) {
         let deadline = now + self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let Stage::Connecting(dialed) = *link.stage() else { return };
@@ -46,8 +46,8 @@ impl Engine {
         if link.on_opened(&hello, deadline) {
             self.half_open -= 1;
             self.handshakes += 1;
-            self.host.learn_address(local.ip());
-            tracing::debug!(%remote, "link open");
+            self.host.learn_address(info.local.ip());
+            tracing::debug!(remote = %info.remote, "link open");
             self.touch(conn);
         }
     }

@@ -17,14 +17,14 @@ mod slots;
 mod stop;
 
 pub use crate::torrent::{
-    AddTorrent, Allocation, Config, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Owed,
-    OwedError, PeerStatus, Rates, SeedPolicy, Selection, Source, State, Status, TorrentEvent, TrackerStatus,
-    Work,
+    AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
+    Outcome, Owed, OwedError, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, State, Status,
+    TorrentEvent, TrackerStatus, UtpUse, Work,
 };
 pub use command::{Command, CommandError, Refusal, Reply};
-pub use effect::{Datagrams, Effect, How, Transmit};
+pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;
-pub use input::{Incoming, Input, LinkEnd, SocketKind};
+pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
 
 use crate::base::{Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId};
 use crate::choke::ChokeState;
@@ -165,7 +165,7 @@ impl Engine {
         match input {
             Input::Bound { local, addr, kind } => self.on_bound(local, addr, kind),
             Input::Unbound { local } => self.on_unbound(local),
-            Input::Opened { conn, local, remote } => self.on_opened(now, conn, local, remote),
+            Input::Opened { conn, info } => self.on_opened(now, conn, &info),
             Input::Received { conn, data } => self.on_received(now, conn, data),
             Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
             Input::Closed { conn, why } => self.on_closed(now, conn, &why),
@@ -173,7 +173,7 @@ impl Engine {
             Input::Datagrams { local, from, to: _, data, stride } => {
                 self.on_datagrams(now, local, from, (data, stride))
             }
-            Input::DatagramRefused { local, to } => self.on_datagram_refused(now, local, to),
+            Input::DatagramRefused { local, to, bytes } => self.on_datagram_refused(now, local, (to, bytes)),
             Input::Done { job, outcome } => self.on_done(now, job, outcome),
         }
         self.settle(now);

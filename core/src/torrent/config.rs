@@ -1,6 +1,8 @@
 //! The settings of an engine and of its torrents: plain data, a default for each, its consequence beside it.
 
+use super::work::Route;
 use crate::announce::AnnounceConfig;
+use crate::base::ProxyId;
 use crate::book::BookConfig;
 use crate::choke::SeedPolicy;
 use crate::peer::SessionConfig;
@@ -16,6 +18,30 @@ pub struct Rates {
     pub download: Option<u64>,
     /// Payload to peers.
     pub upload: Option<u64>,
+}
+
+/// Whether links go over uTP (BEP 29).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UtpUse {
+    /// TCP only.
+    Off,
+    /// Both.
+    #[default]
+    On,
+    /// uTP only: peers that speak TCP alone aren't reached.
+    Only,
+}
+
+/// Whether links are encrypted (Message Stream Encryption). It hides the protocol from routers, not from peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Plain only, in and out.
+    Off,
+    /// Encrypted where the other side can, plain where it can't.
+    #[default]
+    Prefer,
+    /// Encrypted only, with RC4: plain peers are refused.
+    Require,
 }
 
 /// Settings of an engine.
@@ -74,9 +100,32 @@ pub struct Config {
     pub tracker_bytes_max: usize,
     /// Metadata larger than this isn't fetched (BEP 9). Bytes.
     pub metadata_bytes_max: usize,
+    /// Whether we take part in the DHT (BEP 5). Off, magnets need a tracker or a known peer.
+    pub dht: bool,
+    /// Whether peers tell each other of peers (BEP 11).
+    pub pex: bool,
+    /// Whether peers in the local network are sought (BEP 14).
+    pub lsd: bool,
+    /// Whether peers behind routers are reached with the help of others (BEP 55).
+    pub holepunch: bool,
+    /// Whether web seeds are asked (BEP 19).
+    pub web_seeds: bool,
+    /// Whether links go over uTP (BEP 29).
+    pub utp: UtpUse,
+    /// Whether links are encrypted.
+    pub encryption: Encryption,
+    /// Whether the router is asked to let peers in.
+    pub port_mapping: bool,
+    /// Everything goes through this proxy; nothing goes where it can't.
+    pub proxy: Option<ProxyId>,
 }
 
 impl Config {
+    /// The way out, whatever it is for.
+    pub(crate) fn route(&self) -> Route {
+        Route { local: None, proxy: self.proxy }
+    }
+
     /// The limits of sessions.
     pub(crate) fn session(&self) -> SessionConfig {
         SessionConfig {
@@ -126,6 +175,15 @@ impl Default for Config {
             announce_port: None,
             tracker_bytes_max: 2 << 20,
             metadata_bytes_max: 16 << 20,
+            dht: true,
+            pex: true,
+            lsd: true,
+            holepunch: true,
+            web_seeds: true,
+            utp: UtpUse::default(),
+            encryption: Encryption::default(),
+            port_mapping: true,
+            proxy: None,
         }
     }
 }

@@ -43,13 +43,13 @@ mod work;
 pub use crate::announce::{AskId, UdpAsk};
 pub use crate::choke::SeedPolicy;
 pub use add::{AddTorrent, Selection, Source};
-pub use config::{Config, Rates};
+pub use config::{Config, Encryption, Rates, UtpUse};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus};
-pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Work};
+pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
 
 use crate::announce::Announce;
 use crate::base::{Bits, Instant, Meter, PieceIndex, Rng, Timers, TorrentId};

@@ -208,6 +208,7 @@ fn http(url: String, cx: &Context<'_>) -> Work {
         bytes_max: cx.config.tracker_bytes_max,
         redirects_max: REDIRECTS_MAX,
         timeout: HTTP_TIMEOUT,
+        route: cx.config.route(),
     }
 }
 

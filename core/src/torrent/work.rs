@@ -1,6 +1,6 @@
 //! What a torrent asks of its host, and what the host answers. Values only: the driver decides how.
 
-use crate::base::{Chunk, Digests, Extent, Part, TorrentId, Want};
+use crate::base::{Chunk, Digests, Extent, LocalId, Part, ProxyId, TorrentId, Want};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -76,6 +76,8 @@ pub enum Work {
         redirects_max: u32,
         /// How long the whole exchange may take.
         timeout: Duration,
+        /// Which way.
+        route: Route,
     },
     /// Look up a host's addresses. Answered by `Outcome::Resolved`.
     Resolve {
@@ -83,7 +85,18 @@ pub enum Work {
         host: String,
         /// The port to put into the answers.
         port: u16,
+        /// Which way. Through a proxy, the answers may be stand-ins that only the proxy's driver knows the names of.
+        route: Route,
     },
+}
+
+/// The way out. Where a proxy is set, every route has it: no direct one exists that could leak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// From this socket's address, and so by its family; `None` leaves it to the driver.
+    pub local: Option<LocalId>,
+    /// Through this proxy, and never without it.
+    pub proxy: Option<ProxyId>,
 }
 
 /// Something about a torrent's files as a whole.

@@ -5,6 +5,7 @@ pub mod allowed_fast;
 pub mod bencode;
 pub mod extension;
 pub mod handshake;
+pub mod http;
 mod ids;
 pub mod magnet;
 pub mod merkle;

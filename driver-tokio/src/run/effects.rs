@@ -30,7 +30,7 @@ impl Body {
 
     fn on_effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Connect { conn, to } => self.connect(conn, to),
+            Effect::Connect { conn, to, route } => self.connect(conn, &to, route),
             Effect::Close { conn, how } => self.close(conn, how),
             Effect::Interest { conn, read_until, write } => {
                 if let Some(link) = self.links.get_mut(conn) {
@@ -47,11 +47,11 @@ impl Body {
 
     fn begin(&mut self, job: JobId, work: Work) {
         match work {
-            Work::Http { url, bytes_max, redirects_max, timeout } => {
+            Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
                 let limits = Limits { bytes_max, redirects_max, timeout };
                 self.ask(job, async move { http_outcome(http::get(&url, limits).await) });
             }
-            Work::Resolve { host, port } => self.ask(job, resolve(host, port)),
+            Work::Resolve { host, port, route: _ } => self.ask(job, resolve(host, port)),
             Work::Read { torrent, parts, plain } => {
                 if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &parts) {
                     self.answer(job, Outcome::Stored);

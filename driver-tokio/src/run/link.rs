@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use millstream_core::base::{ConnId, Instant, Pool};
-use millstream_core::engine::{How, Input, LinkEnd};
+use millstream_core::engine::{Endpoint, How, Input, LinkEnd, LinkInfo, Route};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -187,7 +187,10 @@ impl Link {
 
 impl Body {
     /// Begins to open a link.
-    pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr) {
+    pub(super) fn connect(&mut self, conn: ConnId, to: &Endpoint, _route: Route) {
+        let &Endpoint::Tcp(to) = to else {
+            return self.on_closed(conn, LinkEnd::Host("there is no way to open such a link".to_owned()));
+        };
         match begin(to) {
             Ok(stream) => self.links.insert(conn, stream, to, Phase::Connecting),
             Err(error) => self.on_closed(conn, end(&error)),
@@ -210,7 +213,7 @@ impl Body {
         let remote = link.stream.peer_addr().map_err(|error| end(&error))?;
         link.phase = Phase::Open;
         let now = self.now();
-        self.engine.handle_input(now, Input::Opened { conn, local, remote });
+        self.engine.handle_input(now, Input::Opened { conn, info: LinkInfo::between(local, remote) });
         Ok(true)
     }
 

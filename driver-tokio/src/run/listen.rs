@@ -197,7 +197,8 @@ impl Body {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     tracing::debug!(to = %first.to, %error, "a datagram wasn't sent");
-                    let input = Input::DatagramRefused { local: datagram.local, to: first.to };
+                    let bytes = first.data.len();
+                    let input = Input::DatagramRefused { local: datagram.local, to: first.to, bytes };
                     self.engine.handle_input(now, input);
                 }
             }
@@ -214,7 +215,7 @@ impl Body {
 /// One by one what was handed out as a run.
 fn split(run: Datagrams) -> Vec<Datagrams> {
     let stride = run.stride.map_or(run.data.len(), usize::from).max(1);
-    let one = |at: usize| Datagrams { to: run.to, data: run.data.slice(at, at + stride), stride: None };
+    let one = |at: usize| Datagrams { data: run.data.slice(at, at + stride), stride: None, ..run.clone() };
     (0..run.data.len()).step_by(stride).map(one).collect()
 }
 

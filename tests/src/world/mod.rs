@@ -20,8 +20,8 @@ use core::time::Duration;
 use host::{LISTENER, LISTENER_6, UDP, UDP_6, failed};
 use millstream_core::base::{ConnId, Instant, JobId, Rng, TorrentId};
 use millstream_core::engine::{
-    AddTorrent, Command, CommandError, Config, Effect, Event, HostErrorKind, Input, LinkEnd, Outcome, Reply,
-    SocketKind, State, Status, TorrentEvent, Work,
+    AddTorrent, Command, CommandError, Config, Effect, Endpoint, Event, HostErrorKind, Input, LinkEnd,
+    Outcome, Reply, SocketKind, State, Status, TorrentEvent, Work,
 };
 use millstream_core::tracker::TrackerConfig;
 use network::Wire;
@@ -363,7 +363,8 @@ impl World {
 
     fn carry_out(&mut self, n: usize, effect: Effect) {
         match effect {
-            Effect::Connect { conn, to } => self.on_connect(n, conn, to),
+            Effect::Connect { conn, to: Endpoint::Tcp(to), route: _ } => self.on_connect(n, conn, to),
+            Effect::Connect { conn, to, .. } => panic!("the world has no way to open {conn:?} to {to:?}"),
             Effect::Close { conn, how } => self.on_close(n, conn, how),
             Effect::Interest { conn, read_until, write } => self.on_interest(n, conn, read_until, write),
             Effect::DatagramsReady { local } => self.on_datagrams_ready(n, local),
@@ -437,7 +438,7 @@ impl World {
                     None => failed(HostErrorKind::TimedOut),
                 }
             }
-            Work::Resolve { host, port } => {
+            Work::Resolve { host, port, .. } => {
                 let named = self.trackers.iter().find(|tracker| tracker.host == *host);
                 let ips = match (named, host.parse::<IpAddr>()) {
                     (Some(tracker), _) if self.hosts[n].addr_6.is_some() => {

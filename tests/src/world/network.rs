@@ -5,7 +5,7 @@ use super::{Happening, Host, HostId, World};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, LocalId};
-use millstream_core::engine::{How, Input, LinkEnd};
+use millstream_core::engine::{How, Input, LinkEnd, LinkInfo};
 use std::collections::VecDeque;
 
 /// Bytes of one packet, at the most.
@@ -140,7 +140,11 @@ impl World {
         }
         self.plan(
             at,
-            Happening::Tell { host: n, boot, input: Input::Opened { conn, local: from, remote: to } },
+            Happening::Tell {
+                host: n,
+                boot,
+                input: Input::Opened { conn, info: LinkInfo::between(from, to) },
+            },
         );
     }
 
