@@ -62,7 +62,13 @@ fn child(arguments: &[&str]) -> (Child, String) {
 
 async fn session(folder: &Path) -> Session {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Session::builder().listen([local]).state_folder(folder.join("state")).start().await.unwrap()
+    Session::builder()
+        .without_discovery()
+        .listen([local])
+        .state_folder(folder.join("state"))
+        .start()
+        .await
+        .unwrap()
 }
 
 async fn seed(folder: &Path) {

@@ -14,6 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let session = Session::builder()
+        .without_discovery()
         .listen([address.parse()?])
         .without_resume()
         .configure(|config| {

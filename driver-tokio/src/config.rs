@@ -39,6 +39,15 @@ pub struct SessionConfig {
     pub events_max: usize,
     /// How long fetching a torrent file may take. Default 60 s.
     pub fetch_timeout: Duration,
+    /// Nodes by which the DHT is entered, as host:port. Default: the well-known ones.
+    pub dht_bootstrap: Vec<String>,
+    /// Everything goes through this proxy or not at all: `socks5://[user:password@]host:port` or `http://…`. Nothing
+    /// listens then, and no name is looked up. Default: none.
+    pub proxy: Option<String>,
+    /// The interface or local address that everything goes out of and comes in by. Default: the system chooses.
+    pub bind: Option<String>,
+    /// A list of addresses to have nothing to do with. Default: none.
+    pub ip_filter: Option<PathBuf>,
     /// The engine's chance, as secret as a key; `None` asks the operating system. Only tests set it.
     pub seed: Option<[u8; 32]>,
 }
@@ -63,6 +72,16 @@ impl Default for SessionConfig {
             torrent_file_bytes_max: 64 << 20,
             events_max: 1024,
             fetch_timeout: Duration::from_secs(60),
+            dht_bootstrap: [
+                "router.bittorrent.com:6881",
+                "dht.transmissionbt.com:6881",
+                "dht.libtorrent.org:25401",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            proxy: None,
+            bind: None,
+            ip_filter: None,
             seed: None,
         }
     }

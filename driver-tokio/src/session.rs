@@ -239,6 +239,14 @@ impl SessionBuilder {
         self
     }
 
+    /// Seek nobody beyond trackers and the given peers: no DHT, no neighbours, no word to the router.
+    #[must_use]
+    pub fn without_discovery(mut self) -> Self {
+        let engine = &mut self.config.engine;
+        (engine.dht, engine.lsd, engine.port_mapping) = (false, false, false);
+        self
+    }
+
     /// Limits of the rates of all torrents together.
     #[must_use]
     pub fn rates(mut self, rates: Rates) -> Self {

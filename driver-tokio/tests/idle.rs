@@ -11,7 +11,8 @@ use std::net::TcpStream;
 #[tokio::test]
 async fn a_session_with_nothing_to_do_sleeps() {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let session = Session::builder().listen([local]).without_resume().start().await.unwrap();
+    let session =
+        Session::builder().without_discovery().listen([local]).without_resume().start().await.unwrap();
     // A link that says nothing is no work either.
     let _silent = TcpStream::connect(session.listening()[0]).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -55,7 +55,7 @@ async fn session(home: &Path) -> Session {
 }
 
 fn builder(home: &Path) -> SessionBuilder {
-    Session::builder().listen([localhost()]).state_folder(home.join("state"))
+    Session::builder().without_discovery().listen([localhost()]).state_folder(home.join("state"))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {

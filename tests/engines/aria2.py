@@ -28,17 +28,19 @@ class Aria2(Node):
 
     def start(self, timeout: float = 60) -> None:
         job = self.job
+        reach = job.reach
         options = {
             "enable-rpc": "true",
             "rpc-listen-port": self.rpc_port,
             "listen-port": self.port,
             "interface": self.host,
             "dir": job.folder,
-            "enable-dht": "false",
-            "bt-enable-lpd": "false",
-            "enable-peer-exchange": "false",
-            "bt-require-crypto": "false",
-            "bt-min-crypto-level": "plain",
+            "enable-dht": _word(reach.dht is not None),
+            "dht-listen-port": self.port,
+            "bt-enable-lpd": _word(reach.lsd),
+            "enable-peer-exchange": _word(reach.pex),
+            "bt-require-crypto": _word(reach.encryption == "require"),
+            "bt-min-crypto-level": "arc4" if reach.encryption == "require" else "plain",
             "file-allocation": "none",
             "check-integrity": "true",
             "allow-overwrite": "true",
@@ -53,6 +55,9 @@ class Aria2(Node):
         }
         if not job.tracker:
             options["bt-exclude-tracker"] = "*"
+        for host, port in (reach.dht or ())[:1]:
+            options["dht-entry-point"] = f"{host}:{port}"
+            options["dht-file-path"] = job.work / "dht.dat"
         argv = [need("aria2c"), "--no-conf", *(f"--{name}={value}" for name, value in options.items())]
         child = self._launch([*argv, str(job.torrent or job.magnet)])
         wait_listening(("127.0.0.1", self.rpc_port), timeout, child)
@@ -79,3 +84,7 @@ class Aria2(Node):
         one = active[0]
         busy = "verifiedLength" in one or "verifyIntegrityPending" in one
         return not busy and one.get("seeder") == "true" and one["completedLength"] == one["totalLength"]
+
+
+def _word(on: bool) -> str:
+    return "true" if on else "false"

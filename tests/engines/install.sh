@@ -25,6 +25,11 @@ install_debian() {
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# What `in_namespace` needs.
+need_namespaces() {
+    install_debian ip iproute2 unshare util-linux
+}
+
 # A virtual environment with libtorrent's wheel.
 install_python() {
     [[ -x $1/bin/python ]] || python3 -m venv "$1"

@@ -41,6 +41,7 @@ class Libtorrent(Node):
             "tracker": job.tracker,
             "upload_max": job.upload_max,
             "download_max": job.download_max,
+            "reach": vars(job.reach),
             **self.options,
         }
         script = Path(__file__).with_name("libtorrent_node.py")

@@ -1,6 +1,6 @@
 """One libtorrent session as a process: settings in the argument, commands in and events out as JSON lines.
 
-Everything but plain TCP is off, so that what is measured is the transfer. Commands: `dial`, `stats`. It ends with its
+Everything but plain TCP is off unless `reach` says otherwise, so that what is measured is the transfer. Commands: `dial`, `stats`. It ends with its
 standard input.
 """
 
@@ -23,16 +23,29 @@ def say(event: str, **fields: Any) -> None:
 
 
 def settings(config: dict[str, Any]) -> dict[str, Any]:
+    reach = config["reach"]
+    tcp, utp = reach["utp"] != "only", reach["utp"] != "off"
+    policy = {"off": 2, "prefer": 1, "require": 0}[reach["encryption"]]
     chosen = {
         "listen_interfaces": f"{config['host']}:{config['port']}",
-        "enable_dht": False,
-        "enable_lsd": False,
+        "enable_dht": reach["dht"] is not None,
+        "dht_bootstrap_nodes": ",".join(f"{host}:{port}" for host, port in reach["dht"] or ()),
+        # all nodes of a test share one address, or one network
+        "dht_restrict_routing_ips": False,
+        "dht_restrict_search_ips": False,
+        "dht_ignore_dark_internet": False,
+        "dht_prefer_verified_node_ids": False,
+        "dht_enforce_node_id": False,
+        "enable_lsd": reach["lsd"],
         "enable_upnp": False,
         "enable_natpmp": False,
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
-        "out_enc_policy": 2,
-        "in_enc_policy": 2,
+        "enable_outgoing_tcp": tcp,
+        "enable_incoming_tcp": tcp,
+        "enable_outgoing_utp": utp,
+        "enable_incoming_utp": utp,
+        "out_enc_policy": policy,
+        "in_enc_policy": policy,
+        "allowed_enc_level": 2 if reach["encryption"] == "require" else 3,
         "allow_multiple_connections_per_ip": True,
         "close_redundant_connections": config.get("close_redundant", True),
         "active_limit": -1,
@@ -55,6 +68,10 @@ def parameters(config: dict[str, Any]) -> lt.add_torrent_params:
         params.trackers = []
     params.save_path = config["folder"]
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if not config["reach"]["pex"]:
+        params.flags |= lt.torrent_flags.disable_pex
+    if not config["reach"]["web_seeds"]:
+        params.url_seeds = []
     params.upload_limit = config.get("upload_max") or -1
     params.download_limit = config.get("download_max") or -1
     return params

@@ -57,8 +57,7 @@ class Millstream(Node):
         source = str(job.torrent or job.magnet)
         words = ["seed", source, "--data"] if job.seed else ["download", source, "-o"]
         words += [str(job.folder), "--json", "--listen", f"{self.host}:{self.port}", *self.extra]
-        if not job.tracker:
-            words.append("--only-peers")
+        words += self._reach()
         if not job.seed and job.stay:
             words.append("--seed")
         for host, port in job.peers:
@@ -73,6 +72,17 @@ class Millstream(Node):
         child.wait_event("listening", timeout)
         if job.seed:
             child.wait_event("complete", timeout)
+
+    def _reach(self) -> list[str]:
+        job, reach = self.job, self.job.reach
+        words = ["--utp", reach.utp, "--encryption", reach.encryption, "--port-mapping", "off"]
+        if not job.tracker and (reach.dht, reach.pex, reach.lsd, reach.web_seeds) == (None, False, False, False):
+            return [*words, "--only-peers"]
+        words += [flag for on, flag in ((reach.pex, "--no-pex"), (reach.lsd, "--no-lsd")) if not on]
+        words += [] if reach.web_seeds else ["--no-web-seeds"]
+        if reach.dht is None:
+            return [*words, "--no-dht"]
+        return words + [word for host, port in reach.dht for word in ("--dht-bootstrap", f"{host}:{port}")]
 
     def wait_complete(self, timeout: float) -> float:
         assert self.child is not None, "not started"

@@ -14,6 +14,19 @@ from .process import Child, EngineError, Usage, usage
 
 Address = tuple[str, int]
 HOST = "127.0.0.1"
+NETWORK = ("10.99.0.1", "10.99.0.2", "10.99.0.3", "10.99.0.4")  # as `in_namespace` makes them
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a node finds and reaches others beyond plain TCP to whom it is told to dial: nothing, unless said."""
+
+    dht: tuple[Address, ...] | None = None  # the nodes to enter it by; None is no DHT
+    pex: bool = False
+    lsd: bool = False
+    web_seeds: bool = False
+    utp: str = "off"  # on, off, only
+    encryption: str = "off"  # off, prefer, require
 
 
 @dataclass
@@ -30,6 +43,8 @@ class Job:
     download_max: int = 0
     tracker: bool = False  # whether to announce to the torrent's trackers
     stay: bool = True  # a leech goes on seeding when it is complete
+    reach: Reach = Reach()
+    host: str = HOST  # where it listens; in a namespace of its own (`in_namespace`) there are NETWORK's too
 
 
 class Node:
@@ -42,7 +57,7 @@ class Node:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.host = HOST
+        self.host = job.host
         self.port = free_port()
         self.child: Child | None = None
         job.work.mkdir(parents=True, exist_ok=True)

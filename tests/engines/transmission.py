@@ -77,6 +77,7 @@ class Transmission(Node):
         return bool(torrent["percentDone"] == 1 and torrent["status"] == 6)
 
     def _settings(self) -> dict[str, Any]:
+        reach = self.job.reach
         return {
             "bind-address-ipv4": self.host,
             "peer-port": self.port,
@@ -84,12 +85,12 @@ class Transmission(Node):
             "rpc-port": self.rpc_port,
             "rpc-whitelist-enabled": False,
             "rpc-authentication-required": False,
-            "dht-enabled": False,
-            "lpd-enabled": False,
-            "pex-enabled": False,
-            "utp-enabled": False,
+            "dht-enabled": reach.dht is not None,
+            "lpd-enabled": reach.lsd,
+            "pex-enabled": reach.pex,
+            "utp-enabled": reach.utp != "off",
             "port-forwarding-enabled": False,
-            "encryption": 0,
+            "encryption": ("off", "prefer", "require").index(reach.encryption),
             "preallocation": 0,
             "rename-partial-files": False,
             "ratio-limit-enabled": False,

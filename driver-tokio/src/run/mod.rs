@@ -393,6 +393,7 @@ mod tests {
     fn a_check_keeps_every_thread_of_the_pool_busy() {
         let checks = |pool_threads, check_jobs_max| {
             let mut config = SessionConfig { pool_threads, keep_resume: false, ..SessionConfig::default() };
+            (config.engine.dht, config.engine.lsd, config.engine.port_mapping) = (false, false, false);
             config.listen = Vec::new();
             config.engine.check_jobs_max = check_jobs_max;
             let (started, _) = oneshot::channel();

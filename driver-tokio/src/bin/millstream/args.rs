@@ -1,6 +1,7 @@
 //! The command's arguments, and what its help says of them.
 
 use crate::rate;
+use crate::reach::ReachArgs;
 use clap::{ArgAction, Parser, Subcommand};
 use core::net::SocketAddr;
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ pub(crate) struct NetworkArgs {
     /// Send no more than this a second
     #[arg(long, value_name = "RATE", value_parser = rate::rate)]
     pub(crate) max_upload: Option<u64>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

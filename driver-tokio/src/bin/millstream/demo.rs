@@ -130,6 +130,7 @@ impl Drop for Scratch {
 impl Node {
     async fn start(name: &str, folder: PathBuf, torrent: &[u8], output: &Output) -> Result<Self, Trouble> {
         let session = Session::builder()
+            .without_discovery()
             .listen([SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
             .without_resume()
             .configure(|config| config.pool_threads = 2)

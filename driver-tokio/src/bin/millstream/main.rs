@@ -9,6 +9,7 @@ mod inspect;
 mod manual;
 mod outcome;
 mod rate;
+mod reach;
 mod seed;
 mod session;
 mod signals;

@@ -18,6 +18,7 @@ pub(crate) async fn start(
     output: &Output,
 ) -> Result<Session, Trouble> {
     let mut builder = Session::builder().rates(Rates { download: max_download, upload: network.max_upload });
+    builder = network.reach.apply(builder, network.only_peers);
     if !network.listen.is_empty() {
         // What is asked for by number is meant.
         builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);
