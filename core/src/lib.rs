@@ -59,6 +59,7 @@ pub mod metadata;
 pub mod net;
 pub mod peer;
 pub mod picker;
+pub mod pool;
 pub mod resume;
 pub mod store;
 pub mod torrent;
