@@ -2,8 +2,10 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod reach;
 mod session;
 
+pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
 
 pub use crate::engine_ops::engine_ops;
@@ -33,7 +35,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 20] = [
+pub const BODIES: [(&str, Body); 24] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -54,6 +56,10 @@ pub const BODIES: [(&str, Body); 20] = [
     ("resume", resume),
     ("tracker_server", tracker_server),
     ("engine_ops", engine_ops),
+    ("ip_filter", ip_filter),
+    ("socks5_answer", socks5_answer),
+    ("http_proxy_answer", http_proxy_answer),
+    ("proxy_url", proxy_url),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.
