@@ -65,5 +65,7 @@ pub mod store;
 pub mod torrent;
 #[cfg(feature = "tracker")]
 pub mod tracker;
+#[cfg(feature = "utp")]
+pub mod utp;
 pub mod verify;
 pub mod wire;

@@ -25,6 +25,7 @@ pub mod tracker_http_server;
 pub mod tracker_udp;
 pub mod tracker_url;
 pub mod tracker_ws;
+pub mod utp;
 
 pub use bencode::{BencodeError, BencodeErrorKind, BencodeLimits, Document};
 pub use ids::{InfoHash, InfoHashV2, PeerId};

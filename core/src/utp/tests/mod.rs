@@ -1,0 +1,1 @@
+//! Streams over a path with a mind of its own.
