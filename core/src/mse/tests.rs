@@ -1,0 +1,1 @@
+//! Both sides face to face, and strangers who lie.
