@@ -80,9 +80,8 @@ mod tests {
             key[95] = low;
             PublicKey(key)
         };
-        let near = |less: u8| {
-            PublicKey(bytes(&Group::PARAMS.modulus().as_ref().wrapping_sub(&U768::from(less))))
-        };
+        let near =
+            |less: u8| PublicKey(bytes(&Group::PARAMS.modulus().as_ref().wrapping_sub(&U768::from(less))));
         for weak in [key(0), key(1), near(1), near(0), PublicKey([0xff; KEY_BYTES])] {
             assert!(is_weak(&weak), "{weak:?}");
         }

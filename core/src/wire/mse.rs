@@ -247,6 +247,9 @@ mod tests {
         let name = VeiledHash::of(InfoHash([7; 20]));
         assert_eq!(secret.unveil(secret.veil(name)), name);
         assert_ne!(other.unveil(secret.veil(name)), name);
-        assert_ne!(secret.stream_key(Side::A, InfoHash([7; 20])), secret.stream_key(Side::B, InfoHash([7; 20])));
+        assert_ne!(
+            secret.stream_key(Side::A, InfoHash([7; 20])),
+            secret.stream_key(Side::B, InfoHash([7; 20]))
+        );
     }
 }
