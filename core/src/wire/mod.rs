@@ -14,6 +14,7 @@ pub mod merkle;
 pub mod message;
 pub mod metadata_message;
 pub mod metainfo;
+pub mod mse;
 pub mod path;
 pub mod peer_id;
 pub mod percent;
