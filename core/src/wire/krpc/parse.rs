@@ -5,8 +5,8 @@ use super::{
     Body, DATAGRAM_READ_BYTES_MAX, Found, KrpcError, LIMITS, Message, Method, NodeId, Nodes4, Nodes6, Query,
     Response, Signed, Values, WantNodes,
 };
-use crate::wire::bencode::{BencodeError, BencodeErrorKind, Dict, Document, Value};
 use crate::wire::InfoHash;
+use crate::wire::bencode::{BencodeError, BencodeErrorKind, Dict, Document, Value};
 
 /// Reads a datagram.
 pub(super) fn message(bytes: &[u8]) -> Result<Message<'_>, KrpcError> {

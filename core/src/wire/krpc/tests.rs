@@ -61,10 +61,13 @@ fn bep_0005_the_examples_of_the_text_go_there_and_back() {
         b"d1:rd2:id20:abcdefghij01234567895:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t2:aa1:y1:re",
     );
     let values: Vec<_> = peers.values.iter().map(|peer| peer.to_string()).collect();
-    assert_eq!((values, peers.token), (
-        vec![String::from("97.120.106.101:11893"), String::from("105.100.104.116:28269")],
-        Some(&b"aoeusnth"[..])
-    ));
+    assert_eq!(
+        (values, peers.token),
+        (
+            vec![String::from("97.120.106.101:11893"), String::from("105.100.104.116:28269")],
+            Some(&b"aoeusnth"[..])
+        )
+    );
     response(b"d1:rd2:id20:abcdefghij01234567895:nodes9:def456...5:token8:aoeusnthe1:t2:aa1:y1:re");
     let announce = query(
         b"d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234565:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
@@ -194,8 +197,7 @@ fn bep_0046_the_test_vectors_of_the_text() {
 #[test]
 fn bep_0044_get_and_put_go_there_and_back() {
     let signed = Signed { key: &[7; 32], salt: b"foobar", seq: 4, signature: &[9; 64] };
-    let method =
-        Method::Put { token: b"tok", value: b"d1:a1:be", signed: Some(signed), cas: Some(3) };
+    let method = Method::Put { token: b"tok", value: b"d1:a1:be", signed: Some(signed), cas: Some(3) };
     let mut out = Vec::new();
     let body = Body::Query(Query { id: A, method, want: None });
     Message { transaction: b"ab", version: None, ip: None, read_only: false, body }.write(&mut out);
@@ -204,7 +206,8 @@ fn bep_0044_get_and_put_go_there_and_back() {
         b"d1:ad2:id20:abcdefghij01234567893:seqi-1e6:target20:mnopqrstuvwxyz123456e1:q3:get1:t2:aa1:y1:qe",
     );
     assert_eq!(get.method, Method::Get { target: M, seq: Some(-1) });
-    let got = response(b"d1:rd2:id20:abcdefghij01234567893:seqi4e5:token2:tt1:v12:Hello World!e1:t2:aa1:y1:re");
+    let got =
+        response(b"d1:rd2:id20:abcdefghij01234567893:seqi4e5:token2:tt1:v12:Hello World!e1:t2:aa1:y1:re");
     assert_eq!((got.value, got.seq), (Some(&b"12:Hello World!"[..]), Some(4)));
 }
 

@@ -1,0 +1,1 @@
+//! Nodes beside nodes: stories of small networks in memory.
