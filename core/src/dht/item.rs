@@ -192,6 +192,7 @@ impl fmt::Debug for SecretKey {
 mod tests {
     use super::*;
     use std::format;
+    use std::string::ToString as _;
 
     fn unhex<const N: usize>(text: &str) -> [u8; N] {
         let byte = |n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap();

@@ -38,7 +38,7 @@
 //! | `get_peers` | 8 nodes, a token, peers | 9.9 |
 //! | `get_peers` with `scrape` | the same and two filters | 9.0 |
 //! | `announce_peer` | the id | 0.6 |
-//! | `get` | 8 nodes, a token, an item of 1000 bytes | 14.6 |
+//! | `get` | 8 nodes, a token, an item of 1000 bytes | 15.2 |
 //! | `put` | the id or an error | 0.8 |
 //! | `sample_infohashes` | 8 nodes, 25 torrents | 8.5 |
 //!

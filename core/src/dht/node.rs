@@ -154,7 +154,7 @@ impl Node {
 
     /// Asks the bootstrap nodes now, whatever the table has.
     pub fn bootstrap(&mut self, now: Instant) {
-        self.sides.iter_mut().for_each(|side| side.join_at = now);
+        self.sides.iter_mut().for_each(|side| side.unsettle(now));
         self.keep_up(now);
     }
 
@@ -239,7 +239,7 @@ impl Node {
         for family in Family::ALL {
             let side = &mut self.sides[family.index()];
             side.table.on_own_id(now, saved.id(family), &self.config);
-            side.join_at = now;
+            side.unsettle(now);
         }
         for &(_, addr) in &saved.nodes {
             if is_worth(addr, self.config.private_addresses) {

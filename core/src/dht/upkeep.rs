@@ -36,6 +36,9 @@ const QUIET_ASKED: usize = 8;
 /// The first pause after an attempt to join that found too few; each is twice as long as the one before.
 const JOIN_PAUSE: Duration = Duration::from_secs(5);
 
+/// Joins before a node is content: those who came at the same time know each other only at the second.
+const JOINS_MIN: u32 = 2;
+
 /// The longest pause.
 const JOIN_PAUSE_MAX: Duration = Duration::from_secs(600);
 
@@ -47,10 +50,13 @@ pub(super) struct Side {
     pub(super) table: Table,
     pub(super) queue: VecDeque<(SocketAddr, Vec<u8>)>,
     /// When to join next, if there is need.
-    pub(super) join_at: Instant,
+    join_at: Instant,
     joins: u32,
     joining: Option<LookupId>,
+    /// `Event::Joined` was told, and some node is there still.
     joined: bool,
+    /// A join found enough nodes to live with.
+    settled: bool,
     refreshing: Option<LookupId>,
     upkeep_at: Instant,
     seeds: VecDeque<SocketAddr>,
@@ -70,6 +76,7 @@ impl Side {
             joins: 0,
             joining: None,
             joined: false,
+            settled: false,
             refreshing: None,
             upkeep_at: now + UPKEEP,
             seeds: VecDeque::new(),
@@ -106,13 +113,18 @@ impl Side {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let join = if self.joining.is_none() && self.is_lonely() { self.join_at } else { self.upkeep_at };
+        let join = if self.wants_to_join() { self.join_at } else { self.upkeep_at };
         self.bound.then_some(join.min(self.upkeep_at))
     }
 
     /// Whether it has too few nodes to begin searches from.
-    fn is_lonely(&self) -> bool {
-        !self.joined
+    fn wants_to_join(&self) -> bool {
+        !self.settled && self.joining.is_none()
+    }
+
+    /// Must be known anew, and soon.
+    pub(super) fn unsettle(&mut self, now: Instant) {
+        (self.settled, self.join_at, self.joins) = (false, now, 0);
     }
 }
 
@@ -132,7 +144,7 @@ impl Node {
             if !known && is_worth(addr, true) {
                 side.routers.push(addr);
                 if !side.joined {
-                    (side.joins, side.join_at) = (0, Instant::ZERO);
+                    side.unsettle(Instant::ZERO);
                 }
             }
         }
@@ -145,7 +157,7 @@ impl Node {
             if !side.bound {
                 continue;
             }
-            if now >= side.join_at && side.joining.is_none() && side.is_lonely() {
+            if now >= side.join_at && side.wants_to_join() {
                 self.join(now, family);
             }
             if now >= self.sides[family.index()].upkeep_at {
@@ -193,8 +205,9 @@ impl Node {
     fn look_after(&mut self, now: Instant, family: Family) {
         let side = &mut self.sides[family.index()];
         side.upkeep_at = now + UPKEEP;
-        if side.table.len() == 0 {
-            side.joined = false;
+        side.joined &= side.table.len() > 0;
+        if side.settled && side.table.len() < self.config.bucket_nodes_max / 2 {
+            side.unsettle(now);
         }
         let quiet = side.table.questionable(now, QUIET_ASKED);
         let refresh =
@@ -215,8 +228,8 @@ impl Node {
                 let family = *family;
                 let side = &mut self.sides[family.index()];
                 side.joining = None;
-                if side.table.len() > 0 && !side.joined {
-                    (side.joined, side.joins) = (true, 0);
+                side.settled = side.joins >= JOINS_MIN && side.table.len() >= self.config.bucket_nodes_max;
+                if side.table.len() > 0 && !core::mem::replace(&mut side.joined, true) {
                     self.tell(Event::Joined(family));
                 }
                 self.keep_up(now);
@@ -252,7 +265,7 @@ impl Node {
             Placed::Added => {
                 // The first node: who is near us is asked of it at once.
                 let side = &mut self.sides[Family::of(&addr).index()];
-                if !side.joined && side.joining.is_none() {
+                if side.table.len() == 1 && side.wants_to_join() {
                     side.join_at = now;
                     self.keep_up(now);
                 }
@@ -272,7 +285,7 @@ impl Node {
             let own = NodeId::for_address(external, &mut self.rng);
             side.table.on_own_id(now, own, &self.config);
             // Who is near the new id must hear of us.
-            (side.joined, side.join_at, side.joins) = (false, now, 0);
+            side.unsettle(now);
         }
         self.tell(Event::External(external));
         self.keep_up(now);

@@ -178,7 +178,8 @@ fn bep_0043_a_read_only_node_finds_but_answers_nobody_and_is_in_no_table() {
     network.run(Duration::from_secs(30));
     let seek = network.with(77, |node, now| node.get_peers(now, hash(7))).unwrap();
     assert_eq!(network.finish(77, seek).0, Outcome::Peers { found: 1 });
-    let known = network.nodes.values().any(|node| node.contacts(Family::V4).any(|(_, addr)| addr == host(77)));
+    let known =
+        network.nodes.values().any(|node| node.contacts(Family::V4).any(|(_, addr)| addr == host(77)));
     assert!(!known);
     assert!(network.ask(host(500), host(77), &query("ping", b"")).is_empty());
     assert_eq!(network.node(77).status(Instant::ZERO).dropped.read_only, 1);
@@ -244,7 +245,8 @@ fn bep_0051_samples_are_told_and_no_node_is_asked_again_within_its_interval() {
         _ => false,
     });
     assert!(known);
-    let resting = told.iter().filter(|event| matches!(event, Event::Samples { interval, .. } if !interval.is_zero()));
+    let resting =
+        told.iter().filter(|event| matches!(event, Event::Samples { interval, .. } if !interval.is_zero()));
     let resting = resting.count() as u32;
     let (Outcome::Sampled { nodes: again, .. }, ..) = sample() else { panic!() };
     assert!(again <= nodes - resting + 4, "{again} of {nodes}, {resting} rest");
@@ -285,7 +287,8 @@ fn names_of_bootstrap_nodes_are_asked_for_and_the_nodes_kept_out_of_the_table() 
     network.nodes.insert(host(50), node);
     network.collect(host(50));
     network.run(Duration::from_secs(20));
-    assert_eq!(network.node(50).next_event(), Some(Event::Joined(Family::V4)));
+    let told: Vec<_> = core::iter::from_fn(|| network.node(50).next_event()).collect();
+    assert!(told.contains(&Event::Joined(Family::V4)), "{told:?}");
     let contacts: Vec<_> = network.node(50).contacts(Family::V4).collect();
     assert!(contacts.len() >= 8 && contacts.iter().all(|(_, addr)| *addr != host(0)));
 }
