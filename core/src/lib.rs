@@ -39,7 +39,8 @@
 //! # Rooms
 //!
 //! Each room is public and usable alone: [`wire`] as a toolbox of codecs, [`peer`] as one session over any byte link,
-//! [`picker`], [`choke`], [`book`], [`limits`] and [`resume`] as what their names say, [`tracker`] as a tracker.
+//! [`picker`], [`choke`], [`book`], [`limits`] and [`resume`] as what their names say, [`tracker`] as a tracker, [`dht`] as a node of
+//! the mainline DHT.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -52,6 +53,8 @@ pub mod base;
 pub mod book;
 pub mod choke;
 pub mod create;
+#[cfg(feature = "dht")]
+pub mod dht;
 pub mod engine;
 pub mod limits;
 pub mod link;

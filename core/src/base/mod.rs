@@ -1,4 +1,4 @@
-//! Time, chance, arenas, queues, timers, buffers, bitfields, maps, rates: what every room stands on. No protocol.
+//! Time, chance, arenas, queues, timers, buffers, bitfields, maps, rates, votes: what every room stands on. No protocol.
 
 mod arena;
 mod bits;
@@ -13,6 +13,7 @@ mod ready;
 mod rng;
 mod time;
 mod timers;
+mod vote;
 
 pub use arena::Arena;
 pub use bits::{Bits, BitsError};
@@ -27,3 +28,4 @@ pub use ready::Ready;
 pub use rng::Rng;
 pub use time::Instant;
 pub use timers::Timers;
+pub use vote::{Vote, is_public};

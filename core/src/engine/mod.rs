@@ -26,10 +26,12 @@ pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;
 pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
 
-use crate::base::{Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId};
+use crate::base::{
+    Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId, Vote,
+};
 use crate::choke::ChokeState;
 use crate::link::Link;
-use crate::net::{Net, Vote};
+use crate::net::Net;
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};

@@ -1,9 +1,4 @@
-//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15). The
-//! vote on our address is next door, in `vote`.
-
-mod vote;
-
-pub use vote::Vote;
+//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15).
 
 use crate::announce::{
     AnnounceConfig, AskError, AskId, ConnectionIds, UdpAsk, UdpContext, UdpExchange, UdpInput, UdpOutput,

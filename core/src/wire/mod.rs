@@ -9,6 +9,7 @@ pub mod http;
 pub mod http_proxy;
 mod ids;
 pub mod ip_filter;
+pub mod krpc;
 pub mod magnet;
 pub mod merkle;
 pub mod message;

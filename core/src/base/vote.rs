@@ -74,8 +74,8 @@ impl<K> Count<K> {
     }
 }
 
-/// Whether an address can be a host's in the whole Internet.
-fn is_public(ip: IpAddr) -> bool {
+/// Whether an address can be a host's in the whole Internet: not private, not for documents, not for many.
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();

@@ -1,0 +1,64 @@
+//! Which addresses are worth a packet, and what counts as one network.
+
+use crate::base::is_public;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Which of the two DHTs (BEP 32): they share nothing but a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    pub fn of(addr: &SocketAddr) -> Self {
+        if addr.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 1,
+        }
+    }
+}
+
+/// Whether a node or peer may be at an address that somebody told us.
+pub(super) fn is_worth(addr: SocketAddr, private: bool) -> bool {
+    addr.port() != 0 && (is_public(addr.ip()) || private && is_host(addr.ip()))
+}
+
+/// Whether a datagram may come from an address.
+pub(super) fn is_source(addr: SocketAddr) -> bool {
+    addr.port() != 0 && is_host(addr.ip())
+}
+
+fn is_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[0] != 0 && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST,
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none(),
+    }
+}
+
+/// The network that an address shares its allowance with: /24 or /64.
+pub(super) fn network(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip) & 0xffff_ff00) | 0xffff << 32,
+        IpAddr::V6(ip) => u128::from(ip) >> 64 << 64,
+    }
+}

@@ -1,0 +1,173 @@
+//! What strangers may make us send: queries a second of an address, bytes a second of a network, bytes in all. Windows of
+//! one second, so that memory is bounded by what one second brings.
+
+use super::DhtConfig;
+use super::address::network;
+use crate::base::{Bucket, Instant, Key, Map, Rng};
+use core::hash::Hash;
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// Addresses or networks told apart in one second; more share one account.
+const ACCOUNTS_MAX: usize = 8_192;
+
+/// Addresses that proved to be their senders', remembered for this long.
+const PROOF_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// Counters that begin anew every second.
+#[derive(Debug)]
+struct Window<K> {
+    key: Key,
+    second: u64,
+    counts: Map<K, u64>,
+    overflow: u64,
+}
+
+impl<K: Hash + Eq> Window<K> {
+    fn new(key: Key) -> Self {
+        Self { key, second: 0, counts: Map::new(key), overflow: 0 }
+    }
+
+    /// Adds `n` unless it would exceed `max`.
+    fn take(&mut self, now: Instant, account: K, (n, max): (u64, u64)) -> bool {
+        let second = now.as_micros() / 1_000_000;
+        if second != self.second {
+            (self.second, self.overflow) = (second, 0);
+            self.counts = Map::new(self.key);
+        }
+        let full = self.counts.len() >= ACCOUNTS_MAX && !self.counts.contains(&account);
+        let count = if full { &mut self.overflow } else { self.counts.or_insert_with(account, || 0) };
+        let fits = *count + n <= max;
+        *count += if fits { n } else { 0 };
+        fits
+    }
+}
+
+/// The accounts of all strangers.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    key: Key,
+    queries: Window<IpAddr>,
+    replies: Window<u128>,
+    total: Bucket,
+    /// Who answered us or showed a token of ours. Two generations: the older one is dropped as a whole.
+    proved: [Map<IpAddr, ()>; 2],
+    generation_ends: Instant,
+}
+
+impl Allowance {
+    pub(super) fn new(config: &DhtConfig, rng: &mut Rng) -> Self {
+        let key = Key::draw(rng);
+        let rate = config.reply_bytes_per_second_max;
+        Self {
+            key,
+            queries: Window::new(key),
+            replies: Window::new(key),
+            total: Bucket::new(Some(rate), rate),
+            proved: [Map::new(key), Map::new(key)],
+            generation_ends: Instant::ZERO + PROOF_LIFETIME / 2,
+        }
+    }
+
+    /// Whether one more query of `ip` is served in this second.
+    pub(super) fn takes_query(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> bool {
+        let max = u64::from(config.address_queries_per_second_max);
+        self.queries.take(now, ip, (1, max))
+    }
+
+    /// An address showed what only its owner can know.
+    pub(super) fn on_proved(&mut self, now: Instant, ip: IpAddr) {
+        self.age(now);
+        if self.proved[0].len() < ACCOUNTS_MAX {
+            self.proved[0].insert(ip, ());
+        }
+    }
+
+    /// Whether `bytes` may be sent to `ip` as an answer; if so they are paid for.
+    pub(super) fn pays(&mut self, now: Instant, (ip, bytes): (IpAddr, usize), config: &DhtConfig) -> bool {
+        self.age(now);
+        let bytes = bytes as u64;
+        let proved = self.proved.iter().any(|proved| proved.contains(&ip));
+        if self.total.available(now) < bytes {
+            return false;
+        }
+        let max = config.dht_reply_bytes_per_second;
+        if !proved && !self.replies.take(now, network(ip), (bytes, max)) {
+            return false;
+        }
+        self.total.take(now, bytes);
+        true
+    }
+
+    fn age(&mut self, now: Instant) {
+        if now >= self.generation_ends {
+            self.generation_ends = now + PROOF_LIFETIME / 2;
+            self.proved.swap(0, 1);
+            self.proved[0] = Map::new(self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([198, 51, 100, n])
+    }
+
+    #[test]
+    fn pitfall_21_addresses_of_one_network_share_a_byte_bucket_until_they_prove_themselves() {
+        let config = DhtConfig::default();
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let now = Instant::from_micros(5_000_000);
+        let sent: usize =
+            (0..1_000).map(|n| n as u8).filter(|&n| allowance.pays(now, (ip(n), 1_000), &config)).count();
+        assert_eq!(sent, 65, "64 KiB a second for the whole /24");
+        assert!(
+            allowance.pays(now, (IpAddr::from([198, 51, 101, 1]), 1_000), &config),
+            "others are not concerned"
+        );
+        allowance.on_proved(now, ip(7));
+        assert!(allowance.pays(now, (ip(7), 1_000), &config));
+        assert!(!allowance.pays(now, (ip(8), 1_000), &config));
+        let later = now + Duration::from_secs(1);
+        assert!(allowance.pays(later, (ip(8), 1_000), &config));
+    }
+
+    #[test]
+    fn answers_to_all_together_have_a_rate() {
+        let config = DhtConfig { reply_bytes_per_second_max: 10_000, ..DhtConfig::default() };
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let sent = (0..100_u8)
+            .filter(|&n| allowance.pays(Instant::ZERO, (IpAddr::from([1, 2, n, 4]), 1_000), &config));
+        assert_eq!(sent.count(), 10);
+    }
+
+    #[test]
+    fn queries_of_one_address_are_counted_by_the_second() {
+        let config = DhtConfig { address_queries_per_second_max: 3, ..DhtConfig::default() };
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let served = |allowance: &mut Allowance, now| {
+            (0..9).filter(|_| allowance.takes_query(now, ip(1), &config)).count()
+        };
+        assert_eq!(served(&mut allowance, Instant::ZERO), 3);
+        assert!(allowance.takes_query(Instant::ZERO, ip(2), &config));
+        assert_eq!(served(&mut allowance, Instant::from_micros(1_000_000)), 3);
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_takes_bounded_memory() {
+        let config = DhtConfig { reply_bytes_per_second_max: u64::MAX >> 8, ..DhtConfig::default() };
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        for n in 0..40_000_u32 {
+            let ip = IpAddr::from((0x0100_0000 + (n << 8)).to_be_bytes());
+            allowance.takes_query(Instant::ZERO, ip, &config);
+            allowance.pays(Instant::ZERO, (ip, 10), &config);
+            allowance.on_proved(Instant::ZERO, ip);
+        }
+        assert_eq!(allowance.queries.counts.len(), ACCOUNTS_MAX);
+        assert_eq!(allowance.replies.counts.len(), ACCOUNTS_MAX);
+        assert_eq!(allowance.proved[0].len(), ACCOUNTS_MAX);
+    }
+}

@@ -1,0 +1,159 @@
+//! The items that others stored with us (BEP 44): bounded, each for as long as its last put lives.
+
+use super::DhtConfig;
+use super::item::Item;
+use crate::base::Instant;
+use crate::wire::krpc::{NodeId, code};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// All stored items.
+#[derive(Debug, Default)]
+pub(super) struct ItemStore {
+    items: BTreeMap<NodeId, (Item, Instant)>,
+    bytes: usize,
+    expiry: BTreeSet<(Instant, NodeId)>,
+}
+
+impl ItemStore {
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn get(&self, target: NodeId) -> Option<&Item> {
+        self.items.get(&target).map(|(item, _)| item)
+    }
+
+    /// Someone with a good token puts an item that was checked. The error is the code to answer with.
+    pub(super) fn on_put(
+        &mut self,
+        now: Instant,
+        (item, cas): (Item, Option<i64>),
+        own: NodeId,
+        config: &DhtConfig,
+    ) -> Result<(), i64> {
+        let target = item.target();
+        if let Some((stored, _)) = self.items.get(&target) {
+            may_replace(stored, &item, cas)?;
+        } else {
+            self.make_room(target, item.value().len(), (own, config))?;
+        }
+        let until = now + config.item_lifetime;
+        self.bytes += item.value().len();
+        if let Some((before, expires)) = self.items.insert(target, (item, until)) {
+            self.bytes -= before.value().len();
+            self.expiry.remove(&(expires, target));
+        }
+        self.expiry.insert((until, target));
+        Ok(())
+    }
+
+    /// Forgets items that are farther from our id than a new one, until it fits; refuses it if none is.
+    fn make_room(
+        &mut self,
+        target: NodeId,
+        bytes: usize,
+        (own, config): (NodeId, &DhtConfig),
+    ) -> Result<(), i64> {
+        while self.items.len() >= config.stored_items_max
+            || self.bytes + bytes > config.stored_items_bytes_max
+        {
+            let farthest = self.items.keys().copied().max_by_key(|key| own.distance(*key));
+            let gone = farthest.filter(|far| own.distance(*far) > own.distance(target));
+            let (gone, (item, until)) =
+                gone.and_then(|key| self.items.remove_entry(&key)).ok_or(code::SERVER)?;
+            self.bytes -= item.value().len();
+            self.expiry.remove(&(until, gone));
+        }
+        Ok(())
+    }
+
+    /// Forgets what nobody put again.
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        while let Some(&(until, target)) = self.expiry.first() {
+            if until > now {
+                return;
+            }
+            self.expiry.pop_first();
+            if let Some((item, _)) = self.items.remove(&target) {
+                self.bytes -= item.value().len();
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.expiry.first().map(|(until, _)| *until)
+    }
+}
+
+/// BEP 44's rules for a second version of a mutable item; an immutable one is only renewed.
+fn may_replace(stored: &Item, new: &Item, cas: Option<i64>) -> Result<(), i64> {
+    let (Item::Mutable(stored), Item::Mutable(new)) = (stored, new) else { return Ok(()) };
+    if cas.is_some_and(|cas| cas != stored.seq) {
+        return Err(code::CAS);
+    }
+    let renewed = new.seq == stored.seq && new.value == stored.value;
+    if new.seq > stored.seq || renewed { Ok(()) } else { Err(code::SEQUENCE) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::item::SecretKey;
+    use super::*;
+    use alloc::format;
+    use core::time::Duration;
+
+    const OWN: NodeId = NodeId([0; 20]);
+
+    fn version(seq: i64, value: &[u8]) -> Item {
+        Item::Mutable(SecretKey::from_seed(&[5; 32]).sign(b"", seq, value).unwrap())
+    }
+
+    fn at(minutes: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(60 * minutes)
+    }
+
+    #[test]
+    fn pitfall_10_bep_0044_versions_only_go_up_and_cas_compares_with_what_is_stored() {
+        let (config, mut store) = (DhtConfig::default(), ItemStore::default());
+        let mut put = |seq, value: &[u8], cas| store.on_put(at(0), (version(seq, value), cas), OWN, &config);
+        assert_eq!(put(3, b"1:a", Some(99)), Ok(()), "nothing to compare with yet");
+        assert_eq!(put(2, b"1:b", None), Err(code::SEQUENCE));
+        assert_eq!(put(3, b"1:b", None), Err(code::SEQUENCE), "the same number, another value");
+        assert_eq!(put(3, b"1:a", None), Ok(()), "the same again renews it");
+        assert_eq!(put(4, b"1:b", Some(2)), Err(code::CAS));
+        assert_eq!(put(4, b"1:b", Some(3)), Ok(()));
+        assert_eq!(store.get(version(1, b"1:x").target()).unwrap().seq(), Some(4));
+        assert_eq!((store.len(), store.bytes()), (1, 3));
+    }
+
+    #[test]
+    fn bep_0044_an_item_is_forgotten_after_two_hours_without_a_put() {
+        let (config, mut store) = (DhtConfig::default(), ItemStore::default());
+        store.on_put(at(0), (version(1, b"1:a"), None), OWN, &config).unwrap();
+        store.on_put(at(60), (version(1, b"1:a"), None), OWN, &config).unwrap();
+        store.on_timeout(at(120));
+        assert_eq!((store.len(), store.deadline()), (1, Some(at(180))));
+        store.on_timeout(at(180));
+        assert_eq!((store.len(), store.bytes(), store.deadline()), (0, 0, None));
+    }
+
+    #[test]
+    fn items_are_bounded_in_number_and_bytes_and_the_farthest_gives_way() {
+        let config = DhtConfig { stored_items_max: 8, stored_items_bytes_max: 1000, ..DhtConfig::default() };
+        let mut store = ItemStore::default();
+        let mut refused = 0;
+        for n in 0..200 {
+            let value = format!("100:{n:0100}").into_bytes();
+            let put = store.on_put(at(0), (Item::Immutable { value }, None), OWN, &config);
+            refused += u32::from(put == Err(code::SERVER));
+            assert!(store.len() <= 8 && store.bytes() <= 1000);
+        }
+        assert!(refused > 100 && store.len() == 8, "{refused}");
+        let farthest = store.items.keys().map(|key| key.0[0]).max().unwrap();
+        assert!(farthest < 64, "what stays is near: {farthest}");
+    }
+}

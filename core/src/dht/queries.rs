@@ -1,0 +1,144 @@
+//! The queries that wait for an answer: which packet belongs to which, and what is late.
+
+use super::DhtConfig;
+use super::event::LookupId;
+use crate::base::{Instant, Rng};
+use crate::wire::krpc::NodeId;
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::net::SocketAddr;
+
+/// Pings under way at once.
+const PINGS_MAX: usize = 64;
+
+/// What a query is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To see whether a node lives.
+    Ping,
+    /// A step of a look-up.
+    Search(LookupId),
+    /// To store what a look-up was for.
+    Store(LookupId),
+}
+
+/// A query under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) to: SocketAddr,
+    /// Who is expected there; `None` if nobody knows.
+    pub(super) id: Option<NodeId>,
+    pub(super) purpose: Purpose,
+    sent: Instant,
+    stalled: bool,
+}
+
+/// What time brought.
+#[derive(Debug)]
+pub(super) enum Late {
+    /// It is slow.
+    Stalled(Pending),
+    /// It failed.
+    Failed(Pending),
+}
+
+/// All queries under way.
+#[derive(Debug)]
+pub(super) struct Queries {
+    rng: Rng,
+    pending: BTreeMap<u32, Pending>,
+    timers: BTreeSet<(Instant, u32)>,
+    pings: BTreeSet<SocketAddr>,
+}
+
+impl Queries {
+    pub(super) fn new(rng: Rng) -> Self {
+        Self { rng, pending: BTreeMap::new(), timers: BTreeSet::new(), pings: BTreeSet::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn has_room(&self, config: &DhtConfig) -> bool {
+        self.pending.len() < config.transactions_max
+    }
+
+    /// Whether one more ping may go to this address: one at a time, and few at once.
+    pub(super) fn may_ping(&self, to: SocketAddr, config: &DhtConfig) -> bool {
+        self.has_room(config) && self.pings.len() < PINGS_MAX && !self.pings.contains(&to)
+    }
+
+    /// A query goes out; its transaction id.
+    pub(super) fn on_sent(
+        &mut self,
+        now: Instant,
+        (to, id): (SocketAddr, Option<NodeId>),
+        purpose: Purpose,
+        config: &DhtConfig,
+    ) -> [u8; 4] {
+        let transaction = loop {
+            let transaction = self.rng.next_u32();
+            if !self.pending.contains_key(&transaction) {
+                break transaction;
+            }
+        };
+        if purpose == Purpose::Ping {
+            self.pings.insert(to);
+        }
+        self.pending.insert(transaction, Pending { to, id, purpose, sent: now, stalled: false });
+        self.timers.insert((now + config.stall_timeout, transaction));
+        transaction.to_be_bytes()
+    }
+
+    /// The query that a packet from `from` answers.
+    pub(super) fn on_answer(
+        &mut self,
+        transaction: &[u8],
+        from: SocketAddr,
+        config: &DhtConfig,
+    ) -> Option<Pending> {
+        let transaction = u32::from_be_bytes(transaction.try_into().ok()?);
+        let pending = *self.pending.get(&transaction).filter(|pending| pending.to == from)?;
+        self.timers.remove(&(pending.next(config), transaction));
+        self.forget(transaction, &pending);
+        Some(pending)
+    }
+
+    /// What is late by now.
+    pub(super) fn next_late(&mut self, now: Instant, config: &DhtConfig) -> Option<Late> {
+        let &(at, transaction) = self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        let pending = self.pending.get_mut(&transaction)?;
+        if pending.stalled {
+            let pending = *pending;
+            self.forget(transaction, &pending);
+            return Some(Late::Failed(pending));
+        }
+        pending.stalled = true;
+        self.timers.insert((pending.next(config), transaction));
+        Some(Late::Stalled(*pending))
+    }
+
+    fn forget(&mut self, transaction: u32, pending: &Pending) {
+        self.pending.remove(&transaction);
+        if pending.purpose == Purpose::Ping {
+            self.pings.remove(&pending.to);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+}
+
+impl Pending {
+    /// When it is late next.
+    fn next(&self, config: &DhtConfig) -> Instant {
+        let after =
+            if self.stalled { config.query_timeout.max(config.stall_timeout) } else { config.stall_timeout };
+        self.sent + after
+    }
+}

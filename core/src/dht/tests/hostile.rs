@@ -1,0 +1,260 @@
+//! What strangers try: floods, forged senders, wrong tokens, lies.
+
+use super::*;
+use crate::wire::krpc::signed_bytes;
+
+/// A token for a key at a node, for a host.
+fn token(network: &mut Network, from: SocketAddr, to: SocketAddr, method: &str) -> Vec<u8> {
+    let key: &[u8] = if method == "get" { b"6:target20:" } else { b"9:info_hash20:" };
+    let answers = network.ask(from, to, &query(method, &[key, &[7; 20]].concat()));
+    let answer = answers.iter().find(|bytes| !is_query(bytes)).unwrap();
+    reads(answer).token.unwrap().to_vec()
+}
+
+fn announce(token: &[u8], port: &str) -> Vec<u8> {
+    let head = [b"9:info_hash20:", &[7; 20][..], b"4:port", port.as_bytes()].concat();
+    let tail = [std::format!("5:token{}:", token.len()).as_bytes(), token].concat();
+    query("announce_peer", &[head, tail].concat())
+}
+
+fn answer_to(network: &mut Network, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let answers = network.ask(from, to, bytes);
+    answers.into_iter().find(|bytes| !is_query(bytes)).unwrap()
+}
+
+#[test]
+fn pitfall_9_an_announce_without_the_token_given_to_its_address_is_refused() {
+    let mut network = Network::of(10);
+    let (mine, other, node) = (host(500), host(501), host(3));
+    let given = token(&mut network, mine, node, "get_peers");
+    assert_eq!(error_code(&answer_to(&mut network, other, node, &announce(&given, "i9e"))), code::PROTOCOL);
+    assert_eq!(error_code(&answer_to(&mut network, mine, node, &announce(b"guess", "i9e"))), code::PROTOCOL);
+    assert_eq!(error_code(&answer_to(&mut network, mine, node, &announce(&given, "i0e"))), code::PROTOCOL);
+    assert_eq!(network.node(3).status(Instant::ZERO).stored_peers, 0);
+    reads(&answer_to(&mut network, mine, node, &announce(&given, "i9e")));
+    assert_eq!(network.node(3).status(Instant::ZERO).stored_peers, 1);
+    network.run(Duration::from_secs(11 * 60));
+    let late = answer_to(&mut network, mine, node, &announce(&given, "i9e"));
+    assert_eq!(error_code(&late), code::PROTOCOL, "a token lives ten minutes at most");
+}
+
+#[test]
+fn bep_0044_a_put_is_refused_with_the_code_for_what_is_wrong() {
+    let mut network = Network::of(10);
+    let (mine, node) = (host(500), host(3));
+    let owner = SecretKey::from_seed(&[5; 32]);
+    let item = owner.sign(b"s", 1, b"1:x").unwrap();
+    let target = Item::Mutable(item.clone()).target();
+    let asked = query("get", &[b"6:target20:", &target.0[..]].concat());
+    let given = reads(&answer_to(&mut network, mine, node, &asked)).token.unwrap().to_vec();
+    let put = |network: &mut Network, salt: &[u8], seq: i64, value: &[u8], signature: [u8; 64]| {
+        let bytes =
+            |key: &str, value: &[u8]| [std::format!("{key}{}:", value.len()).as_bytes(), value].concat();
+        let parts = [
+            bytes("1:k", &item.key),
+            bytes("4:salt", salt),
+            std::format!("3:seqi{seq}e").into_bytes(),
+            bytes("3:sig", &signature),
+            bytes("5:token", &given),
+            [b"1:v", value].concat(),
+        ];
+        answer_to(network, mine, node, &query("put", &parts.concat()))
+    };
+    let of = |value: &[u8]| owner_signs(&owner, b"s", 1, value);
+    assert_eq!(error_code(&put(&mut network, b"s", 1, b"1:y", item.signature)), code::SIGNATURE);
+    let unsorted = b"d1:bi1e1:ai1ee";
+    assert_eq!(error_code(&put(&mut network, b"s", 1, unsorted, of(unsorted))), code::PROTOCOL);
+    let big = [b"1001:", &[b'x'; 1001][..]].concat();
+    assert_eq!(error_code(&put(&mut network, b"s", 1, &big, of(&big))), code::VALUE_TOO_BIG);
+    assert_eq!(
+        error_code(&put(&mut network, b"t", 1, b"1:x", item.signature)),
+        code::PROTOCOL,
+        "another key's token"
+    );
+    reads(&put(&mut network, b"s", 1, b"1:x", item.signature));
+    assert_eq!(network.node(3).status(Instant::ZERO).stored_items, 1);
+    let seen = answer_to(&mut network, mine, node, &asked);
+    assert_eq!((reads(&seen).seq, reads(&seen).value), (Some(1), Some(&b"1:x"[..])));
+    let newer = query("get", &[b"3:seqi1e6:target20:", &target.0[..]].concat());
+    let known = answer_to(&mut network, mine, node, &newer);
+    assert_eq!((reads(&known).seq, reads(&known).value, reads(&known).key), (Some(1), None, None));
+}
+
+/// A signature without the checks of our own side.
+fn owner_signs(owner: &SecretKey, salt: &[u8], seq: i64, value: &[u8]) -> [u8; 64] {
+    owner.sign(salt, seq, value).map_or_else(
+        |_| {
+            let signed = signed_bytes(salt, seq, value);
+            assert!(!signed.is_empty());
+            [1; 64]
+        },
+        |item| item.signature,
+    )
+}
+
+#[test]
+fn pitfall_21_a_flood_with_forged_senders_makes_no_amplifier() {
+    let mut network = Network::of(30);
+    let item = Item::Immutable { value: [b"996:".to_vec(), [b'x'; 996].to_vec()].concat() };
+    let put = network.with(3, |node, now| node.put(now, item.clone(), None)).unwrap();
+    network.finish(3, put);
+    let holder = (0..30).find(|&n| network.node(n).status(Instant::ZERO).stored_items == 1).unwrap();
+    let asked = query("get", &[b"6:target20:", &item.target().0[..]].concat());
+    for n in 0..20_000_u32 {
+        // 20,000 queries in one second, all with addresses of one victim's network.
+        let victim = SocketAddr::new([81, 2, 3, n as u8].into(), 1 + (n >> 8) as u16);
+        network.post(victim, host(holder), &asked);
+    }
+    let before = network.bytes;
+    network.run(Duration::from_millis(900));
+    assert!(network.bytes - before < 70_000, "{}", network.bytes - before);
+    let status = network.node(holder).status(Instant::ZERO);
+    assert!(status.dropped.allowance + status.dropped.flood > 19_000, "{:?}", status.dropped);
+    assert!(status.traffic.answers_out > 0);
+}
+
+#[test]
+fn the_table_of_factors_holds() {
+    let mut network = Network::of(60);
+    for n in 0..40 {
+        let id = network.with(n, |node, now| node.announce(now, hash(7), Some(1), n % 2 == 0)).unwrap();
+        network.finish(n, id);
+    }
+    let item = Item::Immutable { value: [b"996:".to_vec(), [b'x'; 996].to_vec()].concat() };
+    let put = network.with(3, |node, now| node.put(now, item.clone(), None)).unwrap();
+    network.finish(3, put);
+    let hash_of = |key: &str, bytes: [u8; 20]| [key.as_bytes(), b"20:", &bytes[..]].concat();
+    let scrape = [hash_of("9:info_hash", [7; 20]), b"6:scrapei1e".to_vec()].concat();
+    let kinds: [(&str, Vec<u8>, u64); 6] = [
+        ("ping", Vec::new(), 16),
+        ("find_node", hash_of("6:target", [9; 20]), 42),
+        ("get_peers", hash_of("9:info_hash", [7; 20]), 99),
+        ("get_peers", scrape, 90),
+        ("get", hash_of("6:target", item.target().0), 152),
+        ("sample_infohashes", hash_of("6:target", [9; 20]), 85),
+    ];
+    for (name, arguments, tenths) in kinds {
+        let asked = query(name, &arguments);
+        let mut most = 0;
+        for n in 0..60 {
+            let answers = network.ask(host(600), host(n), &asked);
+            let sizes = answers.iter().filter(|bytes| !is_query(bytes)).map(Vec::len);
+            most = most.max(sizes.max().unwrap_or(0) as u64);
+        }
+        let factor = most * 10 / asked.len() as u64;
+        assert!((10..=tenths).contains(&factor), "{name}: {factor} tenths, {most} to {}", asked.len());
+    }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_and_garbage_are_dropped_and_counted() {
+    let mut network = Network::of(5);
+    let now = network.now;
+    let node = network.node(3);
+    let before = node.status(now).dropped;
+    node.on_datagram(now, host(500), b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:aaaa1:y1:re");
+    node.on_datagram(now, host(500), b"garbage");
+    node.on_datagram(now, "0.0.0.0:5".parse().unwrap(), &query("ping", b""));
+    node.on_datagram(now, SocketAddr::new(host(500).ip(), 0), &query("ping", b""));
+    let dropped = node.status(now).dropped;
+    assert_eq!(dropped.unasked - before.unasked, 1);
+    assert_eq!(dropped.malformed - before.malformed, 1);
+    assert_eq!(dropped.source - before.source, 2);
+    assert!(node.next_datagram(Family::V4).is_none());
+}
+
+#[test]
+fn an_answer_from_another_address_than_was_asked_is_none() {
+    let mut network = Network::of(1);
+    network.with(0, |node, now| node.on_node(now, host(500)));
+    network.run(DELAY);
+    let ping = network.mail.remove(&host(500)).unwrap().remove(0);
+    let transaction = Message::parse(&ping).unwrap().transaction.to_vec();
+    let answer = [b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:", &transaction[..], b"1:y1:re"].concat();
+    network.post(host(501), host(0), &answer);
+    network.run(DELAY);
+    assert_eq!(network.node(0).contacts(Family::V4).count(), 0);
+    network.post(host(500), host(0), &answer);
+    network.run(DELAY);
+    assert_eq!(network.node(0).contacts(Family::V4).count(), 1);
+}
+
+#[test]
+fn an_unknown_method_is_an_error_and_with_a_target_an_answer_with_nodes() {
+    let mut network = Network::of(20);
+    let answer = answer_to(&mut network, host(500), host(3), &query("vote", b""));
+    assert_eq!(error_code(&answer), code::METHOD);
+    let near =
+        answer_to(&mut network, host(500), host(3), &query("vote", b"6:target20:mnopqrstuvwxyz123456"));
+    assert_eq!(reads(&near).nodes.iter().count(), 8);
+}
+
+#[test]
+fn private_looped_and_portless_addresses_come_into_no_table_unless_allowed() {
+    for (allowed, expected) in [(false, 1), (true, 3)] {
+        let mut network = Network::empty();
+        network.join(0, DhtConfig { private_addresses: allowed, ..config() });
+        let told = ["127.0.0.1:5", "10.0.0.1:5", "0.0.0.0:5", "81.2.3.4:0", "224.0.0.1:5", "81.2.3.4:5"];
+        for addr in told {
+            network.with(0, |node, now| node.on_node(now, addr.parse().unwrap()));
+        }
+        network.run(DELAY);
+        assert_eq!(network.mail.len(), expected, "{:?}", network.mail.keys());
+    }
+}
+
+#[test]
+fn a_liar_that_names_a_crowd_of_dead_nodes_costs_a_look_up_a_bounded_number_of_queries() {
+    let mut network = Network::empty();
+    network.join(0, config());
+    network.with(0, |node, now| node.on_node(now, host(500)));
+    let liar = NodeId(*b"mnopqrstuvwxyz123456");
+    let mut rng = Rng::new([6; 32]);
+    let lookup = network.with(0, |node, now| node.get_peers(now, hash(7))).unwrap();
+    let until = network.now + Duration::from_secs(600);
+    let mut ended = None;
+    while ended.is_none() && network.step(until) {
+        // Everyone who is asked answers as the liar's own, with eight more that are nearer.
+        for (addr, letters) in core::mem::take(&mut network.mail) {
+            for letter in letters {
+                let Ok(message) = Message::parse(&letter) else { continue };
+                let mut nodes = Vec::new();
+                for n in 0..8 {
+                    let id = NodeId(hash(7).0).random_beside(100 + n, &mut rng);
+                    crate::wire::krpc::write_node(&mut nodes, id, host(1_000 + rng.below(200_000) as u32));
+                }
+                let id = if addr == host(500) { liar } else { NodeId::random(&mut rng) };
+                let nodes = crate::wire::krpc::Nodes4(Some(&nodes));
+                let body = Body::Response(Response { id, nodes, ..Response::default() });
+                let mut out = Vec::new();
+                let transaction = message.transaction;
+                Message { transaction, version: None, ip: None, read_only: false, body }.write(&mut out);
+                network.post(addr, host(0), &out);
+            }
+        }
+        while let Some(event) = network.node(0).next_event() {
+            if let Event::Done { lookup: done, cost, .. } = event
+                && done == lookup
+            {
+                ended = Some(cost);
+            }
+        }
+    }
+    let cost = ended.expect("it ends");
+    assert!(cost.queries <= 256, "{cost:?}");
+}
+
+#[test]
+fn look_ups_at_once_are_bounded_and_a_cancelled_one_makes_room() {
+    let mut network = Network::of(10);
+    let limits = network.node(1).config.lookups_max as u8;
+    let begun: Vec<_> =
+        (0..limits).map(|n| network.with(1, |node, now| node.get_peers(now, hash(n))).unwrap()).collect();
+    let busy = network.with(1, |node, now| node.get_peers(now, hash(99)));
+    assert_eq!(busy, Err(Busy(usize::from(limits))));
+    network.with(1, |node, _| node.cancel(begun[0]));
+    assert!(network.with(1, |node, now| node.get_peers(now, hash(99))).is_ok());
+    network.run(Duration::from_secs(30));
+    let ended = core::iter::from_fn(|| network.node(1).next_event());
+    assert_eq!(ended.filter(|event| matches!(event, Event::Done { .. })).count(), usize::from(limits));
+}
