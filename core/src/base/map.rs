@@ -2,7 +2,7 @@
 //! Keys that strangers choose go through a keyed hash, so that they can't be chosen to collide.
 
 use core::hash::{BuildHasher, Hash, Hasher};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use siphasher::sip::SipHasher13;
 
 /// The secret of keyed tables, drawn once from the engine's seed.
@@ -71,6 +71,42 @@ impl<K: Hash + Eq, V> Map<K, V> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Where the rows of a table are, found by a hash of what is in them: 5 to 11 bytes a row. Whoever owns the rows says
+/// what their hashes are, and always says the same.
+#[derive(Clone, Debug, Default)]
+pub struct Positions(HashTable<u32>);
+
+impl Positions {
+    /// Takes in the row `at`. `rehash` gives the hash of any row that is in, for when the table grows.
+    pub fn insert(&mut self, hash: u64, at: u32, rehash: impl Fn(u32) -> u64) {
+        self.0.insert_unique(hash, at, |&row| rehash(row));
+    }
+
+    /// Takes out the row `at`.
+    pub fn remove(&mut self, hash: u64, at: u32) {
+        if let Ok(entry) = self.0.find_entry(hash, |&row| row == at) {
+            entry.remove();
+        }
+    }
+
+    /// The row `from` is at `to` from now on, and the other way round.
+    pub fn swap(&mut self, (from_hash, from): (u64, u32), (to_hash, to): (u64, u32)) {
+        if from != to {
+            self.remove(from_hash, from);
+            if let Some(row) = self.0.find_mut(to_hash, |&row| row == to) {
+                *row = from;
+            }
+            // There is room: one was just taken out.
+            self.0.insert_unique(from_hash, to, |_| from_hash);
+        }
+    }
+
+    /// The rows that may have this hash, in no order that means anything.
+    pub fn with_hash(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter_hash(hash).copied()
     }
 }
 

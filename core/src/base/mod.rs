@@ -22,7 +22,7 @@ pub use digest::{Digests, Want};
 pub use extent::{Extent, Part, Segment};
 pub use geometry::{BLOCK, BlockRef, Geometry, GeometryError, PieceIndex};
 pub use ids::{ConnId, JobId, LocalId, PeerRef, ProxyId, TorrentId};
-pub use map::{Key, Map};
+pub use map::{Key, Map, Positions};
 pub use rate::{Bucket, Meter};
 pub use ready::Ready;
 pub use rng::Rng;

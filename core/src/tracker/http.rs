@@ -1,10 +1,13 @@
 //! The tracker over HTTP (BEP 3, 7, 23, 24, 48): a request's target in, status and body out. It owns no connection, so
 //! that any HTTP server can host it.
 
-use super::Tracker;
+use super::{Fault, Protocol, Tracker};
 use crate::base::Instant;
+use crate::wire::InfoHash;
+use crate::wire::tracker::SwarmCounts;
 use crate::wire::tracker_http_server::{
-    AnnounceResponse, read_announce, read_scrape, write_announce, write_failure, write_scrape,
+    AnnounceResponse, HttpAnnounce, QueryError, RetryIn, read_announce, read_scrape, write_announce,
+    write_failure, write_scrape,
 };
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -21,52 +24,121 @@ pub struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
-/// Answers a GET of `target` (the request line's second word) from `source`.
-pub fn answer(now: Instant, tracker: &mut Tracker, target: &[u8], source: SocketAddr) -> HttpAnswer {
+impl HttpAnswer {
+    /// A bencoded body.
+    pub fn ok(body: Vec<u8>) -> Self {
+        Self { status: 200, content_type: "text/plain", body }
+    }
+}
+
+/// What a target asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpAsk {
+    /// See [`announce`].
+    Announce(HttpAnnounce),
+    /// These torrents, at least one. See [`Tracker::on_scrape`] and [`scraped`].
+    Scrape(Vec<InfoHash>),
+    /// The tracker refuses it for what is wrong with it. See [`refused`].
+    Bad(QueryError),
+    /// It scrapes without a torrent: everything, which nobody gets.
+    ScrapeAll,
+    /// It is for no part of a tracker.
+    Elsewhere,
+}
+
+/// Reads the target of a GET (the request line's second word).
+pub fn read(target: &[u8]) -> HttpAsk {
     let mut sides = target.splitn(2, |&b| b == b'?');
     let path = sides.next().unwrap_or_default();
     let query = sides.next().unwrap_or_default();
-    let body = match path.rsplit(|&b| b == b'/').next().unwrap_or_default() {
-        b"announce" => announce(now, tracker, query, source),
-        b"scrape" => scrape(tracker, query),
-        _ => {
-            let body = b"This is a BitTorrent tracker: /announce, /scrape.\n".to_vec();
-            return HttpAnswer { status: 404, content_type: "text/plain; charset=utf-8", body };
+    match path.rsplit(|&b| b == b'/').next().unwrap_or_default() {
+        b"announce" => read_announce(query).map_or_else(HttpAsk::Bad, HttpAsk::Announce),
+        b"scrape" => match read_scrape(query) {
+            Ok(hashes) if hashes.is_empty() => HttpAsk::ScrapeAll,
+            Ok(hashes) => HttpAsk::Scrape(hashes),
+            Err(error) => HttpAsk::Bad(error),
+        },
+        _ => HttpAsk::Elsewhere,
+    }
+}
+
+/// Answers an announce from `source`: the body.
+pub fn announce(now: Instant, tracker: &mut Tracker, asked: &HttpAnnounce, source: SocketAddr) -> Vec<u8> {
+    let (body, fault) = match tracker.on_announce(now, &asked.query, source) {
+        Ok(reply) => {
+            let response = AnnounceResponse {
+                interval_s: reply.interval_s,
+                min_interval_s: Some(reply.min_interval_s),
+                counts: reply.counts,
+                peers: reply.peers.to_vec().into_iter().map(|(addr, id)| (addr, Some(id))).collect(),
+                external_ip: Some(source.ip()),
+                tracker_id: None,
+                warning: None,
+            };
+            (write_announce(&response, asked.compact, asked.no_peer_id), None)
         }
+        Err(refusal) => (write_failure(&refusal.to_string(), Some(refusal.retry())), Some(refusal.fault())),
     };
-    HttpAnswer { status: 200, content_type: "text/plain", body }
+    let statistics = tracker.count().protocol_mut(Protocol::Http);
+    statistics.bytes_out += body.len() as u64;
+    match fault {
+        Some(fault) => statistics.fault(fault),
+        None => statistics.announced(asked.query.event),
+    }
+    body
 }
 
-fn announce(now: Instant, tracker: &mut Tracker, query: &[u8], source: SocketAddr) -> Vec<u8> {
-    let asked = match read_announce(query) {
-        Ok(asked) => asked,
-        Err(error) => return write_failure(&error.to_string(), None),
-    };
-    let reply = match tracker.on_announce(now, &asked.query, source) {
-        Ok(reply) => reply,
-        Err(refusal) => return write_failure(&refusal.to_string(), None),
-    };
-    let response = AnnounceResponse {
-        interval_s: reply.interval_s,
-        min_interval_s: Some(reply.min_interval_s),
-        counts: reply.counts,
-        peers: reply.peers.into_iter().map(|(addr, id)| (addr, Some(id))).collect(),
-        external_ip: Some(source.ip()),
-        tracker_id: None,
-        warning: None,
-    };
-    write_announce(&response, asked.compact, asked.no_peer_id)
+/// Answers a scrape with the counts of what is known: the body.
+pub fn scraped(known: &[(InfoHash, SwarmCounts)]) -> Vec<u8> {
+    write_scrape(known)
 }
 
-fn scrape(tracker: &mut Tracker, query: &[u8]) -> Vec<u8> {
-    let hashes = match read_scrape(query) {
-        Ok(hashes) if hashes.is_empty() => return write_failure("a scrape must name its torrents", None),
-        Ok(hashes) => hashes,
-        Err(error) => return write_failure(&error.to_string(), None),
+/// Refuses what can't be read: the body.
+pub fn refused(error: &QueryError) -> Vec<u8> {
+    write_failure(&error.to_string(), None)
+}
+
+/// Refuses to tell of all torrents: the body.
+pub fn refused_scrape() -> Vec<u8> {
+    write_failure("a scrape must name its torrents", Some(RetryIn::Never))
+}
+
+/// What is said where no tracker is.
+pub fn elsewhere() -> HttpAnswer {
+    let body = b"This is a BitTorrent tracker: /announce, /scrape.\n".to_vec();
+    HttpAnswer { status: 404, content_type: "text/plain; charset=utf-8", body }
+}
+
+/// Answers a GET of `target` from `source`, of a tracker that holds all its torrents itself.
+pub fn answer(now: Instant, tracker: &mut Tracker, target: &[u8], source: SocketAddr) -> HttpAnswer {
+    tracker.count().protocol_mut(Protocol::Http).bytes_in += target.len() as u64;
+    let ask = read(target);
+    let body = match &ask {
+        HttpAsk::Announce(asked) => return HttpAnswer::ok(announce(now, tracker, asked, source)),
+        HttpAsk::Elsewhere => return elsewhere(),
+        HttpAsk::Scrape(hashes) => {
+            let known = |&hash: &InfoHash| tracker.on_scrape(&hash).map(|counts| (hash, counts));
+            scraped(&hashes.iter().filter_map(known).collect::<Vec<_>>())
+        }
+        HttpAsk::Bad(error) => refused(error),
+        HttpAsk::ScrapeAll => refused_scrape(),
     };
-    let known = |hash| tracker.on_scrape(&hash).map(|counts| (hash, counts));
-    let files: Vec<_> = hashes.into_iter().filter_map(known).collect();
-    write_scrape(&files)
+    count(tracker, &ask, body.len());
+    HttpAnswer::ok(body)
+}
+
+/// Counts what was answered without [`announce`].
+pub fn count(tracker: &mut Tracker, ask: &HttpAsk, body_bytes: usize) {
+    let statistics = tracker.count().protocol_mut(Protocol::Http);
+    statistics.bytes_out += body_bytes as u64;
+    match ask {
+        HttpAsk::Scrape(hashes) => {
+            statistics.scrapes += 1;
+            statistics.scraped += hashes.len() as u64;
+        }
+        HttpAsk::Bad(_) | HttpAsk::ScrapeAll => statistics.fault(Fault::Malformed),
+        HttpAsk::Announce(_) | HttpAsk::Elsewhere => {}
+    }
 }
 
 #[cfg(test)]
@@ -74,10 +146,10 @@ mod tests {
     use super::super::TrackerConfig;
     use super::*;
     use crate::base::Rng;
-    use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, SwarmCounts, TrackerEvent};
+    use crate::wire::PeerId;
+    use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, TrackerEvent};
     use crate::wire::tracker_http::{self, HttpAnswerError};
     use crate::wire::tracker_url::{TrackerUrl, announce_url, scrape_url};
-    use crate::wire::{InfoHash, PeerId};
     use std::string::String;
 
     const HASH: InfoHash = InfoHash([0xe5; 20]);
@@ -156,7 +228,10 @@ mod tests {
         let mut tracker = tracker();
         let body = get(&mut tracker, "/announce?port=1", 1);
         assert_eq!(body, b"d14:failure reason17:missing info_hashe");
-        assert_eq!(get(&mut tracker, "/scrape", 1), b"d14:failure reason31:a scrape must name its torrentse");
+        assert_eq!(
+            get(&mut tracker, "/scrape", 1),
+            b"d14:failure reason31:a scrape must name its torrents8:retry in5:nevere"
+        );
         assert_eq!(answer(Instant::ZERO, &mut tracker, b"/", source(1)).status, 404);
     }
 

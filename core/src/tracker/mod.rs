@@ -1,6 +1,6 @@
-//! A tracker's swarms: who announced what, whom to tell of whom, and how many there are (BEP 3, 7, 23, 24, 48). It owns
-//! torrents, their peers and their expiry. Not sockets: [`http::answer`] turns a request's target into a response for any
-//! HTTP server.
+//! A tracker's swarms: who announced what, whom to tell of whom, and how many there are (BEP 3, 7, 15, 23, 24, 31, 41,
+//! 48, and WebTorrent's signalling). It owns torrents, their peers and their expiry. Not sockets: [`http`], [`udp`] and
+//! [`signal`] turn what a server received into what it sends.
 //!
 //! ```
 //! use millstream_core::base::Instant;
@@ -11,16 +11,28 @@
 //! assert_eq!(answer.status, 200);
 //! ```
 
+mod connection;
 pub mod http;
 mod roster;
+mod rules;
+pub mod signal;
+pub mod state;
+mod statistics;
+mod swarm;
 mod swarms;
+pub mod udp;
 
+pub use connection::{CONNECTION_LIFE_S, ConnectionIds};
+pub use rules::{Rules, RulesError, read_list};
+pub use statistics::{Fault, Protocol, ProtocolStatistics, TrackerStatistics};
 pub use swarms::Tracker;
 
 use crate::wire::PeerId;
 use crate::wire::tracker::SwarmCounts;
+use crate::wire::tracker_http_server::RetryIn;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use swarm::{Drawn, unpacked_4, unpacked_6};
 
 /// How the tracker behaves and what it may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +41,18 @@ pub struct TrackerConfig {
     pub interval_s: u32,
     /// Seconds before which a peer is asked not to announce again.
     pub min_interval_s: u32,
-    /// Torrents held; an announce of one more is refused. About 500 bytes each.
+    /// Seconds between a WebSocket peer's announces: each brings fresh offers.
+    pub signal_interval_s: u32,
+    /// Torrents held; an announce of one more is refused. About 400 bytes each.
     pub torrents_max: usize,
-    /// Peers held of one torrent and address family; one more is told of others, but not remembered. About 150 bytes each.
+    /// Peers held of all torrents; one more is told of others, but not remembered. About 40 bytes each over IPv4, 55
+    /// over IPv6.
+    pub peers_max: usize,
+    /// Peers held of one torrent and address family; likewise.
     pub peers_per_torrent_max: usize,
+    /// Peers held of one torrent and one IPv4 address or IPv6 /64; likewise. Without it one host fills a swarm with
+    /// ports of its own; a small one leaves out who shares an address with many. The loopback has no such limit.
+    pub peers_per_source_max: usize,
     /// Peers given to who doesn't say how many it wants.
     pub numwant_default: u32,
     /// Peers given at the most.
@@ -44,8 +64,11 @@ impl Default for TrackerConfig {
         Self {
             interval_s: 1800,
             min_interval_s: 60,
-            torrents_max: 100_000,
-            peers_per_torrent_max: 100_000,
+            signal_interval_s: 120,
+            torrents_max: 1_000_000,
+            peers_max: 20_000_000,
+            peers_per_torrent_max: 1_000_000,
+            peers_per_source_max: 64,
             numwant_default: 50,
             numwant_max: 200,
         }
@@ -53,16 +76,58 @@ impl Default for TrackerConfig {
 }
 
 /// What a peer is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnnounceReply {
+#[derive(Clone, Copy, Debug)]
+pub struct AnnounceReply<'a> {
     /// Seconds until its next announce.
     pub interval_s: u32,
     /// Seconds before which it shall not come again.
     pub min_interval_s: u32,
-    /// How many are in the swarm, over both address families.
+    /// How many are in the swarm, a peer of two address families counted once.
     pub counts: SwarmCounts,
     /// Others of its own address family; none of them seeds if it is one.
-    pub peers: Vec<(SocketAddr, PeerId)>,
+    pub peers: Peers<'a>,
+}
+
+/// Peers drawn for an answer, still where the tracker holds them.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers<'a>(Option<Drawn<'a>>);
+
+impl Peers<'_> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Some(Drawn::V4(runs)) => runs.len(),
+            Some(Drawn::V6(runs)) => runs.len(),
+            None => 0,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each with its id.
+    pub fn to_vec(&self) -> Vec<(SocketAddr, PeerId)> {
+        match &self.0 {
+            Some(Drawn::V4(runs)) => runs.rows().map(|(addr, id)| (unpacked_4(addr), id)).collect(),
+            Some(Drawn::V6(runs)) => runs.rows().map(|(addr, id)| (unpacked_6(addr), id)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Appends them packed: 6 bytes each for IPv4 (BEP 23), 18 for IPv6 (BEP 7).
+    pub fn write_compact(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Some(Drawn::V4(runs)) => {
+                runs.addrs.iter().for_each(|run| out.extend_from_slice(run.as_flattened()))
+            }
+            Some(Drawn::V6(runs)) => {
+                runs.addrs.iter().for_each(|run| out.extend_from_slice(run.as_flattened()))
+            }
+            None => {}
+        }
+    }
 }
 
 /// Why an announce is refused.
@@ -71,25 +136,25 @@ pub enum Refusal {
     /// `torrents_max` is reached.
     #[error("this tracker holds no more torrents")]
     TorrentsFull,
+    /// The [`Rules`] leave this torrent out.
+    #[error("this tracker does not serve this torrent")]
+    NotServed,
 }
 
-/// What the tracker holds and has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrackerStatistics {
-    /// Torrents with a peer.
-    pub torrents: usize,
-    /// Peers of all torrents that miss something, counted once for each torrent and family.
-    pub leeches: usize,
-    /// Peers of all torrents that have everything, counted likewise.
-    pub seeds: usize,
-    /// Announces answered.
-    pub announces: u64,
-    /// Torrents scraped.
-    pub scraped: u64,
-    /// Downloads that became whole.
-    pub completed: u64,
-    /// Announces refused.
-    pub refused: u64,
-    /// Peers forgotten since they were not heard any more.
-    pub expired: u64,
+impl Refusal {
+    /// When to come again (BEP 31).
+    pub fn retry(self) -> RetryIn {
+        match self {
+            Self::TorrentsFull => RetryIn::Minutes(30),
+            Self::NotServed => RetryIn::Never,
+        }
+    }
+
+    /// How it is counted.
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Self::TorrentsFull => Fault::TorrentsFull,
+            Self::NotServed => Fault::NotServed,
+        }
+    }
 }

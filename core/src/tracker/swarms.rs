@@ -1,61 +1,33 @@
-//! All torrents of a tracker: announces and scrapes in, replies out, expiry by deadline. The peers of one are a `roster`.
+//! All torrents of a tracker: announces and scrapes in, replies out, expiry by deadline. One torrent is a `swarm`.
 
-use super::roster::{Roster, Was};
-use super::{AnnounceReply, Refusal, TrackerConfig, TrackerStatistics};
+use super::roster::Row;
+use super::statistics::{Fault, TrackerStatistics};
+use super::swarm::{Drawn, Packed, Put, Room, SOCKET, Swarm};
+use super::{AnnounceReply, Peers, Refusal, Rules, TrackerConfig};
 use crate::base::{Instant, Key, Map, Rng, Timers};
 use crate::wire::InfoHash;
 use crate::wire::tracker::{AnnounceQuery, SwarmCounts, TrackerEvent};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
+
+/// A peer's life has about so many units in which its silence is measured.
+const LIFE_UNITS: u64 = 4096;
 
 /// A tracker without its sockets.
 #[derive(Debug)]
 pub struct Tracker {
-    config: TrackerConfig,
-    rng: Rng,
-    key: Key,
-    swarms: Map<InfoHash, Swarm>,
-    timers: Timers<InfoHash>,
+    pub(super) config: TrackerConfig,
+    pub(super) rng: Rng,
+    pub(super) key: Key,
+    rules: Arc<Rules>,
+    /// Where in `swarms` a torrent is.
+    places: Map<InfoHash, u32>,
+    swarms: Vec<Option<Swarm>>,
+    free: Vec<u32>,
+    timers: Timers<u32>,
     statistics: TrackerStatistics,
-}
-
-#[derive(Debug)]
-struct Swarm {
-    v4: Roster,
-    v6: Roster,
-    downloaded: u32,
-    armed: Option<Instant>,
-}
-
-impl Swarm {
-    fn new(key: Key) -> Self {
-        Self { v4: Roster::new(key), v6: Roster::new(key), downloaded: 0, armed: None }
-    }
-
-    fn roster(&mut self, addr: SocketAddr) -> &mut Roster {
-        if addr.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.v4.len() + self.v6.len() == 0
-    }
-
-    fn seeds(&self) -> usize {
-        self.v4.seeds() + self.v6.seeds()
-    }
-
-    fn leeches(&self) -> usize {
-        self.v4.leeches() + self.v6.leeches()
-    }
-
-    fn counts(&self) -> SwarmCounts {
-        let saturate = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        SwarmCounts {
-            complete: saturate(self.seeds()),
-            downloaded: self.downloaded,
-            incomplete: saturate(self.leeches()),
-        }
-    }
 }
 
 impl Tracker {
@@ -67,9 +39,23 @@ impl Tracker {
             config,
             rng,
             key,
-            swarms: Map::new(key),
+            rules: Arc::default(),
+            places: Map::new(key),
+            swarms: Vec::new(),
+            free: Vec::new(),
             timers: Timers::default(),
             statistics: TrackerStatistics::default(),
+        }
+    }
+
+    /// Serves what these rules say from now on; torrents that it no longer serves are forgotten.
+    pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+        for place in 0..self.swarms.len() as u32 {
+            let Some(swarm) = &self.swarms[place as usize] else { continue };
+            if !self.rules.serve(&swarm.hash) {
+                self.forget(place);
+            }
         }
     }
 
@@ -80,54 +66,154 @@ impl Tracker {
         now: Instant,
         query: &AnnounceQuery,
         source: SocketAddr,
-    ) -> Result<AnnounceReply, Refusal> {
-        let known = self.swarms.contains(&query.info_hash);
+    ) -> Result<AnnounceReply<'_>, Refusal> {
         let stopped = query.event == TrackerEvent::Stopped;
-        if !known && !stopped && self.swarms.len() >= self.config.torrents_max {
-            self.statistics.refused += 1;
-            return Err(Refusal::TorrentsFull);
-        }
+        let keep = !stopped && query.port != 0;
+        let place = self.place(&query.info_hash, keep)?;
         self.statistics.announces += 1;
-        let mut reply = AnnounceReply {
-            interval_s: self.config.interval_s,
-            min_interval_s: self.config.min_interval_s,
-            counts: SwarmCounts::default(),
-            peers: alloc::vec::Vec::new(),
+        let (interval_s, min_interval_s) = (self.config.interval_s, self.config.min_interval_s);
+        let Some(place) = place else {
+            let counts = SwarmCounts::default();
+            return Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(None) });
         };
-        let listens = query.port != 0;
-        if !known && (stopped || !listens) {
-            return Ok(reply);
+        let addr = Packed::new(source.ip(), query.port);
+        let (mut at, mut counts) = (None, SwarmCounts::default());
+        if stopped || keep {
+            at = self.change(now, place, |swarm, key, room, stamp| {
+                if stopped {
+                    swarm.leave(key, addr);
+                    return None;
+                }
+                let (id, seed) = (query.peer_id, query.left == Some(0));
+                Some(match addr {
+                    Packed::V4(addr) => swarm.put_4(key, Row { addr, id, seed, stamp }, room),
+                    Packed::V6(addr) => swarm.put_6(key, Row { addr, id, seed, stamp }, room),
+                })
+            });
+            if let Some(Put::At { completed: true, .. }) = at
+                && query.event == TrackerEvent::Completed
+            {
+                self.completed(place);
+            }
         }
-        let peer = SocketAddr::new(source.ip().to_canonical(), query.port);
+        let wanted = if stopped { 0 } else { query.numwant.unwrap_or(self.config.numwant_default) };
+        let wanted = wanted.min(self.config.numwant_max) as usize;
+        let chance = self.rng.next_u64();
+        let Some(swarm) = self.swarms[place as usize].as_ref() else {
+            return Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(None) });
+        };
+        counts = swarm.counts();
+        let asker = match at {
+            Some(Put::At { at, .. }) => Some(at),
+            Some(Put::Full | Put::SourceFull) | None => None,
+        };
         let seed = query.left == Some(0);
-        let key = self.key;
-        let swarm = self.swarms.or_insert_with(query.info_hash, || Swarm::new(key));
-        let before = (swarm.seeds(), swarm.leeches());
-        let roster = swarm.roster(peer);
-        if stopped {
-            roster.remove(peer);
-        } else {
-            let room = roster.len() < self.config.peers_per_torrent_max || roster.contains(peer);
-            let was = if listens && room { roster.put(now, peer, query.peer_id, seed) } else { Was::Absent };
-            // Once: only who was seen missing something can have become whole.
-            let completed = query.event == TrackerEvent::Completed && seed && was == Was::Leech;
-            let wanted = query.numwant.unwrap_or(self.config.numwant_default).min(self.config.numwant_max);
-            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-            reply.peers = roster.draw(&mut self.rng, peer, seed, wanted);
-            swarm.downloaded = swarm.downloaded.saturating_add(u32::from(completed));
-            self.statistics.completed += u64::from(completed);
+        let drawn = match addr {
+            Packed::V4(_) => Some(Drawn::V4(swarm.v4.draw(chance, asker, seed, wanted))),
+            Packed::V6(_) => swarm.v6.as_ref().map(|v6| Drawn::V6(v6.draw(chance, asker, seed, wanted))),
+        };
+        Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(drawn) })
+    }
+
+    /// Where a torrent is; made if it shall be kept and isn't there.
+    pub(super) fn place(&mut self, hash: &InfoHash, keep: bool) -> Result<Option<u32>, Refusal> {
+        if let Some(&place) = self.places.get(hash) {
+            return Ok(Some(place));
         }
-        reply.counts = swarm.counts();
-        let life = Duration::from_secs(u64::from(self.config.interval_s) * 2);
-        self.timers.arm(query.info_hash, &mut swarm.armed, Some(now + life));
-        self.settle(query.info_hash, before);
-        Ok(reply)
+        let refusal = if !self.rules.serve(hash) {
+            Refusal::NotServed
+        } else if !keep {
+            return Ok(None);
+        } else if self.places.len() >= self.config.torrents_max {
+            Refusal::TorrentsFull
+        } else {
+            let place = self.free.pop().unwrap_or_else(|| {
+                self.swarms.push(None);
+                self.swarms.len() as u32 - 1
+            });
+            self.swarms[place as usize] = Some(Swarm::new(*hash));
+            self.places.insert(*hash, place);
+            self.statistics.torrents += 1;
+            return Ok(Some(place));
+        };
+        self.statistics.refused += 1;
+        Err(refusal)
+    }
+
+    /// Changes a swarm that is there; the sums follow, its deadline is armed, and if it is empty then, it goes.
+    pub(super) fn change<T>(
+        &mut self,
+        now: Instant,
+        place: u32,
+        change: impl FnOnce(&mut Swarm, &Key, Room, u16) -> T,
+    ) -> T {
+        let config = &self.config;
+        // A full tracker takes nobody into any swarm, but goes on hearing whom it has.
+        let peers_max =
+            if self.statistics.peers < config.peers_max { config.peers_per_torrent_max } else { 0 };
+        let room = Room { peers_max, per_source_max: config.peers_per_source_max };
+        let (stamp, life) = (self.stamp(now), self.life());
+        let swarm = self.swarms[place as usize].as_mut().expect("a place that was found holds a swarm");
+        let before = (swarm.len(), swarm.counts());
+        let result = change(swarm, &self.key, room, stamp);
+        let (len, counts) = (swarm.len(), swarm.counts());
+        let sums = &mut self.statistics;
+        sums.peers = sums.peers + len - before.0;
+        sums.seeds = sums.seeds + counts.complete as usize - before.1.complete as usize;
+        sums.leeches = sums.leeches + counts.incomplete as usize - before.1.incomplete as usize;
+        if len == 0 {
+            self.forget(place);
+        } else if swarm.armed.is_none() {
+            self.timers.arm(place, &mut swarm.armed, Some(now + life));
+        }
+        result
+    }
+
+    fn forget(&mut self, place: u32) {
+        let Some(mut swarm) = self.swarms[place as usize].take() else { return };
+        self.timers.disarm(place, &mut swarm.armed);
+        self.places.remove(&swarm.hash);
+        self.free.push(place);
+        let (counts, sums) = (swarm.counts(), &mut self.statistics);
+        sums.torrents -= 1;
+        sums.peers -= swarm.len();
+        sums.seeds -= counts.complete as usize;
+        sums.leeches -= counts.incomplete as usize;
+    }
+
+    /// Once a download: only who was seen missing something can have become whole.
+    pub(super) fn completed(&mut self, place: u32) {
+        if let Some(swarm) = self.swarms[place as usize].as_mut() {
+            swarm.downloaded = swarm.downloaded.saturating_add(1);
+            self.statistics.completed += 1;
+        }
+    }
+
+    /// The swarm of a torrent.
+    pub(super) fn swarm_mut(&mut self, hash: &InfoHash) -> Option<(u32, &mut Swarm, &Key)> {
+        let place = *self.places.get(hash)?;
+        Some((place, self.swarms[place as usize].as_mut()?, &self.key))
+    }
+
+    /// The swarms from one place on, for who saves them.
+    pub(super) fn swarms_from(&self, place: u32) -> impl Iterator<Item = (u32, &Swarm)> {
+        let swarms = self.swarms.get(place as usize..).unwrap_or_default();
+        (place..).zip(swarms).filter_map(|(place, swarm)| swarm.as_ref().map(|swarm| (place, swarm)))
     }
 
     /// How many are in a torrent's swarm; `None` if nobody is (BEP 48).
     pub fn on_scrape(&mut self, info_hash: &InfoHash) -> Option<SwarmCounts> {
         self.statistics.scraped += 1;
-        self.swarms.get(info_hash).map(Swarm::counts)
+        let place = *self.places.get(info_hash)?;
+        self.swarms[place as usize].as_ref().map(Swarm::counts)
+    }
+
+    /// A WebSocket closed, which announced this torrent.
+    pub fn on_socket_closed(&mut self, now: Instant, socket: u64, info_hash: &InfoHash) {
+        let socket: [u8; SOCKET] = socket.to_be_bytes();
+        if let Some(&place) = self.places.get(info_hash) {
+            self.change(now, place, |swarm, key, _, _| swarm.leave_socket(key, &socket));
+        }
     }
 
     /// When to call `on_timeout`.
@@ -137,27 +223,39 @@ impl Tracker {
 
     /// Forgets peers that were not heard for twice the interval, a torrent at a time.
     pub fn on_timeout(&mut self, now: Instant) {
-        let interval = Duration::from_secs(u64::from(self.config.interval_s));
-        while let Some(info_hash) = self.timers.pop_due(now) {
-            let Some(swarm) = self.swarms.get_mut(&info_hash) else { continue };
+        let (unit, life) = (self.unit_us(), self.life_units());
+        // Not more often than each quarter of the interval, so that a large swarm is not walked for every peer.
+        let soonest = Duration::from_secs(u64::from(self.config.interval_s)) / 4;
+        while let Some(place) = self.timers.pop_due(now) {
+            let Some(swarm) = self.swarms.get_mut(place as usize).and_then(Option::as_mut) else { continue };
             swarm.armed = None;
-            let before = (swarm.seeds(), swarm.leeches());
-            let since = now - interval * 2;
-            let (gone_v4, next_v4) = swarm.v4.expire(since);
-            let (gone_v6, next_v6) = swarm.v6.expire(since);
-            self.statistics.expired += (gone_v4 + gone_v6) as u64;
-            // Not more often than each quarter of the interval, so that a large swarm is not walked for every peer.
-            let soonest = now + (interval / 4).max(Duration::from_secs(1));
-            let next =
-                next_v4.into_iter().chain(next_v6).min().map(|heard| (heard + interval * 2).max(soonest));
-            self.timers.arm(info_hash, &mut swarm.armed, next);
-            self.settle(info_hash, before);
+            let (gone, oldest) = self.change(now, place, |swarm, key, _, now| {
+                let (gone, oldest) = swarm.expire(key, now, life);
+                // `change` arms who is not armed, for a whole life: too late for the oldest.
+                swarm.armed = oldest.map(|_| Instant::MAX);
+                (gone, oldest)
+            });
+            self.statistics.expired += gone as u64;
+            let Some(oldest) = oldest else { continue };
+            let Some(swarm) = self.swarms[place as usize].as_mut() else { continue };
+            swarm.armed = None;
+            let left = Duration::from_micros(u64::from(life.saturating_sub(oldest)) * unit);
+            self.timers.arm(
+                place,
+                &mut swarm.armed,
+                Some(now + left.max(soonest).max(Duration::from_secs(1))),
+            );
         }
     }
 
     /// What it holds and has done.
-    pub fn statistics(&self) -> TrackerStatistics {
-        TrackerStatistics { torrents: self.swarms.len(), ..self.statistics }
+    pub fn statistics(&self) -> &TrackerStatistics {
+        &self.statistics
+    }
+
+    /// The same, for who speaks a protocol and counts it.
+    pub(super) fn count(&mut self) -> &mut TrackerStatistics {
+        &mut self.statistics
     }
 
     /// How it was set up.
@@ -165,158 +263,35 @@ impl Tracker {
         &self.config
     }
 
-    /// After a change of a swarm that had so many seeds and leeches: the sums follow, and an empty swarm goes.
-    fn settle(&mut self, info_hash: InfoHash, (seeds, leeches): (usize, usize)) {
-        let Some(swarm) = self.swarms.get_mut(&info_hash) else { return };
-        let sums = &mut self.statistics;
-        sums.seeds = sums.seeds - seeds + swarm.seeds();
-        sums.leeches = sums.leeches - leeches + swarm.leeches();
-        if swarm.is_empty() {
-            self.timers.disarm(info_hash, &mut swarm.armed);
-            self.swarms.remove(&info_hash);
-        }
+    /// How long a silent peer is remembered.
+    pub(super) fn life(&self) -> Duration {
+        Duration::from_micros(self.unit_us() * u64::from(self.life_units()))
+    }
+
+    /// A stamp's unit, microseconds: what u16 can count for longer than a life.
+    pub(super) fn unit_us(&self) -> u64 {
+        (u64::from(self.config.interval_s) * 2_000_000 / LIFE_UNITS).max(1000)
+    }
+
+    /// The life in units, never shorter than twice the interval.
+    pub(super) fn life_units(&self) -> u16 {
+        let units = (u64::from(self.config.interval_s) * 2_000_000).div_ceil(self.unit_us());
+        u16::try_from(units + 1).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn stamp(&self, now: Instant) -> u16 {
+        (now.as_micros() / self.unit_us()) as u16 & 0x7fff
+    }
+}
+
+/// What a peer that was not put in counts as.
+pub(super) fn put_fault(put: Option<Put>) -> Option<Fault> {
+    match put? {
+        Put::At { .. } => None,
+        Put::Full => Some(Fault::PeersFull),
+        Put::SourceFull => Some(Fault::SourceFull),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::PeerId;
-
-    struct World {
-        tracker: Tracker,
-        now: Instant,
-    }
-
-    fn query(torrent: u8, port: u16, left: u64, event: TrackerEvent) -> AnnounceQuery {
-        AnnounceQuery {
-            info_hash: InfoHash([torrent; 20]),
-            peer_id: PeerId([port as u8; 20]),
-            port,
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(left),
-            event,
-            numwant: None,
-            key: 0,
-        }
-    }
-
-    impl World {
-        fn new(config: TrackerConfig) -> Self {
-            Self { tracker: Tracker::new(config, [5; 32]), now: Instant::ZERO }
-        }
-
-        fn announce(&mut self, query: &AnnounceQuery, from: &str) -> AnnounceReply {
-            self.tracker.on_announce(self.now, query, std::format!("{from}:50000").parse().unwrap()).unwrap()
-        }
-    }
-
-    const V4: &str = "192.0.2.1";
-
-    #[test]
-    fn bep_0003_peers_are_told_of_each_other_and_not_of_themselves() {
-        let mut w = World::new(TrackerConfig::default());
-        assert!(w.announce(&query(1, 1, 5, TrackerEvent::Started), V4).peers.is_empty());
-        let reply = w.announce(&query(1, 2, 5, TrackerEvent::Started), "192.0.2.2");
-        assert_eq!(reply.peers, [("192.0.2.1:1".parse().unwrap(), PeerId([1; 20]))]);
-        assert_eq!((reply.counts.complete, reply.counts.incomplete), (0, 2));
-        assert!(w.announce(&query(2, 3, 5, TrackerEvent::Started), V4).peers.is_empty());
-    }
-
-    #[test]
-    fn stopped_removes_and_an_empty_torrent_goes() {
-        let mut w = World::new(TrackerConfig::default());
-        w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
-        let reply = w.announce(&query(1, 1, 5, TrackerEvent::Stopped), V4);
-        assert_eq!((reply.counts, reply.peers.len()), (SwarmCounts::default(), 0));
-        assert_eq!(w.tracker.statistics().torrents, 0);
-        assert_eq!(w.tracker.deadline(), None);
-        w.announce(&query(1, 1, 5, TrackerEvent::Stopped), V4);
-        assert_eq!(w.tracker.statistics().torrents, 0);
-    }
-
-    #[test]
-    fn completed_is_counted_once() {
-        let mut w = World::new(TrackerConfig::default());
-        w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
-        for _ in 0..3 {
-            w.announce(&query(1, 1, 0, TrackerEvent::Completed), V4);
-        }
-        w.announce(&query(1, 2, 0, TrackerEvent::Completed), V4);
-        let counts = w.tracker.on_scrape(&InfoHash([1; 20])).unwrap();
-        assert_eq!(counts, SwarmCounts { complete: 2, downloaded: 1, incomplete: 0 });
-        let sums = w.tracker.statistics();
-        assert_eq!((sums.seeds, sums.leeches, sums.completed, sums.announces), (2, 0, 1, 5));
-    }
-
-    #[test]
-    fn who_is_silent_for_twice_the_interval_is_forgotten() {
-        let mut w = World::new(TrackerConfig::default());
-        w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
-        w.now += Duration::from_secs(1800);
-        w.announce(&query(1, 2, 5, TrackerEvent::Started), V4);
-        assert_eq!(w.tracker.deadline(), Some(Instant::ZERO + Duration::from_secs(3600)));
-        w.now += Duration::from_secs(1800);
-        w.tracker.on_timeout(w.now);
-        let counts = w.tracker.on_scrape(&InfoHash([1; 20])).unwrap();
-        assert_eq!((counts.incomplete, w.tracker.statistics().expired), (1, 1));
-        w.now = w.tracker.deadline().unwrap();
-        assert_eq!(w.now, Instant::ZERO + Duration::from_secs(5400));
-        w.tracker.on_timeout(w.now);
-        let sums = w.tracker.statistics();
-        assert_eq!((sums.torrents, sums.leeches, w.tracker.deadline()), (0, 0, None));
-    }
-
-    #[test]
-    fn bep_0007_families_are_kept_apart_and_mapped_addresses_are_ipv4() {
-        let mut w = World::new(TrackerConfig::default());
-        w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
-        let reply = w.announce(&query(1, 2, 5, TrackerEvent::Started), "[2001:db8::1]");
-        assert_eq!((reply.peers.len(), reply.counts.incomplete), (0, 2));
-        let reply = w.announce(&query(1, 3, 5, TrackerEvent::Started), "[::ffff:192.0.2.9]");
-        assert_eq!(reply.peers, [("192.0.2.1:1".parse().unwrap(), PeerId([1; 20]))]);
-    }
-
-    #[test]
-    fn numwant_is_capped_and_may_be_zero() {
-        let mut w =
-            World::new(TrackerConfig { numwant_default: 3, numwant_max: 5, ..TrackerConfig::default() });
-        for port in 1..=20 {
-            w.announce(&query(1, port, 5, TrackerEvent::Started), V4);
-        }
-        for (numwant, got) in [(None, 3), (Some(1000), 5), (Some(0), 0)] {
-            let asked = AnnounceQuery { numwant, ..query(1, 1, 5, TrackerEvent::None) };
-            assert_eq!(w.announce(&asked, V4).peers.len(), got);
-        }
-    }
-
-    #[test]
-    fn torrents_and_peers_are_bounded() {
-        let config = TrackerConfig { torrents_max: 1, peers_per_torrent_max: 2, ..TrackerConfig::default() };
-        let mut w = World::new(config);
-        for port in 1..=3 {
-            w.announce(&query(1, port, 5, TrackerEvent::Started), V4);
-        }
-        assert_eq!(w.tracker.statistics().leeches, 2);
-        let source = "192.0.2.1:1".parse().unwrap();
-        let refused = w.tracker.on_announce(w.now, &query(2, 1, 5, TrackerEvent::Started), source);
-        assert_eq!(refused, Err(Refusal::TorrentsFull));
-        assert_eq!(w.tracker.statistics().refused, 1);
-    }
-
-    #[test]
-    fn who_does_not_listen_is_told_but_not_told_of() {
-        let mut w = World::new(TrackerConfig::default());
-        w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
-        assert_eq!(w.announce(&query(1, 0, 5, TrackerEvent::Started), V4).peers.len(), 1);
-        assert_eq!(w.tracker.statistics().leeches, 1);
-    }
-
-    #[test]
-    fn a_peer_that_does_not_know_its_size_is_no_seed() {
-        let mut w = World::new(TrackerConfig::default());
-        let unknown = AnnounceQuery { left: None, ..query(1, 1, 0, TrackerEvent::Started) };
-        assert_eq!(w.announce(&unknown, V4).counts.complete, 0);
-    }
-}
+mod tests;

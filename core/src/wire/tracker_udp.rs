@@ -376,16 +376,21 @@ pub fn write_announced(
     counts: SwarmCounts,
     peers: &[SocketAddr],
 ) -> Vec<u8> {
-    let mut out = write_reply(ANNOUNCE, transaction);
-    out.extend_from_slice(&interval_s.to_be_bytes());
-    out.extend_from_slice(&counts.incomplete.to_be_bytes());
-    out.extend_from_slice(&counts.complete.to_be_bytes());
+    let mut out = announced_head(transaction, interval_s, counts).to_vec();
     for peer in peers {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if Family::of(&peer) == family {
             write_compact(&mut out, peer);
         }
     }
+    out
+}
+
+/// What an answer to an announce begins with; packed peers of the packet's family follow.
+pub fn announced_head(transaction: TransactionId, interval_s: u32, counts: SwarmCounts) -> [u8; 20] {
+    let mut out = [0; 20];
+    let fields = [ANNOUNCE, transaction.0, interval_s, counts.incomplete, counts.complete];
+    out.as_chunks_mut::<4>().0.iter_mut().zip(fields).for_each(|(to, field)| *to = field.to_be_bytes());
     out
 }
 

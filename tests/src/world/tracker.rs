@@ -149,7 +149,8 @@ impl SimTracker {
                 self.announces.push((source, query, url_data.to_vec()));
                 match reply {
                     Ok(reply) => {
-                        let peers: Vec<SocketAddr> = reply.peers.iter().map(|(addr, _)| *addr).collect();
+                        let peers: Vec<SocketAddr> =
+                            reply.peers.to_vec().into_iter().map(|(addr, _)| addr).collect();
                         write_announced(
                             transaction,
                             Family::of(&source),
