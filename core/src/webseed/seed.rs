@@ -150,6 +150,11 @@ impl WebSeed {
         &self.url
     }
 
+    /// Its limits.
+    pub fn config(&self) -> &WebSeedConfig {
+        &self.config
+    }
+
     /// The pieces that it has; `None` is all of them.
     pub fn pieces(&self) -> Option<&Bits> {
         self.pieces.as_ref()
