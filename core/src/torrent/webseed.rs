@@ -382,7 +382,8 @@ impl Torrent {
         if seat.held_down || !seat.seed.is_up() || content.picker.is_wanted_complete() {
             return;
         }
-        let share = if seat.seed.is_slow() { SLOW_BLOCKS * u64::from(BLOCK) } else { share };
+        let slow = seat.seed.is_slow();
+        let share = if slow { SLOW_BLOCKS * u64::from(BLOCK) } else { share.min(seat.seed.window(cx.now)) };
         let asked = seat.seed.asked_bytes();
         // Asked for in large steps, so that the credit isn't told with every block.
         if asked > share / 2 {

@@ -31,6 +31,9 @@ pub struct WebSeedConfig {
     /// Bytes of pieces in a row that one run is for. Default 64 MiB. Larger means fewer requests, and more of the torrent
     /// that several web seeds don't share out.
     pub run_bytes_max: u64,
+    /// Bytes of blocks asked of one web seed at a time. Default 1 MiB. More of it can't be asked of others meanwhile; less
+    /// has its link wait for us.
+    pub window_bytes_max: u64,
     /// Bytes of a body that are read and thrown away in one request, where a server ignores ranges, or others had a part
     /// of the run. Default 16 MiB. What lies deeper in a file of such a server can't be had of it.
     pub skip_bytes_max: u64,
@@ -62,6 +65,7 @@ impl Default for WebSeedConfig {
         Self {
             web_seeds_max: 32,
             run_bytes_max: 64 << 20,
+            window_bytes_max: 1 << 20,
             skip_bytes_max: 16 << 20,
             gap_bytes_max: 128 << 10,
             overrun_bytes_max: 1 << 20,

@@ -180,6 +180,13 @@ impl WebSeed {
         self.cutter.missing()
     }
 
+    /// Bytes to have asked of it at a time: what it sends in two seconds, within bounds. Its answers stream, so that no way
+    /// there and back has to be covered; what is asked of it can't be had of others.
+    pub fn window(&self, now: Instant) -> u64 {
+        let most = self.config.window_bytes_max;
+        (self.down.rate(now) * 2).clamp(most.min(WINDOW_BYTES_MIN), most)
+    }
+
     /// Gives it pieces in a row to work through. Only while it is free.
     pub fn begin(&mut self, pieces: Range<u32>) {
         debug_assert!(self.is_free(), "one run at a time");
@@ -452,10 +459,12 @@ impl WebSeed {
         }
         get.until = get.from + (get.asked.length - get.asked.first);
         let until = get.until;
-        let unit = u64::from(self.info.geometry().piece_length());
-        if !self.run.is_empty() {
-            self.run.end = self.run.end.max((until / unit) as u32);
+        let geometry = self.info.geometry();
+        let unit = u64::from(geometry.piece_length());
+        if self.run.is_empty() {
+            self.run.start = self.cutter.asked_end(geometry).div_ceil(unit) as u32;
         }
+        self.run.end = self.run.end.max(until.div_ceil(unit) as u32);
         self.forgo_ranges();
     }
 
@@ -619,6 +628,9 @@ impl WebSeed {
         self.pace = Some(Pace { since: now, bytes: 0 });
     }
 }
+
+/// Bytes that are asked of a web seed whose rate isn't known.
+const WINDOW_BYTES_MIN: u64 = 256 << 10;
 
 /// Whether the URL can be asked here.
 fn is_askable(url: &str) -> bool {
