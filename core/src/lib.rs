@@ -73,4 +73,5 @@ pub mod tracker;
 #[cfg(feature = "utp")]
 pub mod utp;
 pub mod verify;
+pub mod webseed;
 pub mod wire;

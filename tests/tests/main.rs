@@ -33,5 +33,7 @@ mod transfer;
 mod trust;
 /// v2 and hybrid torrents (BEP 52).
 mod v2;
+/// Web seeds (BEP 19).
+mod webseeds;
 /// Swarms in rough weather, and power cuts.
 mod world;

@@ -3,6 +3,7 @@
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Rates, Selection};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -37,6 +38,8 @@ pub enum Command {
     },
     /// Give a torrent the addresses of peers.
     Peers(TorrentId, Vec<SocketAddr>),
+    /// Give a torrent web seeds (BEP 19), by their URLs.
+    WebSeeds(TorrentId, Vec<String>),
     /// Announce now, as far as the trackers' minimum intervals allow.
     Announce(TorrentId),
     /// Ask the current tracker how many are in the swarm (BEP 48): `TorrentEvent::Scraped` or `TrackerFailed` tells. Not

@@ -33,6 +33,9 @@ impl Engine {
                 }
             }
             Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
+            Command::WebSeeds(id, urls) => {
+                self.tell(now, id, |torrent, cx| torrent.add_web_seeds(cx, &urls))?;
+            }
             Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
             Command::Scrape(id) => self.tell(now, id, |torrent, cx| torrent.scrape(cx))?,
             Command::TorrentRates(id, rates) => {

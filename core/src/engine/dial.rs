@@ -15,6 +15,10 @@ impl Engine {
             let Some(slot) = self.hungry.pop() else { return };
             let Some((id, _)) = self.torrents.at(slot) else { continue };
             let id = crate::base::TorrentId(id);
+            if self.dial_web(now, id) {
+                self.hungry.push(slot);
+                continue;
+            }
             let Some(Some((addr, info_hash))) = self.with(now, id, |torrent, cx| torrent.next_dial(cx))
             else {
                 continue;

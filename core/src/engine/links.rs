@@ -34,6 +34,9 @@ impl Engine {
     pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, info: &LinkInfo) {
         let deadline = now + self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(conn.0) else { return };
+        if matches!(link.stage(), Stage::Asking(_)) {
+            return self.on_answered(now, conn, info.head.clone());
+        }
         let Stage::Connecting(dialed) = *link.stage() else { return };
         let hello = Handshake {
             reserved: self
@@ -106,6 +109,8 @@ impl Engine {
             | Stage::Called(_)
             | Stage::Answered(_)
             | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
             | Stage::Closed => None,
         };
         let torrent = called.map(|dialed| dialed.torrent).or_else(|| self.find(handshake.info_hash));
@@ -189,6 +194,7 @@ impl Engine {
     /// The other side, or the network, ended a link.
     pub(super) fn on_closed(&mut self, now: Instant, conn: ConnId, why: &LinkEnd) {
         tracing::debug!(?conn, ?why, "link ended");
+        self.on_web_closed(now, conn, why);
         self.close(now, conn, How::Abort);
     }
 
@@ -209,6 +215,11 @@ impl Engine {
                 self.on_dial_failed(now, dialed, remote);
             }
             Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
+            Stage::Asking(peer) => {
+                self.half_open -= 1;
+                self.on_web_lost(now, peer);
+            }
+            Stage::Streaming(peer) => self.on_web_lost(now, peer),
             Stage::Joined(peer) => {
                 if self.conns.remove(&peer).is_some() {
                     self.with(now, peer.torrent, |torrent, cx| torrent.on_gone(cx, peer.n));

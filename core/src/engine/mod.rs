@@ -15,12 +15,14 @@ mod news;
 mod settle;
 mod slots;
 mod stop;
+mod web;
 
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
     Outcome, Owed, OwedError, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, State, Status,
-    TorrentEvent, TrackerStatus, UtpUse, Work,
+    TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
 };
+pub use crate::webseed::{WebSeedConfig, WebSeedState};
 pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;

@@ -78,10 +78,13 @@ impl Engine {
                 None => return,
             },
             None => match link.stage() {
-                crate::link::Stage::Connecting(_) | crate::link::Stage::Closed => return,
+                crate::link::Stage::Connecting(_)
+                | crate::link::Stage::Asking(_)
+                | crate::link::Stage::Closed => return,
                 crate::link::Stage::Calling(..)
                 | crate::link::Stage::Called(_)
                 | crate::link::Stage::Answered(_)
+                | crate::link::Stage::Streaming(_)
                 | crate::link::Stage::Joined(_) => (HANDSHAKE_CREDIT, false),
             },
         };

@@ -8,7 +8,7 @@ pub use lobby::{Lobby, Prelude};
 use crate::base::{Chunk, Instant, PeerRef};
 use crate::wire::handshake::{Handshake, HandshakeError};
 use crate::wire::{InfoHash, PeerId};
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 /// Where a link stands.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub enum Stage {
     Answered(Lobby),
     /// It carries a peer.
     Joined(PeerRef),
+    /// A web server was asked for this web seed, and hasn't answered yet.
+    Asking(PeerRef),
+    /// It carries the body of a web server's answer.
+    Streaming(PeerRef),
     /// Closed; the driver hasn't said yet that nothing is left of it.
     Closed,
 }
@@ -85,6 +89,20 @@ impl Link {
         Self::new(Stage::Called(Lobby::default()), remote, true, deadline)
     }
 
+    /// A link to a web server, for the web seed of this number. Where it leads is known when it is open.
+    pub fn ask(web_seed: PeerRef) -> Self {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let link = Self::new(Stage::Asking(web_seed), nowhere, false, Instant::ZERO);
+        Self { deadline: None, ..link }
+    }
+
+    /// A web server's answer begins: answers for which web seed, if we were waiting for that.
+    pub fn on_head(&mut self) -> Option<PeerRef> {
+        let Stage::Asking(web_seed) = self.stage else { return None };
+        self.stage = Stage::Streaming(web_seed);
+        Some(web_seed)
+    }
+
     fn new(stage: Stage, remote: SocketAddr, incoming: bool, deadline: Instant) -> Self {
         Self {
             stage,
@@ -104,11 +122,12 @@ impl Link {
         &self.stage
     }
 
-    /// Which peer it carries.
+    /// Which peer it carries, or which web seed's bytes.
     pub fn peer(&self) -> Option<PeerRef> {
         match self.stage {
-            Stage::Joined(peer) => Some(peer),
-            Stage::Connecting(_)
+            Stage::Joined(peer) | Stage::Streaming(peer) => Some(peer),
+            Stage::Asking(_)
+            | Stage::Connecting(_)
             | Stage::Calling(..)
             | Stage::Called(_)
             | Stage::Answered(_)
@@ -137,7 +156,11 @@ impl Link {
                 Ok(_) => self.whole(),
                 Err(error) => Step::Fault(error),
             },
-            Stage::Connecting(_) | Stage::Joined(_) | Stage::Closed => Step::Wait,
+            Stage::Connecting(_)
+            | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Closed => Step::Wait,
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `selection` | priorities, and what is settled by them |
 //! | `facts` | what happened: `on_<fact>` |
 //! | `pick` | what to ask next |
+//! | `run` | what to ask next of a source that streams |
 //! | `super_seed` | what a super-seed reveals to whom (BEP 16); stands alone |
 //!
 //! A torrent that rests pays for its own bitfield only: counts of copies live while some source is no seed, the order
@@ -18,6 +19,7 @@ mod facts;
 mod partial;
 mod pick;
 mod rarity;
+mod run;
 mod selection;
 mod state;
 mod super_seed;

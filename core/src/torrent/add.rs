@@ -46,6 +46,15 @@ impl Source {
         }
     }
 
+    /// The web seeds that it names (BEP 19).
+    pub(super) fn web_seeds(&self) -> Vec<Arc<str>> {
+        let urls = match self {
+            Self::Metainfo(metainfo) => &metainfo.web_seeds,
+            Self::Magnet(magnet) => &magnet.web_seeds,
+        };
+        urls.iter().map(|url| url.as_str().into()).collect()
+    }
+
     /// What the source itself selects: a magnet's `so` (BEP 53).
     pub(super) fn selection(&self) -> Option<Selection> {
         match self {
@@ -117,7 +126,7 @@ pub struct AddTorrent {
     pub paused: bool,
     /// Peers to begin with.
     pub peers: Vec<SocketAddr>,
-    /// Contact nobody but `peers` and who comes in: no tracker, no discovery, none of the peers that a magnet or resume
+    /// Contact nobody but `peers` and who comes in: no tracker, no discovery, no web seed, none of the peers that a magnet or resume
     /// data names.
     pub only_peers: bool,
     /// How space is set aside.

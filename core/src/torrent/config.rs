@@ -7,6 +7,7 @@ use crate::book::BookConfig;
 use crate::choke::SeedPolicy;
 use crate::peer::SessionConfig;
 use crate::store::StoreConfig;
+use crate::webseed::WebSeedConfig;
 use crate::wire::PeerId;
 use alloc::string::String;
 use core::time::Duration;
@@ -110,6 +111,8 @@ pub struct Config {
     pub holepunch: bool,
     /// Whether web seeds are asked (BEP 19).
     pub web_seeds: bool,
+    /// Limits of each of them.
+    pub web_seed: WebSeedConfig,
     /// Whether links go over uTP (BEP 29).
     pub utp: UtpUse,
     /// Whether links are encrypted.
@@ -180,6 +183,7 @@ impl Default for Config {
             lsd: true,
             holepunch: true,
             web_seeds: true,
+            web_seed: WebSeedConfig::default(),
             utp: UtpUse::default(),
             encryption: Encryption::default(),
             port_mapping: true,

@@ -82,7 +82,7 @@ impl Torrent {
     /// How many bytes may be asked of one peer at a time: an equal part of the memory for those who serve us. What is
     /// asked of one can't be had of another, and several who ask a seed for much ask it for the same. While leeches
     /// together give us more than a seed does, it is asked for less: they have what it has, and others need it more.
-    fn share(&self, cx: &Context<'_>, n: u32) -> u64 {
+    pub(super) fn share(&self, cx: &Context<'_>, n: u32) -> u64 {
         let (mut sources, mut leeches) = (0, 0);
         for peer in self.peers.values() {
             if peer.session.am_interested() && !peer.session.peer_choking() {
@@ -90,6 +90,7 @@ impl Torrent {
                 leeches += if peer.is_seed() { 0 } else { peer.session.downloaded().rate(cx.now) };
             }
         }
+        sources += self.web_sources(n);
         let share = (cx.config.store_bytes_max / sources.max(1)).max(SHARE_BYTES_MIN) as u64;
         let spared =
             |peer: &super::peers::Peer| peer.is_seed() && leeches > peer.session.downloaded().rate(cx.now);
@@ -107,8 +108,10 @@ impl Torrent {
             let Some(n) = self.hungry.pop_front() else { return };
             if let Some(peer) = self.peers.get_mut(&n) {
                 peer.hungry = false;
+                self.plan(cx, n);
+            } else {
+                self.feed_web(cx, n);
             }
-            self.plan(cx, n);
         }
     }
 
@@ -118,6 +121,8 @@ impl Torrent {
             peer.held_down = false;
             self.plan(cx, n);
             self.output(Output::Touched(n));
+        } else {
+            self.on_web_allowed(cx, n);
         }
     }
 
@@ -205,7 +210,9 @@ impl Torrent {
     }
 
     fn take_back(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else { return };
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else {
+            return self.take_back_web(cx, n, block);
+        };
         if peer.session.cancel(cx.now, block) {
             content.marks.on_settled(u64::from(block.length));
             cx.gate.refund(cx.now, peer.pass, Direction::Down, u64::from(block.length));
@@ -361,6 +368,7 @@ impl Torrent {
             self.announce_completed(cx);
         }
         self.tell_upload_only(true);
+        self.end_web(cx);
         self.part_from_seeds(cx, None);
         // What was found stored is saved with what the check found.
         if self.down.total() > 0 {

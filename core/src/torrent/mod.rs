@@ -13,6 +13,7 @@
 //! | `metadata` | the info dictionary, from peers and to peers (BEP 9) |
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
 //! | `trackers` | announcing |
+//! | `webseed` | web seeds: asked by HTTP what peers are asked by requests |
 //! | `save` | resume data |
 //! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
@@ -38,6 +39,7 @@ mod status;
 mod trackers;
 mod upload;
 mod views;
+mod webseed;
 mod work;
 
 pub use crate::announce::{AskId, UdpAsk};
@@ -48,7 +50,7 @@ pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
-pub use status::{PeerStatus, State, Status, TrackerStatus};
+pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
 
 use crate::announce::Announce;
@@ -99,6 +101,7 @@ pub struct Torrent {
     pass: Option<Pass>,
     book: Book,
     announce: Option<Box<Announce>>,
+    web: Option<Box<webseed::Web>>,
     jobs: usize,
     /// Those of them that ask trackers.
     asks: usize,
@@ -161,6 +164,7 @@ impl Torrent {
             pass: None,
             book: Book::default(),
             announce,
+            web: None,
             jobs: 0,
             asks: 0,
             content_jobs: 0,
@@ -181,6 +185,7 @@ impl Torrent {
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);
+        torrent.know_web_seeds(add.source.web_seeds(), &config.web_seed);
         match add.source {
             Source::Metainfo(metainfo) => torrent.set_content(add::info_of(metainfo), config),
             Source::Magnet(magnet) => torrent.know_magnet(&magnet, config, &own),
@@ -288,6 +293,7 @@ impl Torrent {
             self.heed_interest(cx.now, n);
             self.plan(cx, n);
         }
+        self.begin_web(cx);
         self.check_complete(cx);
         if corrected && !self.paused {
             self.resume(cx);

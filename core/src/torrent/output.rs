@@ -139,14 +139,18 @@ pub enum Leave {
     Twin,
     /// The torrent stops.
     Stopping,
+    /// A web server sent all that it was asked for.
+    Fetched,
+    /// Nothing more is wanted of a web server's answer.
+    Unneeded,
 }
 
 impl Leave {
     /// Whether what was handed out is still worth writing.
     pub fn flush(&self) -> bool {
         match self {
-            Self::BothSeeds | Self::Twin | Self::Stopping => true,
-            Self::Fault(_) | Self::Banned => false,
+            Self::BothSeeds | Self::Twin | Self::Stopping | Self::Fetched => true,
+            Self::Fault(_) | Self::Banned | Self::Unneeded => false,
         }
     }
 }

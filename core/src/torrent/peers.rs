@@ -133,6 +133,10 @@ impl Torrent {
 
     /// Whether it could use more links.
     pub fn may_want_links(&self, config: &super::Config) -> bool {
+        self.wants_fetch() || self.may_want_peers(config)
+    }
+
+    fn may_want_peers(&self, config: &super::Config) -> bool {
         self.may_dial()
             && self.peers.len() + self.calls < config.torrent_links_max
             && self.book.candidates(self.is_seeding()) > 0
@@ -150,7 +154,7 @@ impl Torrent {
 
     /// Whom to call next, by which name.
     pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<(SocketAddr, crate::wire::InfoHash)> {
-        if !self.may_want_links(cx.config) {
+        if !self.may_want_peers(cx.config) {
             return None;
         }
         let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
@@ -303,7 +307,7 @@ impl Torrent {
 
     /// Bytes came from a peer.
     pub fn on_received(&mut self, cx: &mut Context<'_>, n: u32, data: Chunk) {
-        let Some(peer) = self.peers.get_mut(&n) else { return };
+        let Some(peer) = self.peers.get_mut(&n) else { return self.on_web_received(cx, n, data) };
         peer.session.on_received(cx.now, data);
         self.hear(cx, n);
     }
@@ -526,6 +530,8 @@ impl Torrent {
             peer.session.on_timeout(cx.now);
             self.heed_interest(cx.now, n);
             self.hear(cx, n);
+        } else {
+            self.on_web_timeout(cx, n);
         }
     }
 
@@ -591,7 +597,7 @@ impl Torrent {
 
     /// Lets a peer go for data that fails its digest, and takes it never again.
     pub(super) fn ban(&mut self, cx: &mut Context<'_>, n: u32) {
-        let Some(peer) = self.peers.get(&n) else { return };
+        let Some(peer) = self.peers.get(&n) else { return self.blame_web(cx, n) };
         let (addr, home) = (peer.addr, peer.home);
         for addr in [addr, home] {
             // Everyone on this host has the loopback address: banning it would ban the innocent.

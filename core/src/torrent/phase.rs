@@ -157,6 +157,7 @@ impl Torrent {
         self.welcome_content(cx);
         // Not earlier: before all is looked at, a seed would be announced as a leech that wants no peers.
         self.announce_started(cx);
+        self.begin_web(cx);
         self.check_complete(cx);
     }
 
@@ -196,6 +197,7 @@ impl Torrent {
     fn rest(&mut self, cx: &mut Context<'_>, phase: Phase) {
         self.phase = phase;
         self.dismiss_all(cx, &Leave::Stopping);
+        self.end_web(cx);
         self.announce_stopped(cx);
         self.save(cx);
         self.event(TorrentEvent::Progress);
@@ -209,6 +211,7 @@ impl Torrent {
         self.recheck = true;
         self.phase = if self.paused { Phase::Paused } else { Phase::Opening };
         self.dismiss_all(cx, &Leave::Stopping);
+        self.end_web(cx);
         self.event(TorrentEvent::Progress);
         self.begin_recheck(cx);
     }
@@ -220,6 +223,7 @@ impl Torrent {
         }
         self.recheck = false;
         let Some(before) = self.content.take() else { return };
+        self.forget_web();
         self.resume = None;
         self.set_content(before.info.clone(), cx.config);
         if let Some(content) = &mut self.content {
@@ -240,6 +244,7 @@ impl Torrent {
         let steps = Steps { settled: !worth_saving, saved: !worth_saving, ..Steps::default() };
         self.phase = Phase::Leaving(steps);
         self.dismiss_all(cx, &Leave::Stopping);
+        self.end_web(cx);
         self.announce_stopped(cx);
         self.check_left(cx);
     }

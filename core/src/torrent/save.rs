@@ -130,6 +130,7 @@ impl Torrent {
             piece_layers: content.layers(),
             peers: self.book.iter().map(|(addr, _)| addr).take(crate::resume::PEERS_MAX).collect(),
             clean: content.picker.is_wanted_complete(),
+            web_seeds: self.web_urls(),
             ..Resume::default()
         })
     }
@@ -138,6 +139,7 @@ impl Torrent {
     pub(super) fn remember(&mut self, resume: &Resume, config: &super::Config) {
         self.before = (resume.uploaded, resume.downloaded);
         let own = crate::book::Own::default();
+        self.know_web_seeds(resume.web_seeds.iter().map(|url| url.as_str().into()), &config.web_seed);
         if !self.only_peers {
             for &addr in &resume.peers {
                 let _ = self.book.on_address(addr, crate::book::Source::Resume, &own, &config.book);

@@ -1,5 +1,6 @@
 //! A torrent at a glance.
 
+use crate::webseed::WebSeedState;
 use crate::wire::{InfoHash, InfoHashV2};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -111,4 +112,19 @@ pub struct TrackerStatus {
     pub seeds: Option<u32>,
     /// Leeches it counts.
     pub leeches: Option<u32>,
+}
+
+/// A web seed at a glance (BEP 19).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSeedStatus {
+    /// Its URL.
+    pub url: Arc<str>,
+    /// What it is doing.
+    pub state: WebSeedState,
+    /// What went wrong, until a request goes well again.
+    pub error: Option<String>,
+    /// Payload received from it, bytes.
+    pub downloaded: u64,
+    /// Bytes a second.
+    pub download_rate: u64,
 }

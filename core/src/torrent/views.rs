@@ -13,7 +13,7 @@ impl Torrent {
     /// What the engine may tell a peer's link: how many bytes it may read beyond what came, and whether there is
     /// something to pull.
     pub fn link_wish(&self, n: u32, config: &super::Config) -> (u64, bool) {
-        let Some(peer) = self.peers.get(&n) else { return (0, false) };
+        let Some(peer) = self.peers.get(&n) else { return (self.web_credit(n), false) };
         let write = peer.session.wants_write() && !(peer.held_up && peer.session.wants_payload_only());
         (config.credit_bytes, write)
     }

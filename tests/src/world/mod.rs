@@ -9,6 +9,7 @@ pub mod stranger;
 pub mod tape;
 pub mod tracker;
 pub mod weather;
+pub mod web;
 
 pub use content::{Content, options};
 pub use host::Host;
@@ -24,6 +25,7 @@ use millstream_core::engine::{
     Outcome, Reply, SocketKind, State, Status, TorrentEvent, Work,
 };
 use millstream_core::tracker::TrackerConfig;
+use millstream_core::wire::http::HttpRequest;
 use network::Wire;
 use std::collections::{BTreeMap, VecDeque};
 use tracker::{SimTracker, sixth};
@@ -44,10 +46,14 @@ pub struct World {
     pub weather: Weather,
     /// Its trackers.
     pub trackers: Vec<SimTracker>,
+    /// Its web servers.
+    pub webs: Vec<web::SimWeb>,
     /// Its clock.
     pub now: Instant,
     hosts: Vec<Host>,
     wires: Vec<Wire>,
+    /// Those that lead to web servers, and to which.
+    web_wires: Vec<(usize, SocketAddr)>,
     /// Strangers that listen: their address, and the wires that came.
     callable: BTreeMap<SocketAddr, Vec<usize>>,
     strangers: u32,
@@ -72,6 +78,10 @@ enum Happening {
     Cut { wire: usize },
     /// A call reaches the other side.
     Dial { host: usize, boot: u32, conn: ConnId, to: SocketAddr },
+    /// A request reaches a web server.
+    Fetch { host: usize, boot: u32, conn: ConnId, web: usize, request: HttpRequest },
+    /// A web server sends what is left of a body.
+    Body { wire: usize, rate: Option<u64>, stays: bool, left: Vec<u8> },
     /// A fact for a host as it is since a start.
     Tell { host: usize, boot: u32, input: Input },
     /// A host's job is done.
@@ -89,9 +99,11 @@ impl World {
             seed,
             weather,
             trackers: Vec::new(),
+            webs: Vec::new(),
             now: Instant::from_micros(1_000_000),
             hosts: Vec::new(),
             wires: Vec::new(),
+            web_wires: Vec::new(),
             callable: BTreeMap::new(),
             strangers: 0,
             agenda: BTreeMap::new(),
@@ -364,6 +376,9 @@ impl World {
     fn carry_out(&mut self, n: usize, effect: Effect) {
         match effect {
             Effect::Connect { conn, to: Endpoint::Tcp(to), route: _ } => self.on_connect(n, conn, to),
+            Effect::Connect { conn, to: Endpoint::Http(request), route: _ } => {
+                self.on_fetch(n, conn, *request);
+            }
             Effect::Connect { conn, to, .. } => panic!("the world has no way to open {conn:?} to {to:?}"),
             Effect::Close { conn, how } => self.on_close(n, conn, how),
             Effect::Interest { conn, read_until, write } => self.on_interest(n, conn, read_until, write),
@@ -404,6 +419,10 @@ impl World {
             }
             Happening::Cut { wire } => self.cut_wire(wire, LinkEnd::Reset),
             Happening::Dial { host, boot, conn, to } => self.on_dial(host, boot, conn, to),
+            Happening::Fetch { host, boot, conn, web, request } => {
+                self.on_request((host, boot, conn), web, &request);
+            }
+            Happening::Body { wire, rate, stays, left } => self.on_body(wire, rate, stays, left),
             Happening::Tell { host, boot, input } => {
                 if self.hosts[host].boot == boot {
                     self.tell(host, input);

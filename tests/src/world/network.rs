@@ -92,7 +92,7 @@ pub(super) struct Stream {
     /// The sender has more to give.
     wants_write: bool,
     /// The sender closes when all is on its way.
-    closing: bool,
+    pub(super) closing: bool,
     /// A wake-up for this sender is planned.
     pumping: bool,
     in_flight: usize,
@@ -208,6 +208,10 @@ impl World {
         }
         self.read(wire, side);
         self.pump(wire, side);
+        if self.wires[wire].ends[1 - side] == End::Stranger {
+            // What was read makes room for more.
+            self.pump(wire, 1 - side);
+        }
     }
 
     /// Sends what this side has to send, as far as window and uplink allow.
@@ -314,13 +318,17 @@ impl World {
 
     /// All that this side had to send is on its way: its end follows.
     fn finish(&mut self, wire: usize, side: usize) {
-        let End::Host { host, conn } = self.wires[wire].ends[side] else { return };
-        self.wires[wire].ends[side] = End::Gone;
+        let end = core::mem::replace(&mut self.wires[wire].ends[side], End::Gone);
+        if end == End::Gone {
+            return;
+        }
         self.wires[wire].streams[side].unread.clear();
         let stream = &self.wires[wire].streams[1 - side];
         let at = stream.last_arrival.max(self.now + self.wires[wire].latency);
         self.plan(at, Happening::Fin { wire, side: 1 - side });
-        self.drained(host, conn);
+        if let End::Host { host, conn } = end {
+            self.drained(host, conn);
+        }
     }
 
     pub(super) fn on_arrive(&mut self, wire: usize, side: usize, bytes: Vec<u8>) {

@@ -1,6 +1,7 @@
 //! The picker's stories, and random sequences of events against its invariants.
 
 mod random;
+mod run;
 mod stories;
 mod swarm;
 
