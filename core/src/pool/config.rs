@@ -55,7 +55,7 @@ impl Default for PoolConfig {
             patience: Duration::from_secs(4),
             proven_after: Duration::from_secs(10),
             doubt_max: 8,
-            regrow_interval: Duration::from_secs(120),
+            regrow_interval: Duration::from_secs(45),
             trial_pause: Duration::from_secs(240),
         }
     }

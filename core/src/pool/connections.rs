@@ -1,7 +1,8 @@
 //! Which connections there are, whose, and who may open the next: the pool's bookkeeping and its doors. How large it may
 //! be is `sizing`'s.
 
-use super::{CloseReason, Mood, OpenError, PoolChange, PoolConfig, PoolStatus, Prospect};
+use super::sizing::{Load, Sizing};
+use super::{CloseReason, Mood, OpenError, PoolChange, PoolConfig, PoolStatus, Prospect, Sign};
 use crate::base::{Instant, Meter};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
@@ -38,6 +39,10 @@ pub struct Connections<K, O> {
     half_open: usize,
     lingering: Lingering,
     rate: Meter,
+    sizing: Sizing,
+    /// Until when the lives of connections were counted.
+    counted: Instant,
+    told: (usize, Mood),
 }
 
 #[derive(Debug)]
@@ -48,8 +53,8 @@ struct Entry<O> {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Opening,
-    Open,
+    Opening { since: Instant, ticket: u64 },
+    Open { since: Instant },
 }
 
 #[derive(Debug, Default)]
@@ -68,8 +73,11 @@ struct Lingering {
 
 impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     /// A pool with nothing in it.
-    pub fn new(_now: Instant, config: PoolConfig) -> Self {
+    pub fn new(now: Instant, config: PoolConfig) -> Self {
+        let sizing = Sizing::new(now, &config);
         Self {
+            told: (sizing.size(), Mood::Free),
+            sizing,
             config,
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -78,6 +86,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             half_open: 0,
             lingering: Lingering::default(),
             rate: Meter::default(),
+            counted: now,
         }
     }
 
@@ -97,7 +106,8 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     }
 
     /// A connection is being opened for an owner.
-    pub fn on_started(&mut self, _now: Instant, key: K, owner: O, _prospect: Prospect) {
+    pub fn on_started(&mut self, now: Instant, key: K, owner: O, prospect: Prospect) {
+        self.count_lives(now, false);
         self.served += 1;
         let served = self.served;
         self.change(owner, |it| {
@@ -105,13 +115,21 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             it.served = served;
         });
         self.half_open += 1;
-        let before = self.entries.insert(key, Entry { owner: Some(owner), state: State::Opening });
+        self.sizing.on_started(now);
+        self.sizing.losses.on_started(now);
+        let footprint = self.load().footprint + 1;
+        let ticket = self.sizing.silence.on_started(now, footprint, prospect);
+        let state = State::Opening { since: now, ticket };
+        let before = self.entries.insert(key, Entry { owner: Some(owner), state });
         debug_assert!(before.is_none(), "a key names one connection at a time");
     }
 
     /// A stranger opened a connection; whose it is shows later. Only the hard bound speaks against taking it.
-    pub fn on_accepted(&mut self, _now: Instant, key: K) {
-        self.entries.insert(key, Entry { owner: None, state: State::Open });
+    pub fn on_accepted(&mut self, now: Instant, key: K) {
+        self.count_lives(now, false);
+        let before = self.entries.insert(key, Entry { owner: None, state: State::Open { since: now } });
+        debug_assert!(before.is_none(), "a key names one connection at a time");
+        self.sizing.on_accepted(self.load());
     }
 
     /// Whether a stranger's connection may be taken.
@@ -121,31 +139,51 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
 
     /// It shows whose a stranger's connection is.
     pub fn on_owner(&mut self, _now: Instant, key: K, owner: O) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.owner.is_some() {
-            return;
-        }
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.owner.is_none()) else { return };
         entry.owner = Some(owner);
         self.change(owner, |it| it.connections += 1);
     }
 
     /// A connection that was being opened is open.
-    pub fn on_opened(&mut self, _now: Instant, key: K) {
+    pub fn on_opened(&mut self, now: Instant, key: K) {
+        self.count_lives(now, false);
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if let State::Opening = entry.state {
-            entry.state = State::Open;
-            self.half_open -= 1;
-        }
+        let State::Opening { since, ticket } = entry.state else { return };
+        entry.state = State::Open { since: now };
+        self.half_open -= 1;
+        self.sizing.silence.on_ended(ticket, Some(true));
+        let us = u64::try_from(now.saturating_since(since).as_micros()).unwrap_or(u64::MAX);
+        self.sizing.opening.on_opened(now, since, us, &self.config);
+        self.on_timeout(now);
     }
 
     /// A connection couldn't be opened.
-    pub fn on_failed(&mut self, now: Instant, key: K, _why: OpenError) {
+    pub fn on_failed(&mut self, now: Instant, key: K, why: OpenError) {
+        let Some(Entry { state: State::Opening { ticket, .. }, .. }) = self.entries.get(&key) else { return };
+        let answered = match why {
+            OpenError::TimedOut => Some(false),
+            OpenError::Refused | OpenError::Unreachable => Some(true),
+            OpenError::NoRoom | OpenError::Cancelled => None,
+        };
+        self.sizing.silence.on_ended(*ticket, answered);
         self.remove(now, key);
+        if why == OpenError::NoRoom {
+            self.sizing.on_no_room(now, self.load(), &self.config);
+        }
+        self.on_timeout(now);
     }
 
     /// An open connection ended.
-    pub fn on_closed(&mut self, now: Instant, key: K, _why: CloseReason) {
+    pub fn on_closed(&mut self, now: Instant, key: K, why: CloseReason) {
+        let Some(Entry { state: State::Open { since }, .. }) = self.entries.get(&key) else { return };
+        let proven = now.saturating_since(*since) >= self.config.proven_after;
+        let lost = match why {
+            CloseReason::Ours | CloseReason::Finished => false,
+            CloseReason::Lost => proven,
+        };
+        self.count_lives(now, lost);
         self.remove(now, key);
+        self.on_timeout(now);
     }
 
     /// Bytes came in or went out.
@@ -156,22 +194,48 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     /// Does what is due; early and spurious calls do no harm.
     pub fn on_timeout(&mut self, now: Instant) {
         self.lingering.expire(now, self.config.linger);
+        self.sizing.on_time(now, self.load(), &self.config);
     }
 
     /// When to call `on_timeout`, and to ask `next_open` again; `None` if time alone changes nothing.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        let blocked_for_good =
+            self.half_open >= self.config.half_open_max || self.entries.len() >= self.config.links_max;
+        if self.queue.is_empty() || blocked_for_good || !self.config.adaptive {
+            return None;
+        }
+        let load = self.load();
+        let sizing = self.sizing.deadline(load, &self.config);
+        let expiry = self.lingering.next(self.config.linger).filter(|_| load.footprint >= self.sizing.size());
+        [sizing, expiry].into_iter().flatten().min()
     }
 
     /// The owner with the most connections, if it should close the one it can best do without: more are open than the
     /// network was found to bear.
     pub fn next_surplus(&self, _now: Instant) -> Option<O> {
-        None
+        let bounded = match self.sizing.mood() {
+            Mood::Bounded(_) => true,
+            Mood::Free | Mood::Trying(_) => false,
+        };
+        if !bounded || self.entries.len() <= self.sizing.size() {
+            return None;
+        }
+        self.owners.iter().max_by_key(|(_, owner)| owner.connections).map(|(id, _)| *id)
     }
 
-    /// The last change of size or mood, if it wasn't told yet.
+    /// The last change of size or mood that is worth telling, if it wasn't told yet.
     pub fn next_change(&mut self) -> Option<PoolChange> {
-        None
+        let (from, told) = self.told;
+        let (to, mood) = (self.sizing.size(), self.sizing.mood());
+        let much = match mood {
+            Mood::Free | Mood::Trying(Sign::Latency) | Mood::Bounded(Sign::Latency) => false,
+            Mood::Trying(_) | Mood::Bounded(_) => from.abs_diff(to) * 4 >= from.max(1),
+        };
+        if told == mood && !much {
+            return None;
+        }
+        self.told = (to, mood);
+        Some(PoolChange { from, to, mood })
     }
 
     /// The pool at a glance.
@@ -180,28 +244,49 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             open: self.entries.len() - self.half_open,
             half_open: self.half_open,
             lingering: self.lingering.count,
-            size: self.config.links_max,
-            half_open_size: self.config.half_open_max,
-            mood: Mood::Full,
-            answers_per_mille: None,
-            open_ms: 0,
+            size: self.sizing.size(),
+            half_open_size: self.sizing.opening.size,
+            mood: self.sizing.mood(),
+            answers_per_mille: self.sizing.silence.per_mille(),
+            open_ms: self.sizing.opening.smooth_us / 1000,
             rate: self.rate.rate(now),
         }
     }
 
-    fn has_room(&mut self, _now: Instant) -> bool {
-        self.half_open < self.config.half_open_max && self.entries.len() < self.config.links_max
+    fn load(&self) -> Load {
+        let entries = self.entries.len();
+        Load { footprint: entries + self.lingering.count, entries, half_open: self.half_open }
+    }
+
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.half_open >= self.config.half_open_max || self.entries.len() >= self.config.links_max {
+            return false;
+        }
+        if !self.config.adaptive {
+            return true;
+        }
+        self.on_timeout(now);
+        self.sizing.has_room(now, self.load(), &self.config)
     }
 
     fn remove(&mut self, now: Instant, key: K) {
         let Some(entry) = self.entries.remove(&key) else { return };
-        if let State::Opening = entry.state {
+        if let State::Opening { .. } = entry.state {
             self.half_open -= 1;
         }
         self.lingering.add(now);
         if let Some(owner) = entry.owner {
             self.change(owner, |it| it.connections -= 1);
         }
+    }
+
+    /// Counts what the open connections lived since the last time, and a loss.
+    fn count_lives(&mut self, now: Instant, lost: bool) {
+        let us = u64::try_from(now.saturating_since(self.counted).as_micros()).unwrap_or(u64::MAX);
+        self.counted = now;
+        let lived_us = us.saturating_mul((self.entries.len() - self.half_open) as u64);
+        let load = self.load();
+        self.sizing.on_lives(now, lived_us, lost, (load, &self.config));
     }
 
     /// The one place where an owner changes, so that the queue follows.
@@ -227,6 +312,11 @@ impl Lingering {
         }
     }
 
+    /// When the next one is forgotten.
+    fn next(&self, linger: Duration) -> Option<Instant> {
+        self.ended.front().map(|(at, _)| Instant::from_micros((at + 1) * 1_000_000) + linger)
+    }
+
     fn expire(&mut self, now: Instant, linger: Duration) {
         let until = (now - linger).as_micros() / 1_000_000;
         while let Some(&(at, count)) = self.ended.front().filter(|(at, _)| *at < until) {
@@ -234,5 +324,141 @@ impl Lingering {
             self.count -= count;
             self.ended.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Mood, Sign};
+    use std::vec::Vec;
+
+    fn at(s: u64) -> Instant {
+        Instant::from_micros(s * 1_000_000)
+    }
+
+    /// Opens for whoever may, until nobody may; returns for whom.
+    fn open_all(pool: &mut Connections<u32, char>, now: Instant, key: &mut u32) -> Vec<char> {
+        let mut opened = Vec::new();
+        while let Some(owner) = pool.next_open(now) {
+            *key += 1;
+            pool.on_started(now, *key, owner, Prospect::Fresh);
+            pool.on_opened(now, *key);
+            opened.push(owner);
+        }
+        opened
+    }
+
+    #[test]
+    fn owners_get_equal_shares_and_who_wants_less_leaves_its_share_to_the_others() {
+        let config = PoolConfig { links_max: 10, ..PoolConfig::default() };
+        let mut pool = Connections::new(at(0), config);
+        ['a', 'b', 'c'].into_iter().for_each(|owner| pool.on_wants(at(0), owner, true));
+        let mut key = 0;
+        pool.on_started(at(0), 100, 'c', Prospect::Fresh);
+        pool.on_opened(at(0), 100);
+        pool.on_wants(at(0), 'c', false);
+        let opened = open_all(&mut pool, at(0), &mut key);
+        let count = |owner| opened.iter().filter(|&&it| it == owner).count();
+        assert_eq!((count('a'), count('b'), count('c')), (5, 4, 0), "{opened:?}");
+        pool.on_wants(at(1), 'c', true);
+        pool.on_closed(at(1), 1, CloseReason::Finished);
+        assert_eq!(pool.next_open(at(1)), Some('c'), "who has fewest is next");
+    }
+
+    #[test]
+    fn the_hard_bounds_hold_whatever_is_observed() {
+        let config = PoolConfig { links_max: 30, half_open_max: 7, ..PoolConfig::default() };
+        let mut pool: Connections<u32, char> = Connections::new(at(0), config);
+        pool.on_wants(at(0), 'a', true);
+        let mut key = 0;
+        for s in 0..1000 {
+            while let Some(owner) = pool.next_open(at(s)) {
+                pool.on_started(at(s), key, owner, Prospect::Fresh);
+                key += 1;
+            }
+            let status = pool.status(at(s));
+            assert!(status.half_open <= 7 && status.open + status.half_open <= 30, "{status:?}");
+            if s % 2 == 0 {
+                pool.on_opened(at(s), key - 1);
+            }
+        }
+        assert_eq!(pool.status(at(1000)).open, 30 - 7 + 7 - pool.status(at(1000)).half_open);
+        assert!(!pool.may_accept());
+        assert_eq!(pool.deadline(), None, "time alone changes nothing");
+    }
+
+    #[test]
+    fn a_pool_that_nobody_wants_anything_of_wakes_nobody() {
+        let mut pool: Connections<u32, char> = Connections::new(at(0), PoolConfig::default());
+        pool.on_wants(at(0), 'a', true);
+        let mut key = 0;
+        pool.on_started(at(0), 1, 'a', Prospect::Fresh);
+        pool.on_wants(at(0), 'a', false);
+        assert_eq!(pool.deadline(), None);
+        pool.on_failed(at(10), 1, OpenError::TimedOut);
+        assert_eq!((pool.deadline(), pool.status(at(10)).lingering), (None, 1));
+        pool.on_timeout(at(200));
+        assert_eq!(pool.status(at(200)).lingering, 0, "the router has forgotten it");
+        assert!(open_all(&mut pool, at(200), &mut key).is_empty());
+    }
+
+    #[test]
+    fn dead_addresses_alone_never_bound_the_pool() {
+        let mut pool: Connections<u32, char> = Connections::new(at(0), PoolConfig::default());
+        pool.on_wants(at(0), 'a', true);
+        let (mut key, mut first) = (0, 0);
+        for s in (0..3000).step_by(10) {
+            while let Some(owner) = pool.next_open(at(s)) {
+                pool.on_started(at(s), key, owner, Prospect::Fresh);
+                key += 1;
+            }
+            for it in first..key {
+                if it % 7 == 0 {
+                    pool.on_opened(at(s), it);
+                    pool.on_closed(at(s), it, CloseReason::Finished);
+                } else {
+                    pool.on_failed(at(s + 10), it, OpenError::TimedOut);
+                }
+            }
+            first = key;
+        }
+        assert_eq!(pool.status(at(3000)).mood, Mood::Free);
+        assert!(key > 10_000, "{key}");
+        assert_eq!(pool.next_change(), None);
+    }
+
+    #[test]
+    fn when_our_own_host_has_no_room_the_pool_shrinks_at_once_and_says_so() {
+        let mut pool: Connections<u32, char> =
+            Connections::new(at(0), PoolConfig { links_max: 200, ..PoolConfig::default() });
+        pool.on_wants(at(0), 'a', true);
+        let mut key = 0;
+        open_all(&mut pool, at(0), &mut key);
+        pool.on_closed(at(0), 1, CloseReason::Ours);
+        pool.on_timeout(at(121));
+        assert_eq!(pool.next_open(at(121)), Some('a'));
+        pool.on_started(at(121), 9999, 'a', Prospect::Fresh);
+        pool.on_failed(at(121), 9999, OpenError::NoRoom);
+        let change = pool.next_change().expect("it is told");
+        assert_eq!(change.mood, Mood::Bounded(Sign::NoRoom));
+        assert!(change.to < key as usize && pool.next_open(at(121)).is_none(), "{change:?}");
+        assert_eq!(pool.next_surplus(at(121)), Some('a'));
+        pool.on_timeout(at(10_000));
+        (1..60).for_each(|key| pool.on_closed(at(10_000), key, CloseReason::Ours));
+        assert!(pool.next_open(at(10_200)).is_some(), "there is room again");
+    }
+
+    #[test]
+    fn strangers_count_and_get_their_owner_later() {
+        let mut pool: Connections<u32, char> = Connections::new(at(0), PoolConfig::default());
+        for key in 0..500 {
+            assert!(pool.may_accept());
+            pool.on_accepted(at(0), key);
+            pool.on_owner(at(0), key, 'a');
+        }
+        pool.on_wants(at(0), 'b', true);
+        assert_eq!(pool.next_open(at(0)), Some('b'), "strangers don't shut us in");
+        assert_eq!(pool.status(at(0)).open, 500);
     }
 }

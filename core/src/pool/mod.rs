@@ -8,10 +8,15 @@
 //! small, doubles while nothing speaks against it, and is cut when there is evidence.
 //!
 //! Dead addresses are no evidence: most of a swarm's are. What counts is change against a baseline, and only if less
-//! load brings the baseline back; see `trial`.
+//! load brings the baseline back; see `sizing`.
 
 mod config;
 mod connections;
+mod evidence;
+mod opening;
+#[cfg(test)]
+mod simulation;
+mod sizing;
 
 pub use config::PoolConfig;
 pub use connections::Connections;
@@ -19,7 +24,9 @@ pub use connections::Connections;
 /// What is known of an address before it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prospect {
-    /// It was never tried, or answered when it was: its silence says something about the network.
+    /// It answered when it was tried last: its silence says much about the network.
+    Proven,
+    /// It was never tried: its silence says something, beside that of others.
     Fresh,
     /// It was silent before: its silence says nothing.
     Failed,
@@ -68,10 +75,8 @@ pub enum Sign {
 /// Why the pool has the size it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// Nothing speaks against growing, and it grows fast.
-    Starting,
-    /// It has the size that its configuration allows.
-    Full,
+    /// Nothing speaks against growing.
+    Free,
     /// It was made smaller, to see whether that helps against this sign.
     Trying(Sign),
     /// Less load helped: it stays near that size and grows slowly.
