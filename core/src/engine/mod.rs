@@ -11,6 +11,7 @@ mod effect;
 mod event;
 mod input;
 mod links;
+mod neighbours;
 mod news;
 mod settle;
 mod slots;
@@ -18,8 +19,8 @@ mod stop;
 
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
-    Outcome, Owed, OwedError, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, State, Status,
-    TorrentEvent, TrackerStatus, UtpUse, Work,
+    Outcome, Owed, OwedError, PeerSource, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, Sources,
+    State, Status, TorrentEvent, TrackerStatus, UtpUse, Work,
 };
 pub use command::{Command, CommandError, Refusal, Reply};
 pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
@@ -29,7 +30,7 @@ pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
 use crate::base::{Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId};
 use crate::choke::ChokeState;
 use crate::link::Link;
-use crate::net::{Net, Vote};
+use crate::net::{Neighbours, Net, Vote};
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
@@ -69,6 +70,7 @@ pub struct Engine {
     armed: Armed,
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
+    neighbours: Neighbours,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
@@ -84,6 +86,8 @@ pub struct Engine {
 struct Seat {
     torrent: Torrent,
     armed: Option<Instant>,
+    /// Under how many names neighbours are told of it.
+    told_neighbours: usize,
 }
 
 /// Who asked for a job.
@@ -101,6 +105,7 @@ enum Alarm {
     Choke,
     Gate,
     Net,
+    Neighbours,
     Stop,
 }
 
@@ -110,6 +115,7 @@ struct Armed {
     choke: Option<Instant>,
     gate: Option<Instant>,
     net: Option<Instant>,
+    neighbours: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -133,6 +139,7 @@ impl Engine {
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
+            neighbours: Neighbours::new(&mut rng.fork("neighbours")),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             config,
@@ -189,6 +196,7 @@ impl Engine {
                 Alarm::Choke => self.on_choke_alarm(now),
                 Alarm::Gate => self.on_gate_alarm(now),
                 Alarm::Net => self.on_net_alarm(now),
+                Alarm::Neighbours => self.on_neighbours_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }

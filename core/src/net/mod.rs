@@ -1,8 +1,16 @@
 //! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15). The
-//! vote on our address is next door, in `vote`.
+//! vote on our address is next door, in `vote`, and those who speak to a group are in `neighbours`.
 
+#[cfg(feature = "lsd")]
+mod neighbours;
+#[cfg(not(feature = "lsd"))]
+mod no_neighbours;
 mod vote;
 
+#[cfg(feature = "lsd")]
+pub use neighbours::Neighbours;
+#[cfg(not(feature = "lsd"))]
+pub use no_neighbours::Neighbours;
 pub use vote::Vote;
 
 use crate::announce::{
