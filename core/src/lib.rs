@@ -58,11 +58,14 @@ pub mod dht;
 pub mod engine;
 pub mod limits;
 pub mod link;
+#[cfg(feature = "lsd")]
+pub mod lsd;
 pub mod metadata;
 #[cfg(feature = "mse")]
 pub mod mse;
 pub mod net;
 pub mod peer;
+pub mod pex;
 pub mod picker;
 pub mod pool;
 pub mod resume;

@@ -49,8 +49,8 @@ pub use events::{Events, SessionEvent};
 pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
 pub use millstream_core::engine::{
-    Allocation, Config as EngineConfig, Encryption, PeerStatus, Rates, SeedPolicy, Selection, State, Status,
-    TorrentEvent, TrackerStatus, UtpUse,
+    Allocation, Config as EngineConfig, Encryption, PeerSource, PeerStatus, Rates, SeedPolicy, Selection,
+    Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse,
 };
 pub use session::{Session, SessionBuilder};
 pub use torrent::Torrent;

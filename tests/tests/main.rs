@@ -9,6 +9,8 @@ mod beps;
 mod corpus;
 /// Operations on an engine, drawn at random.
 mod engine_ops;
+/// Peers that are learned of from peers and from neighbours.
+mod gossip;
 /// The guards of determinism: replay, chunking, batching, restart.
 mod guards;
 /// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.

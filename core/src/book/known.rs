@@ -67,6 +67,13 @@ pub enum Added {
     Known,
 }
 
+impl Added {
+    /// Whether nobody had told it before.
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::New)
+    }
+}
+
 /// The addresses of one swarm. An empty one costs a pointer.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -210,6 +217,19 @@ impl Book {
         let (first, last) = (Compact::of(ip, 0), Compact::of(ip, u16::MAX));
         let gone: alloc::vec::Vec<Compact> = inner.known.range(first..=last).map(|(addr, _)| *addr).collect();
         gone.into_iter().for_each(|addr| inner.remove(addr));
+    }
+
+    /// An address is forgotten, whoever told of it. Links to it are the caller's to close.
+    pub fn forget(&mut self, addr: SocketAddr) {
+        if let Some(inner) = &mut self.inner {
+            inner.remove(Compact::new(addr));
+        }
+    }
+
+    /// Who told of an address; nobody if it isn't known.
+    pub fn sources(&self, addr: SocketAddr) -> Sources {
+        let entry = self.inner.as_ref().and_then(|inner| inner.known.get(&Compact::new(addr)));
+        entry.map_or_else(Sources::default, |entry| entry.sources)
     }
 
     /// Takes a ban back.

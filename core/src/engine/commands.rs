@@ -81,7 +81,7 @@ impl Engine {
         let (config, host) = (&self.config, &self.host);
         let id = TorrentId(self.torrents.insert_with(|n| {
             let torrent = Torrent::new(TorrentId(n), add, config, host, rng.fork_at("torrent", n));
-            Seat { torrent, armed: None }
+            Seat { torrent, armed: None, told_neighbours: 0 }
         }));
         // Resume data may know more names than a magnet link.
         let known = self.torrents.get(id.0).map_or(Vec::new(), |seat| seat.torrent.names().to_vec());
@@ -107,13 +107,14 @@ impl Engine {
                 self.news.push(Event::Listening(local, addr));
             }
             super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => self.net.on_bound(local, addr),
-            super::SocketKind::Multicast => {}
+            super::SocketKind::Multicast => self.neighbours.on_bound(local, addr),
         }
     }
 
     pub(super) fn on_unbound(&mut self, local: crate::base::LocalId) {
         self.sockets.remove(&local);
         self.net.on_unbound(local);
+        self.neighbours.on_unbound(local);
         self.learn_ports();
     }
 

@@ -22,6 +22,9 @@ impl Engine {
             return;
         }
         let stride = if stride == 0 { data.len() } else { usize::from(stride) };
+        if self.is_multicast(local) {
+            return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, from, datagram));
+        }
         for datagram in data.chunks(stride) {
             self.net.on_datagram(now, from, datagram);
         }
@@ -41,7 +44,8 @@ impl Engine {
     /// Datagrams to send from a socket, `max` bytes at most beside the first.
     pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
         self.advance(now);
-        let (to, data) = self.net.next_datagram(local)?;
+        let next = self.net.next_datagram(local);
+        let (to, data) = next.or_else(|| self.neighbours.next_datagram(local))?;
         Some(Datagrams::one(to, Chunk::from(data)))
     }
 

@@ -11,6 +11,7 @@ mod effect;
 mod event;
 mod input;
 mod links;
+mod neighbours;
 mod news;
 mod settle;
 mod slots;
@@ -19,8 +20,8 @@ mod web;
 
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
-    Outcome, Owed, OwedError, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, State, Status,
-    TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
+    Outcome, Owed, OwedError, PeerSource, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, Sources,
+    State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
 };
 pub use crate::webseed::{WebSeedConfig, WebSeedState};
 pub use command::{Command, CommandError, Refusal, Reply};
@@ -33,7 +34,7 @@ use crate::base::{
 };
 use crate::choke::ChokeState;
 use crate::link::Link;
-use crate::net::Net;
+use crate::net::{Neighbours, Net};
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
@@ -73,6 +74,7 @@ pub struct Engine {
     armed: Armed,
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
+    neighbours: Neighbours,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
@@ -88,6 +90,8 @@ pub struct Engine {
 struct Seat {
     torrent: Torrent,
     armed: Option<Instant>,
+    /// Under how many names neighbours are told of it.
+    told_neighbours: usize,
 }
 
 /// Who asked for a job.
@@ -105,6 +109,7 @@ enum Alarm {
     Choke,
     Gate,
     Net,
+    Neighbours,
     Stop,
 }
 
@@ -114,6 +119,7 @@ struct Armed {
     choke: Option<Instant>,
     gate: Option<Instant>,
     net: Option<Instant>,
+    neighbours: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -137,6 +143,7 @@ impl Engine {
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
+            neighbours: Neighbours::new(&mut rng.fork("neighbours")),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             config,
@@ -193,6 +200,7 @@ impl Engine {
                 Alarm::Choke => self.on_choke_alarm(now),
                 Alarm::Gate => self.on_gate_alarm(now),
                 Alarm::Net => self.on_net_alarm(now),
+                Alarm::Neighbours => self.on_neighbours_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }

@@ -32,6 +32,7 @@ impl Engine {
                 if seat.torrent.may_want_links(&self.config) {
                     self.hungry.push(slot);
                 }
+                self.heed_openness(now, slot);
                 return;
             };
             self.on_output(now, TorrentId(id), output);
@@ -102,6 +103,7 @@ impl Engine {
         self.timers.arm(Alarm::Gate, &mut self.armed.gate, gate);
         let net = self.net.deadline();
         self.timers.arm(Alarm::Net, &mut self.armed.net, net);
+        self.arm_neighbours();
     }
 }
 

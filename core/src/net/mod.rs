@@ -1,4 +1,15 @@
 //! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15).
+//! Those who speak to a group are next door, in `neighbours`.
+
+#[cfg(feature = "lsd")]
+mod neighbours;
+#[cfg(not(feature = "lsd"))]
+mod no_neighbours;
+
+#[cfg(feature = "lsd")]
+pub use neighbours::Neighbours;
+#[cfg(not(feature = "lsd"))]
+pub use no_neighbours::Neighbours;
 
 use crate::announce::{
     AnnounceConfig, AskError, AskId, ConnectionIds, UdpAsk, UdpContext, UdpExchange, UdpInput, UdpOutput,

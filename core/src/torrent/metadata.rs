@@ -154,6 +154,7 @@ impl Torrent {
             }
         }
         self.set_content(Arc::clone(&info), cx.config);
+        self.heed_privacy(cx);
         self.event(TorrentEvent::Metadata(info));
         if matches!(self.phase, Phase::Metadata) {
             self.proceed(cx);

@@ -14,6 +14,7 @@
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
 //! | `trackers` | announcing |
 //! | `webseed` | web seeds: asked by HTTP what peers are asked by requests |
+//! | `pex` | peers from peers and to peers (BEP 11) |
 //! | `save` | resume data |
 //! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
@@ -32,6 +33,7 @@ mod metadata;
 mod output;
 mod owed;
 mod peers;
+mod pex;
 mod phase;
 mod save;
 mod spread;
@@ -43,6 +45,7 @@ mod webseed;
 mod work;
 
 pub use crate::announce::{AskId, UdpAsk};
+pub use crate::book::{Source as PeerSource, Sources};
 pub use crate::choke::SeedPolicy;
 pub use add::{AddTorrent, Selection, Source};
 pub use config::{Config, Encryption, Rates, UtpUse};
@@ -129,6 +132,8 @@ pub struct Torrent {
     clock: Instant,
     /// `Host::own_serial` as its book knows it.
     own_serial: u32,
+    /// The exchange of peers, while there are any that may be told.
+    pex: Option<Box<crate::pex::Pex>>,
 }
 
 impl Torrent {
@@ -182,6 +187,7 @@ impl Torrent {
             before: (0, 0),
             clock: Instant::ZERO,
             own_serial: host.own_serial,
+            pex: None,
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);
@@ -234,6 +240,7 @@ impl Torrent {
             self.save.deadline(),
             self.fetch_deadline(),
             self.hashes_deadline(),
+            self.pex_deadline(),
         ];
         rooms.into_iter().flatten().min()
     }
@@ -247,6 +254,7 @@ impl Torrent {
         self.on_announce_timeout(cx);
         self.on_fetch_timeout(cx);
         self.on_hashes_timeout(cx);
+        self.on_pex_timeout(cx);
         self.on_save_timeout(cx);
     }
 

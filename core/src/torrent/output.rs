@@ -85,7 +85,7 @@ impl Host {
     }
 
     /// The port to announce for one address family.
-    pub(super) fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
+    pub fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
         let bound = self.listening.iter().find(|addr| family(addr)).map(SocketAddr::port);
         config.announce_port.filter(|_| bound.is_some()).or(bound)
     }

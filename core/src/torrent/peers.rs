@@ -49,6 +49,8 @@ pub(super) struct Peer {
     pub(super) counted: Counted,
     /// What it was told last of whether we want nothing more (BEP 21).
     pub(super) told_upload_only: bool,
+    /// It was told that we speak `ut_pex`.
+    told_pex: bool,
     pub(super) suggested: Vec<PieceIndex>,
     pub(super) metadata_asked: Asked,
     /// Hash requests that wait for leaves.
@@ -233,6 +235,7 @@ impl Torrent {
             refused: 0,
             counted: Counted::No,
             told_upload_only: false,
+            told_pex: false,
             suggested: Vec::new(),
             metadata_asked: Asked::default(),
             hashes_asked: Vec::new(),
@@ -250,6 +253,7 @@ impl Torrent {
         tracing::debug!(torrent = ?self.id, %addr, n, "peer joined");
         self.event(TorrentEvent::Peer { addr, joined: true });
         self.greet(cx, n);
+        self.tell_pex(cx, n);
         self.after(cx, n);
         Ok(n)
     }
@@ -266,6 +270,7 @@ impl Torrent {
     fn introduce(&mut self, cx: &mut Context<'_>, n: u32) {
         let seeding = self.is_seeding();
         let super_seed = self.super_seed_on();
+        let pex = self.exchanges_peers(cx.config);
         let Some(peer) = self.peers.get_mut(&n) else { return };
         let content = self.content.as_deref();
         let mut hello = ExtensionHandshake {
@@ -279,7 +284,7 @@ impl Torrent {
             ..ExtensionHandshake::default()
         };
         peer.told_upload_only = hello.upload_only.is_some();
-        hello.m = our_extensions(content.is_some_and(|content| content.info.is_private()));
+        hello.m = our_extensions(pex, core::mem::replace(&mut peer.told_pex, pex));
         peer.session.extension_handshake(&hello);
     }
 
@@ -379,6 +384,7 @@ impl Torrent {
             Fact::Extended { extension: Extension::UtMetadata, payload } => {
                 self.on_metadata_message(cx, n, &payload)
             }
+            Fact::Extended { extension: Extension::UtPex, payload } => self.on_pex_message(cx, n, &payload),
             Fact::Extended { .. } => {}
             Fact::UploadOnly(upload_only) => self.on_upload_only(cx, n, upload_only),
             Fact::HashRequested(range) => self.on_hash_requested(n, range),
@@ -405,6 +411,7 @@ impl Torrent {
             peer.count(&mut content.picker, None);
         }
         self.book.on_upload_only(home, seed);
+        self.tell_pex(cx, n);
         self.heed_interest(cx.now, n);
         self.ask_hashes_of(cx, n);
         if self.super_seed_on() {
@@ -444,6 +451,7 @@ impl Torrent {
         let Some(peer) = self.peers.get(&n) else { return };
         let home = peer.home;
         self.book.on_upload_only(home, upload_only);
+        self.tell_pex(cx, n);
         self.part_from_seeds(cx, Some(n));
     }
 
@@ -466,6 +474,7 @@ impl Torrent {
         if self.is_seeding() && !self.super_seed_on() {
             self.tell_one_upload_only(n, true);
         }
+        self.tell_pex(cx, n);
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
             self.on_upload_only(cx, n, upload_only);
@@ -542,6 +551,7 @@ impl Torrent {
 
     /// Lets a peer go.
     pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, n: u32, why: Leave) {
+        self.untell_pex(cx.now, n, Some(&why));
         if self.forget(cx, n) {
             self.output(Output::Leave(n, why));
         }
@@ -556,6 +566,7 @@ impl Torrent {
 
     fn forget(&mut self, cx: &mut Context<'_>, n: u32) -> bool {
         let Some(mut peer) = self.peers.remove(&n) else { return false };
+        self.untell_pex(cx.now, n, None);
         self.timers.disarm(n, &mut peer.armed);
         if peer.hungry {
             self.hungry.retain(|&other| other != n);
@@ -629,9 +640,12 @@ const CROSSED: Duration = Duration::from_secs(5);
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;
 
-fn our_extensions(_private: bool) -> Vec<(Extension, u8)> {
-    [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly]
-        .into_iter()
-        .map(|extension| (extension, extension.our_id()))
-        .collect()
+/// What we speak. `pex`: the exchange of peers too; `told`: it was said before, so that it has to be taken back.
+fn our_extensions(pex: bool, told: bool) -> Vec<(Extension, u8)> {
+    let always = [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly];
+    let mut m: Vec<(Extension, u8)> = always.into_iter().map(|it| (it, it.our_id())).collect();
+    if pex || told {
+        m.push((Extension::UtPex, if pex { Extension::UtPex.our_id() } else { 0 }));
+    }
+    m
 }

@@ -1,5 +1,6 @@
 //! A torrent at a glance.
 
+use crate::book::Sources;
 use crate::webseed::WebSeedState;
 use crate::wire::{InfoHash, InfoHashV2};
 use alloc::string::String;
@@ -79,6 +80,8 @@ pub struct PeerStatus {
     pub client: String,
     /// Whether it came to us.
     pub incoming: bool,
+    /// Who told us of it; nobody but itself if it came to us.
+    pub sources: Sources,
     /// Payload received from it, bytes.
     pub downloaded: u64,
     /// Payload sent to it, bytes.

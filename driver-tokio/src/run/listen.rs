@@ -2,6 +2,7 @@
 
 use super::Body;
 use super::link::Phase;
+use super::multicast::Multicast;
 use crate::SessionEvent;
 use crate::error::StartError;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +36,7 @@ const BACKLOG: i32 = 1024;
 pub(super) struct Sockets {
     listeners: Vec<(LocalId, TcpListener)>,
     datagrams: Vec<Datagram>,
+    pub(super) multicast: Vec<Multicast>,
     next: u64,
     paused_until: Option<Instant>,
 }
@@ -55,7 +57,12 @@ impl Sockets {
         self.paused_until
     }
 
-    fn name(&mut self) -> LocalId {
+    /// Where links are taken.
+    pub(super) fn listening(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok())
+    }
+
+    pub(super) fn name(&mut self) -> LocalId {
         self.next += 1;
         LocalId(self.next)
     }
@@ -78,6 +85,7 @@ impl Body {
         for pair in bound {
             self.take_pair(pair).map_err(StartError::Listen)?;
         }
+        self.bind_multicast();
         for warning in warnings {
             tracing::warn!("{warning}");
             self.board.hub.publish(&SessionEvent::Warning(warning));
@@ -178,6 +186,8 @@ impl Body {
                 datagram.pull = true;
             }
             self.push_datagrams(n, None);
+        } else {
+            self.send_multicast(local);
         }
     }
 

@@ -8,6 +8,7 @@ mod carry;
 mod effects;
 mod link;
 mod listen;
+mod multicast;
 mod news;
 mod wake;
 
@@ -257,6 +258,7 @@ impl Body {
         self.take_answers();
         self.accept(cx);
         self.receive_datagrams(cx);
+        self.receive_multicast(cx);
         self.on_time();
         self.drain();
         self.links.gather();

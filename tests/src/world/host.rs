@@ -23,6 +23,9 @@ pub const LISTENER_6: LocalId = LocalId(3);
 /// The UDP socket over IPv6 of hosts that have it.
 pub const UDP_6: LocalId = LocalId(4);
 
+/// The multicast socket of hosts on the local network.
+pub const MULTICAST: LocalId = LocalId(5);
+
 /// One engine and all that belongs to it.
 #[derive(Debug)]
 pub struct Host {
@@ -32,6 +35,12 @@ pub struct Host {
     pub addr: SocketAddr,
     /// Where it listens over IPv6, if it has that.
     pub addr_6: Option<SocketAddr>,
+    /// The router that it is behind, if any.
+    pub router: Option<super::lan::Router>,
+    /// When the local network's group heard from it.
+    pub multicasts: Vec<Instant>,
+    /// It is on the local network.
+    pub(super) on_lan: bool,
     /// Its disk.
     pub disk: Disk,
     /// All its news so far.
@@ -71,6 +80,9 @@ impl Host {
             engine: Engine::new(config.clone(), seed, now),
             addr,
             addr_6: None,
+            router: None,
+            multicasts: Vec::new(),
+            on_lan: false,
             disk: Disk::default(),
             events: Vec::new(),
             tape: None,
@@ -183,6 +195,11 @@ impl Host {
             return Some(UDP);
         }
         (self.addr_6 == Some(addr)).then_some(UDP_6)
+    }
+
+    /// Whether a link to this address leads to it: no router lets one in.
+    pub(super) fn is_called_at(&self, addr: SocketAddr) -> bool {
+        self.router.is_none() && self.socket(addr).is_some()
     }
 
     /// Its own address of the same family.

@@ -4,6 +4,7 @@
 pub mod content;
 pub mod disk;
 pub mod host;
+pub mod lan;
 mod network;
 pub mod stranger;
 pub mod tape;

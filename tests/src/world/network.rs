@@ -1,11 +1,13 @@
 //! What goes between hosts: byte links as TCP has them (in order, with a window, late when a packet is lost, cut at
 //! times), and datagrams, which may get lost.
 
+use super::host::MULTICAST;
 use super::{Happening, Host, HostId, World};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, LocalId};
 use millstream_core::engine::{How, Input, LinkEnd, LinkInfo};
+use millstream_core::wire::lsd::LSD_GROUP_V4;
 use std::collections::VecDeque;
 
 /// Bytes of one packet, at the most.
@@ -120,7 +122,7 @@ impl World {
         }
         let from = self.hosts[n].addr_like(to);
         let latency_us = self.draw(self.weather.latency_us);
-        let other = if let Some(other) = self.hosts.iter().position(|host| host.socket(to).is_some()) {
+        let other = if let Some(other) = self.hosts.iter().position(|host| host.is_called_at(to)) {
             let now = self.now;
             let taken =
                 self.hosts[other].accept(now, SocketAddr::new(from.ip(), 40_000 + (conn.0 % 20_000) as u16));
@@ -457,11 +459,9 @@ impl World {
             for bytes in datagrams.data.chunks(stride) {
                 let bytes = bytes.to_vec();
                 let from = self.hosts[n].addr_like(datagrams.to);
-                assert_eq!(
-                    self.hosts[n].socket(from),
-                    Some(local),
-                    "a datagram leaves by a socket of its family"
-                );
+                let socket = if local == MULTICAST { Some(MULTICAST) } else { self.hosts[n].socket(from) };
+                assert_eq!(socket, Some(local), "a datagram leaves by a socket of its family");
+                self.passes_router(n, datagrams.to);
                 self.post(from, datagrams.to, bytes);
             }
         }
@@ -479,6 +479,9 @@ impl World {
 
     pub(super) fn on_datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let now = self.now;
+        if to == LSD_GROUP_V4 {
+            return self.on_multicast(from, bytes);
+        }
         if let Some(tracker) =
             self.trackers.iter_mut().find(|tracker| tracker.addr == to || tracker.addr_6 == to)
         {
@@ -488,6 +491,9 @@ impl World {
         } else if let Some((n, local)) =
             self.hosts.iter().zip(0..).find_map(|(host, n)| Some((n, host.socket(to)?)))
         {
+            if !self.lets_in(n, from) {
+                return;
+            }
             let stride = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
             let data = Chunk::copy_from(bytes);
             self.input(n, Input::Datagrams { local, from, to: Some(to.ip()), data, stride });

@@ -5,6 +5,7 @@ use super::World;
 use super::network::End;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use millstream_core::engine::LinkEnd;
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
 use millstream_core::wire::message::Message;
@@ -87,6 +88,12 @@ impl Stranger {
     /// Says an extension handshake.
     pub fn say_extensions(&mut self, world: &mut World, handshake: &ExtensionHandshake) {
         self.say(world, Message::Extended { id: 0, payload: &handshake.encode() });
+    }
+
+    /// Breaks the link.
+    pub fn hang_up(self, world: &mut World) {
+        world.cut_wire(self.wire, LinkEnd::Reset);
+        world.settle();
     }
 
     /// Whether the host's end of the link is closed.
