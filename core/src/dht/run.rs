@@ -79,13 +79,14 @@ impl Node {
                 let Some((node, to)) = search.next(&self.config) else { break };
                 let target = search.target();
                 let resting = self.sampled.get(&to).is_some_and(|&until| until > now);
-                let method = match lookup.goal {
-                    Goal::Sample if resting => Method::FindNode { target },
-                    _ => lookup.goal.method(target),
+                let method = if resting && lookup.goal == Goal::Sample {
+                    Method::FindNode { target }
+                } else {
+                    lookup.goal.method(target)
                 };
                 lookup.cost.queries += 1;
                 let want = self.want(lookup_joins(&self.lookups, id));
-                self.send_query(now, (to, node), Purpose::Search(id), method, want);
+                self.send_query(now, (to, node), Purpose::Search(id), (method, want));
             }
         }
         let Some(lookup) = self.lookups.get(&id) else { return };
@@ -141,7 +142,7 @@ impl Node {
                 | Goal::Get { .. }
                 | Goal::Sample => continue,
             };
-            self.send_query(now, (node.addr, node.id), Purpose::Store(id), method, None);
+            self.send_query(now, (node.addr, node.id), Purpose::Store(id), (method, None));
         }
         self.step(now, id);
     }
@@ -164,8 +165,7 @@ impl Node {
         now: Instant,
         (to, id): (SocketAddr, Option<NodeId>),
         purpose: Purpose,
-        method: Method<'_>,
-        want: Option<WantNodes>,
+        (method, want): (Method<'_>, Option<WantNodes>),
     ) {
         let transaction = self.queries.on_sent(now, (to, id), purpose, &self.config);
         let own = self.id(Family::of(&to));

@@ -150,7 +150,13 @@ impl Network {
                     Event::Done { lookup: done, outcome, cost } if done == lookup => {
                         return (outcome, cost, told);
                     }
-                    other => told.push(other),
+                    other @ (Event::Done { .. }
+                    | Event::Resolve { .. }
+                    | Event::Peers { .. }
+                    | Event::Item { .. }
+                    | Event::Samples { .. }
+                    | Event::Joined(_)
+                    | Event::External(_)) => told.push(other),
                 }
             }
             assert!(self.step(until), "the look-up never ends");
@@ -175,17 +181,17 @@ fn query(name: &str, arguments: &[u8]) -> Vec<u8> {
 }
 
 fn reads(bytes: &[u8]) -> Response<'_> {
-    match Message::parse(bytes).unwrap().body {
-        Body::Response(response) => response,
-        other => panic!("{other:?}"),
-    }
+    let Body::Response(response) = Message::parse(bytes).unwrap().body else {
+        panic!("{}", bytes.escape_ascii())
+    };
+    response
 }
 
 fn error_code(bytes: &[u8]) -> i64 {
-    match Message::parse(bytes).unwrap().body {
-        Body::Error { code, .. } => code,
-        other => panic!("{other:?}"),
-    }
+    let Body::Error { code, .. } = Message::parse(bytes).unwrap().body else {
+        panic!("{}", bytes.escape_ascii())
+    };
+    code
 }
 
 fn is_query(bytes: &[u8]) -> bool {

@@ -249,7 +249,7 @@ impl Node {
     pub(super) fn ping(&mut self, now: Instant, id: Option<NodeId>, addr: SocketAddr) {
         let bound = self.sides[Family::of(&addr).index()].bound;
         if bound && self.queries.may_ping(addr, &self.config) {
-            self.send_query(now, (addr, id), Purpose::Ping, Method::Ping, None);
+            self.send_query(now, (addr, id), Purpose::Ping, (Method::Ping, None));
         }
     }
 

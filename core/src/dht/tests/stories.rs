@@ -83,8 +83,10 @@ fn bep_0032_the_two_families_are_two_networks_and_a_node_in_both_finds_peers_of_
     network.run(Duration::from_secs(30));
     let now = network.now;
     let mut both = Node::new(config(), Rng::new([9; 32]), now);
-    (both.on_node(now, host(0)), both.on_node(now, host6(0)));
-    (both.on_bound(now, Family::V4), both.on_bound(now, Family::V6));
+    both.on_node(now, host(0));
+    both.on_node(now, host6(0));
+    both.on_bound(now, Family::V4);
+    both.on_bound(now, Family::V6);
     let lookup = both.get_peers(now, hash(7)).unwrap();
     let mut peers = Vec::new();
     'seeking: for _ in 0..10_000 {
@@ -97,10 +99,10 @@ fn bep_0032_the_two_families_are_two_networks_and_a_node_in_both_finds_peers_of_
         }
         both.on_timeout(network.now);
         while let Some(event) = both.next_event() {
-            match event {
-                Event::Peers { peers: more, .. } => peers.extend(more),
-                Event::Done { lookup: done, .. } if done == lookup => break 'seeking,
-                _ => {}
+            if let Event::Peers { peers: more, .. } = event {
+                peers.extend(more);
+            } else if matches!(event, Event::Done { lookup: done, .. } if done == lookup) {
+                break 'seeking;
             }
         }
     }
@@ -207,9 +209,9 @@ fn bep_0044_a_mutable_item_is_replaced_by_its_owner_alone() {
         let id = network.with(3, |node, now| node.put(now, item, cas)).unwrap();
         network.finish(3, id).0
     };
-    let refused = |outcome| match outcome {
-        Outcome::Put { stored, refused, .. } => (stored, refused),
-        other => panic!("{other:?}"),
+    let refused = |outcome| {
+        let Outcome::Put { stored, refused, .. } = outcome else { panic!("{outcome:?}") };
+        (stored, refused)
     };
     assert_eq!(refused(put(version(1, b"1:a"), None)), (8, Vec::new()));
     assert_eq!(refused(put(version(3, b"1:c"), Some(1))), (8, Vec::new()));
@@ -238,11 +240,9 @@ fn bep_0051_samples_are_told_and_no_node_is_asked_again_within_its_interval() {
     let (outcome, _, told) = sample();
     let Outcome::Sampled { nodes, samples } = outcome else { panic!("{outcome:?}") };
     assert!(nodes >= 8 && samples >= 40, "{outcome:?}");
-    let known = told.iter().all(|event| match event {
-        Event::Samples { samples, num, .. } => {
-            samples.len() as u64 <= *num && samples.iter().all(|hash| hash.0[0] < 40)
-        }
-        _ => false,
+    let known = told.iter().all(|event| {
+        let Event::Samples { samples, num, .. } = event else { return false };
+        samples.len() as u64 <= *num && samples.iter().all(|hash| hash.0[0] < 40)
     });
     assert!(known);
     let resting =

@@ -57,7 +57,7 @@ impl Bloom {
     /// The same in 1/10,000: `ln(zeros / 2048) / (2 ln(1 - 1/2048))`, in whole numbers.
     pub(super) fn estimate_ten_thousandths(&self) -> u64 {
         let ones: u32 = self.0.iter().map(|byte| byte.count_ones()).sum();
-        let zeros = (BITS - ones).min(BITS - 1).max(1);
+        let zeros = (BITS - ones).clamp(1, BITS - 1);
         if ones == 0 {
             return 0;
         }
