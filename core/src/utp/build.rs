@@ -157,10 +157,11 @@ impl Stream {
                 let sent = self.outgoing.sent(place)?;
                 let (payload, offset, fin) = (sent.payload as usize, sent.offset, sent.fin);
                 let size = HEADER_BYTES + payload;
-                let is_first = self.outgoing.under_way() == 0;
-                if size > most || !(is_first || size as u64 <= self.window_room()) {
+                let may = self.may_repair || self.outgoing.under_way() == 0;
+                if size > most || !(may || size as u64 <= self.window_room()) {
                     return None;
                 }
+                self.may_repair = false;
                 let kind = if fin { Kind::Fin } else { Kind::Data };
                 put(out, 0, &self.header(now, kind, place).encode(0));
                 self.outgoing.copy(offset, out.get_mut(HEADER_BYTES..size)?);

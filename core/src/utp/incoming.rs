@@ -66,7 +66,9 @@ impl Incoming {
         }
         let at = distance as usize - 1;
         let is_beyond_end = self.fin.is_some_and(|end| ahead(place, end) > 0);
-        let room = (self.window as usize + data.len()).saturating_sub(self.ready_bytes + self.beyond_bytes);
+        // What fills the gap is always taken: all that waits beyond it waits for that.
+        let held = self.ready_bytes + if at == 0 { 0 } else { self.beyond_bytes };
+        let room = (self.window as usize + data.len()).saturating_sub(held);
         if at >= PLACES_MAX || is_beyond_end || (data.len() > room && !data.is_empty()) {
             return self.urgent = true;
         }
@@ -141,6 +143,16 @@ impl Incoming {
     pub(super) fn wants_ack(&self, now: Instant) -> bool {
         let opened = self.told < self.window / 2 && self.window() >= self.told + self.window / 4;
         self.urgent || opened || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Whether an acknowledgement is due now.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Time passed.
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        self.urgent |= self.due.take_if(|due| *due <= now).is_some();
     }
 
     /// Lets an acknowledgement leave even if nothing asks for it.

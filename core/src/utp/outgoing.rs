@@ -128,13 +128,6 @@ impl Outgoing {
         self.finish = true;
     }
 
-    /// What was never sent is dropped.
-    pub(super) fn drop_unsent(&mut self) {
-        let kept = self.fresh_chunk.0 + usize::from(self.fresh > self.fresh_chunk.1);
-        self.chunks.truncate(kept);
-        self.end = self.fresh;
-    }
-
     /// Bytes never sent.
     pub(super) fn unsent(&self) -> u64 {
         self.end - self.fresh

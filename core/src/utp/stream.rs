@@ -79,6 +79,8 @@ pub(super) struct Stream {
     pub(super) limited: bool,
     /// The other side's window is closed: one packet may leave to ask.
     pub(super) may_ask_window: bool,
+    /// One lost packet may leave whatever the window says: a loss must not wait for the window that it halved.
+    pub(super) may_repair: bool,
     /// Our call is to be sent.
     pub(super) call_due: bool,
     /// What waits began with: the last progress, or the first packet after a rest.
@@ -150,6 +152,7 @@ impl Stream {
             peer_window: FIRST_WINDOW,
             limited: true,
             may_ask_window: false,
+            may_repair: false,
             call_due: false,
             waits_from: now,
             sent_at: now,
@@ -277,7 +280,7 @@ impl Stream {
         }
         if news.bytes > 0 {
             let acked = Acked { bytes: news.bytes, queued_us: self.ours.queued(), limited: self.limited };
-            self.ledbat.on_acked(acked);
+            self.ledbat.on_acked(now, acked, self.rtt.smooth());
             self.rtt.timeouts = 0;
             self.waits_from = now;
             self.tail_sent = false;
@@ -286,7 +289,8 @@ impl Stream {
         }
         self.delivered += news.delivered;
         if news.loss {
-            self.ledbat.on_loss();
+            self.ledbat.on_loss(now);
+            self.may_repair = true;
         }
     }
 
@@ -315,6 +319,7 @@ impl Stream {
         let answer = match self.state {
             State::Calling => Some(self.waits_from + self.rtt.timeout()),
             State::Called => Some(self.waits_from + CALLED_TIMEOUT),
+            State::Open if self.incoming.is_urgent() => self.wait_ends(),
             State::Open => self.wait_ends().or(Some(keep_alive)),
             State::Closed(_) => return None,
         };
@@ -338,6 +343,7 @@ impl Stream {
 
     /// Time passed.
     pub(super) fn on_timeout(&mut self, now: Instant, config: &UtpConfig) {
+        self.incoming.on_timeout(now);
         if self.lingers_until.is_some_and(|until| until <= now) {
             return self.close(CloseReason::TimedOut);
         }
@@ -368,12 +374,15 @@ impl Stream {
             if self.silences > config.timeouts_max {
                 return self.close(CloseReason::TimedOut);
             }
-            self.may_ask_window = self.is_shut();
+            self.may_ask_window = self.is_shut() && !self.outgoing.is_waiting();
             if self.outgoing.is_waiting() {
                 self.outgoing.on_timeout();
-                self.ledbat.on_timeout();
-                if self.mtu.on_timeout() {
-                    self.ledbat.set_packet(self.mtu.size());
+                // What was dropped behind a closed window wasn't lost on the way.
+                if !self.is_shut() {
+                    self.ledbat.on_timeout();
+                    if self.mtu.on_timeout() {
+                        self.ledbat.set_packet(self.mtu.size());
+                    }
                 }
             }
         }

@@ -1,0 +1,288 @@
+//! Peers that mean harm: what was never sent is acknowledged, windows lie, strangers flood.
+
+use super::path::{Flow, LOCAL, Path, World, addr, run};
+use super::*;
+use crate::base::{Instant, Rng};
+use crate::wire::utp::{Header, Kind, SELECTIVE_ACK};
+use core::net::SocketAddr;
+
+/// A peer by hand against real sockets.
+struct Hand {
+    sockets: Sockets,
+    now: Instant,
+    stream: StreamId,
+    /// The last packet that came from the sockets.
+    seen: Vec<Header>,
+    payloads: Vec<Vec<u8>>,
+}
+
+const PEER: u16 = 500;
+
+fn header(kind: Kind, id: u16, seq: u16, ack: u16) -> Header {
+    Header { kind, connection_id: id, timestamp: 1, timestamp_difference: 0, window: 1 << 20, seq, ack }
+}
+
+fn arrival(from: SocketAddr, data: Vec<u8>) -> Arrival {
+    Arrival { local: LOCAL, to: None, from, data: Chunk::from(data) }
+}
+
+impl Hand {
+    /// Called by us, and answered: our number is `PEER`, theirs one more; our next place is 11.
+    fn new(config: UtpConfig) -> Self {
+        let mut hand = Self {
+            sockets: Sockets::new(config, Rng::new([9; 32])),
+            now: Instant::from_micros(1_000_000),
+            stream: StreamId(0),
+            seen: Vec::new(),
+            payloads: Vec::new(),
+        };
+        hand.give(header(Kind::Syn, PEER, 10, 0), 0, &[]);
+        hand.take();
+        hand.give(header(Kind::Data, PEER + 1, 11, hand.seen[0].seq.wrapping_sub(1)), 0, b"hi");
+        hand.stream = hand.sockets.accept().unwrap().stream;
+        hand.sockets.read(hand.now, hand.stream).unwrap();
+        hand.take();
+        hand
+    }
+
+    fn give(&mut self, header: Header, extension: u8, rest: &[u8]) -> bool {
+        let mut bytes = header.encode(extension).to_vec();
+        bytes.extend_from_slice(rest);
+        self.sockets.on_datagram(self.now, &arrival(addr(1), bytes))
+    }
+
+    fn take(&mut self) -> usize {
+        let before = self.seen.len();
+        while let Some(packets) = self.sockets.next_packets(self.now, LOCAL, 65_536) {
+            let stride = packets.stride.map_or(packets.data.len(), usize::from);
+            for packet in packets.data.chunks(stride) {
+                let packet = crate::wire::utp::Packet::parse(packet).unwrap();
+                self.seen.push(packet.header);
+                self.payloads.push(packet.payload.to_vec());
+            }
+        }
+        self.seen.len() - before
+    }
+
+    fn wait(&mut self, ms: u64) -> usize {
+        let end = self.now + core::time::Duration::from_millis(ms);
+        let mut sent = 0;
+        while let Some(at) = self.sockets.deadline().filter(|&at| at <= end) {
+            self.now = at.max(self.now);
+            self.sockets.on_timeout(self.now);
+            sent += self.take();
+        }
+        self.now = end;
+        sent
+    }
+
+    fn write(&mut self, bytes: usize) -> usize {
+        self.sockets.write(self.now, self.stream, [Chunk::from(std::vec![1; bytes])]);
+        self.take()
+    }
+}
+
+#[test]
+fn bep_0029_the_answer_to_a_call_names_the_callers_place_and_our_next() {
+    let hand = Hand::new(UtpConfig::default());
+    let answer = hand.seen[0];
+    assert_eq!((answer.kind, answer.connection_id, answer.ack), (Kind::State, PEER, 10));
+    let mut hand = hand;
+    hand.write(10);
+    assert_eq!(hand.seen.last().unwrap().seq, answer.seq, "it took no place of its own");
+}
+
+#[test]
+fn the_callers_ack_is_one_before_the_place_in_the_answer_to_its_call() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    let id = sockets.connect(now, LOCAL, addr(1)).unwrap();
+    let call = sockets.next_packets(now, LOCAL, 2000).unwrap();
+    let call = crate::wire::utp::Packet::parse(&call.data).unwrap().header;
+    let answer = header(Kind::State, call.connection_id, 4000, call.seq).encode(0).to_vec();
+    assert!(sockets.on_datagram(now, &arrival(addr(1), answer)));
+    sockets.write(now, id, [Chunk::copy_from(b"x")]);
+    let first = sockets.next_packets(now, LOCAL, 2000).unwrap();
+    let first = crate::wire::utp::Packet::parse(&first.data).unwrap().header;
+    assert_eq!((first.ack, first.connection_id), (3999, call.connection_id + 1));
+    assert_eq!(first.seq, call.seq + 1);
+}
+
+#[test]
+fn acks_of_what_was_never_sent_are_not_believed() {
+    let mut hand = Hand::new(UtpConfig::default());
+    hand.write(100);
+    let next = hand.seen.last().unwrap().seq;
+    assert!(!hand.give(header(Kind::State, PEER + 1, 12, next.wrapping_add(1)), 0, &[]));
+    assert!(!hand.give(header(Kind::State, PEER + 1, 12, next.wrapping_add(30_000)), 0, &[]));
+    // Bits beyond what was sent mean nothing, nor does the length of a mask.
+    for len in [1_u8, 3, 5, 255] {
+        let mut rest = std::vec![0, len];
+        rest.extend((0..len).map(|_| 0xff));
+        let ack = next.wrapping_sub(1);
+        assert!(hand.give(header(Kind::State, PEER + 1, 12, ack), SELECTIVE_ACK, &rest));
+    }
+    assert!(hand.give(header(Kind::State, PEER + 1, 12, next), 0, &[]));
+}
+
+#[test]
+fn masks_of_odd_length_are_heeded_and_lost_packets_sent_again_at_once() {
+    let mut hand = Hand::new(UtpConfig { packet_bytes_max: 548, ..UtpConfig::default() });
+    hand.write(548 * 4 * 8);
+    let first = hand.seen.iter().find(|it| it.kind == Kind::Data).unwrap().seq;
+    // All came but the first; three of them are enough to say so.
+    let ack = header(Kind::State, PEER + 1, 12, first.wrapping_sub(1));
+    hand.seen.clear();
+    hand.give(ack, SELECTIVE_ACK, &[0, 1, 0b0000_0111]);
+    hand.take();
+    assert_eq!(hand.seen[0].seq, first);
+}
+
+#[test]
+fn duplicate_acks_count_only_without_payload() {
+    let mut hand = Hand::new(UtpConfig { packet_bytes_max: 548, ..UtpConfig::default() });
+    hand.write(548 * 4);
+    let first = hand.seen.iter().find(|it| it.kind == Kind::Data).unwrap().seq;
+    let ack = first.wrapping_sub(1);
+    hand.seen.clear();
+    for seq in 12..20 {
+        hand.give(header(Kind::Data, PEER + 1, seq, ack), 0, b"payload");
+    }
+    hand.take();
+    assert!(hand.seen.iter().all(|it| it.kind == Kind::State), "{:?}", hand.seen);
+    hand.seen.clear();
+    for _ in 0..3 {
+        hand.give(header(Kind::State, PEER + 1, 20, ack), 0, &[]);
+    }
+    hand.take();
+    assert_eq!((hand.seen[0].kind, hand.seen[0].seq), (Kind::Data, first));
+}
+
+#[test]
+fn bytes_beyond_the_window_that_we_gave_are_not_kept() {
+    let window_bytes = 64 << 10;
+    let mut hand = Hand::new(UtpConfig { window_bytes, ..UtpConfig::default() });
+    let ack = hand.seen[0].seq.wrapping_sub(1);
+    // Beyond a gap, so that nothing can be read.
+    for seq in 13..400_u16 {
+        hand.give(header(Kind::Data, PEER + 1, seq, ack), 0, &[0; 1400]);
+    }
+    hand.give(header(Kind::Data, PEER + 1, 12, ack), 0, &[0; 1400]);
+    let mut kept = 0;
+    while let Some(data) = hand.sockets.read(hand.now, hand.stream) {
+        kept += data.len();
+    }
+    assert!((60_000..=65_536 + 2 * 1400).contains(&kept), "{kept}");
+}
+
+#[test]
+fn what_waits_beyond_a_gap_pins_no_large_buffer() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let ack = hand.seen[0].seq.wrapping_sub(1);
+    let mut large = std::vec![0_u8; 60_000];
+    let bytes = header(Kind::Data, PEER + 1, 13, ack).encode(0);
+    large[..20].copy_from_slice(&bytes);
+    let data = Chunk::from(large).slice(0, 1000);
+    hand.sockets.on_datagram(hand.now, &Arrival { local: LOCAL, to: None, from: addr(1), data });
+    hand.give(header(Kind::Data, PEER + 1, 12, ack), 0, b"x");
+    assert_eq!(hand.sockets.read(hand.now, hand.stream).unwrap().len(), 1);
+    let late = hand.sockets.read(hand.now, hand.stream).unwrap();
+    assert!(late.pinned() < 2000 && late.len() == 980);
+}
+
+#[test]
+fn a_reset_with_a_wrong_number_or_address_ends_nothing() {
+    let mut hand = Hand::new(UtpConfig::default());
+    for id in [PEER - 1, PEER + 2, 0] {
+        assert!(!hand.give(header(Kind::Reset, id, 0, 0), 0, &[]));
+    }
+    let reset = header(Kind::Reset, PEER + 1, 0, 0).encode(0).to_vec();
+    assert!(!hand.sockets.on_datagram(hand.now, &arrival(addr(2), reset)));
+    assert_eq!(hand.sockets.len(), 1);
+    assert!(hand.give(header(Kind::Reset, PEER, 0, 0), 0, &[]));
+    let end = core::iter::from_fn(|| hand.sockets.next_event()).last();
+    assert_eq!(end, Some(UtpEvent::Closed(hand.stream, CloseReason::Reset)));
+    assert!(hand.sockets.is_empty());
+}
+
+#[test]
+fn a_tiny_window_gets_no_flood_of_tiny_packets() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let ack = hand.seen[0].seq.wrapping_sub(1);
+    for window in [0, 1, 20, 149] {
+        let mut shut = header(Kind::State, PEER + 1, 12, ack);
+        shut.window = window;
+        hand.give(shut, 0, &[]);
+        assert_eq!(hand.write(10_000), 0, "{window}");
+    }
+    // It is asked now and then, and that is all.
+    let asked = hand.wait(20_000);
+    assert!((1..=8).contains(&asked), "{asked}");
+    let mut open = header(Kind::State, PEER + 1, 12, ack);
+    open.window = 100_000;
+    hand.give(open, 0, &[]);
+    assert!(hand.take() > 0);
+}
+
+#[test]
+fn a_flood_of_false_calls_is_bounded_and_answered_with_no_more_than_it_sent() {
+    let config = UtpConfig { backlog_max: 50, ..UtpConfig::default() };
+    let mut sockets = Sockets::new(config, Rng::new([3; 32]));
+    let mut now = Instant::from_micros(1);
+    let (mut came, mut went) = (0, 0);
+    for n in 0..5000_u32 {
+        now += core::time::Duration::from_micros(100);
+        let from = SocketAddr::from((n.wrapping_mul(0x9e37_79b9).to_be_bytes(), 7));
+        let kind = if n % 3 == 0 { Kind::Data } else { Kind::Syn };
+        let call = header(kind, n as u16, 1, 0).encode(0).to_vec();
+        came += call.len();
+        sockets.on_datagram(now, &arrival(from, call));
+        while let Some(packets) = sockets.next_packets(now, LOCAL, 65_536) {
+            went += packets.data.len();
+        }
+        assert!(sockets.len() <= 50);
+    }
+    let end = now + core::time::Duration::from_secs(60);
+    while let Some(at) = sockets.deadline().filter(|&at| at < end) {
+        sockets.on_timeout(at);
+        while sockets.next_event().is_some() {}
+        while let Some(packets) = sockets.next_packets(at, LOCAL, 65_536) {
+            went += packets.data.len();
+        }
+    }
+    assert!(went <= came, "{went} of {came}");
+    assert!(sockets.is_empty(), "and forgotten");
+    assert_eq!(sockets.accept(), None, "nobody unproven is handed on");
+}
+
+#[test]
+fn an_honest_call_gets_through_a_flood() {
+    let config = UtpConfig { backlog_max: 50, ..UtpConfig::default() };
+    let mut world = World::new(13, Path::default(), &config);
+    for n in 0..2000_u32 {
+        let from = SocketAddr::from((n.wrapping_mul(0x9e37_79b9).to_be_bytes(), 7));
+        let call = header(Kind::Syn, n as u16, 1, 0).encode(0).to_vec();
+        world.ends[1].on_datagram(world.now, &arrival(from, call));
+    }
+    let (near, far) = world.connect();
+    run(&mut world, &mut [Flow::new((0, near), (1, far), 100_000)], 10_000);
+}
+
+#[test]
+fn garbage_harms_no_stream() {
+    let (mut world, near, far) = World::connected(14, Path::default(), &UtpConfig::default());
+    let mut rng = Rng::new([5; 32]);
+    let mut flow = [Flow::new((0, near), (1, far), 300_000)];
+    for _ in 0..3000 {
+        let mut bytes: Vec<u8> = (0..rng.below(60)).map(|_| rng.next_u32() as u8).collect();
+        if let Some(first) = bytes.first_mut() {
+            *first = (rng.below(5) as u8) << 4 | 1;
+        }
+        // Their numbers aren't known to who can't read the path.
+        let from = SocketAddr::from(([192, 0, 2, 9], 6881));
+        world.ends[1].on_datagram(world.now, &arrival(from, bytes));
+        flow[0].pump(&mut world);
+        world.step();
+    }
+    run(&mut world, &mut flow, 10_000);
+}
