@@ -633,9 +633,9 @@ fn behind_a_table_of_200_entries_that_drops_new_ones_the_house_breathes_again() 
         let (row, [(fixed, before), (adaptive, after)]) = row(place);
         println!("{row}");
         assert!(adaptive * 100 <= fixed * percent, "{}: {fixed:?}, {adaptive:?}", place.name);
-        assert!(after.failed * 4 <= before.failed, "{}: {before:?}, {after:?}", place.name);
+        assert!(after.failed * 3 <= before.failed, "{}: {before:?}, {after:?}", place.name);
         assert!(
-            after.pages_failed * 100 <= before.pages_failed * 85,
+            after.pages_failed * 100 <= before.pages_failed * 90,
             "{}: {before:?}, {after:?}",
             place.name
         );
