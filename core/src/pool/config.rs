@@ -54,7 +54,7 @@ impl Default for PoolConfig {
             linger: Duration::from_secs(120),
             patience: Duration::from_secs(4),
             proven_after: Duration::from_secs(10),
-            doubt_max: 8,
+            doubt_max: 10,
             regrow_interval: Duration::from_secs(45),
             trial_pause: Duration::from_secs(240),
         }

@@ -7,6 +7,9 @@ use crate::base::{Instant, Meter};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
 
+/// Groups of ended connections that are remembered. Whoever ends more in two minutes has a strong network.
+const LINGERING_MAX: usize = 1 << 16;
+
 /// Connections named `K`, opened for owners `O`.
 ///
 /// ```
@@ -33,11 +36,13 @@ pub struct Connections<K, O> {
     config: PoolConfig,
     entries: BTreeMap<K, Entry<O>>,
     owners: BTreeMap<O, Owner>,
-    /// Owners that want another connection: who has fewest first, then who was served least lately.
-    queue: BTreeSet<(usize, u64, O)>,
+    /// Owners that want another connection: who opens fewest first, then who was served least lately.
+    by_turn: BTreeSet<(usize, u64, O)>,
+    /// The same: who has the smallest footprint first.
+    by_share: BTreeSet<(usize, u64, O)>,
     served: u64,
     half_open: usize,
-    lingering: Lingering,
+    lingering: Lingering<O>,
     rate: Meter,
     sizing: Sizing,
     /// Until when the lives of connections were counted.
@@ -60,14 +65,24 @@ enum State {
 #[derive(Debug, Default)]
 struct Owner {
     connections: usize,
+    opening: usize,
+    /// Ended connections that are still counted.
+    lingering: usize,
     wants: bool,
     served: u64,
 }
 
 /// Ended connections, counted by the second in which they did.
-#[derive(Debug, Default)]
-struct Lingering {
-    ended: VecDeque<(u64, usize)>,
+#[derive(Debug)]
+struct Lingering<O> {
+    ended: VecDeque<Ended<O>>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Ended<O> {
+    second: u64,
+    owner: Option<O>,
     count: usize,
 }
 
@@ -81,10 +96,11 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             config,
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            by_turn: BTreeSet::new(),
+            by_share: BTreeSet::new(),
             served: 0,
             half_open: 0,
-            lingering: Lingering::default(),
+            lingering: Lingering { ended: VecDeque::new(), count: 0 },
             rate: Meter::default(),
             counted: now,
         }
@@ -92,17 +108,22 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
 
     /// An owner wants another connection, or wants none any more. It stands until it is said otherwise.
     pub fn on_wants(&mut self, _now: Instant, owner: O, wants: bool) {
-        if !wants && !self.owners.contains_key(&owner) {
+        if self.owners.get(&owner).is_some_and(|it| it.wants) == wants {
             return;
         }
         self.change(owner, |it| it.wants = wants);
     }
 
-    /// Who may open a connection now: of those who want one, who has fewest. Say `on_started` when it is being opened, or
-    /// `on_wants` that it isn't wanted after all; until then the answer stays the same.
+    /// Who may open a connection now. While there is room for all, those who want one take turns: who opens fewest is
+    /// next. Where there isn't, who has the smallest share is: of what is open, opening, or ended not long ago, so that
+    /// who has only dead addresses doesn't take all. Say `on_started` when it is being opened, or `on_wants` that it isn't
+    /// wanted after all; until then the answer stays the same.
     pub fn next_open(&mut self, now: Instant) -> Option<O> {
-        let &(_, _, owner) = self.queue.first()?;
-        self.has_room(now).then_some(owner)
+        if self.by_turn.is_empty() || !self.has_room(now) {
+            return None;
+        }
+        let queue = if self.is_scarce() { &self.by_share } else { &self.by_turn };
+        queue.first().map(|&(_, _, owner)| owner)
     }
 
     /// A connection is being opened for an owner.
@@ -112,6 +133,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         let served = self.served;
         self.change(owner, |it| {
             it.connections += 1;
+            it.opening += 1;
             it.served = served;
         });
         self.half_open += 1;
@@ -150,7 +172,11 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let State::Opening { since, ticket } = entry.state else { return };
         entry.state = State::Open { since: now };
+        let owner = entry.owner;
         self.half_open -= 1;
+        if let Some(owner) = owner {
+            self.change(owner, |it| it.opening -= 1);
+        }
         self.sizing.silence.on_ended(ticket, Some(true));
         let us = u64::try_from(now.saturating_since(since).as_micros()).unwrap_or(u64::MAX);
         self.sizing.opening.on_opened(now, since, us, &self.config);
@@ -166,7 +192,8 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             OpenError::NoRoom | OpenError::Cancelled => None,
         };
         self.sizing.silence.on_ended(*ticket, answered);
-        self.remove(now, key);
+        // Who is refused leaves no entry behind, or none for long.
+        self.remove(now, key, answered != Some(true));
         if why == OpenError::NoRoom {
             self.sizing.on_no_room(now, self.load(), &self.config);
         }
@@ -182,7 +209,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             CloseReason::Lost => proven,
         };
         self.count_lives(now, lost);
-        self.remove(now, key);
+        self.remove(now, key, true);
         self.on_timeout(now);
     }
 
@@ -193,7 +220,11 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
 
     /// Does what is due; early and spurious calls do no harm.
     pub fn on_timeout(&mut self, now: Instant) {
-        self.lingering.expire(now, self.config.linger);
+        while let Some((owner, count)) = self.lingering.next_expired(now, self.config.linger) {
+            if let Some(owner) = owner {
+                self.change(owner, |it| it.lingering -= count);
+            }
+        }
         self.sizing.on_time(now, self.load(), &self.config);
     }
 
@@ -201,7 +232,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     pub fn deadline(&self) -> Option<Instant> {
         let blocked_for_good =
             self.half_open >= self.config.half_open_max || self.entries.len() >= self.config.links_max;
-        if self.queue.is_empty() || blocked_for_good || !self.config.adaptive {
+        if self.by_turn.is_empty() || blocked_for_good || !self.config.adaptive {
             return None;
         }
         let load = self.load();
@@ -269,14 +300,31 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         self.sizing.has_room(now, self.load(), &self.config)
     }
 
-    fn remove(&mut self, now: Instant, key: K) {
+    /// Whether what one gets another lacks.
+    fn is_scarce(&self) -> bool {
+        let bounded = match self.sizing.mood() {
+            Mood::Free | Mood::Trying(Sign::Latency) | Mood::Bounded(Sign::Latency) => false,
+            Mood::Trying(_) | Mood::Bounded(_) => true,
+        };
+        bounded || self.entries.len() + self.config.half_open_max >= self.config.links_max
+    }
+
+    fn remove(&mut self, now: Instant, key: K, lingers: bool) {
         let Some(entry) = self.entries.remove(&key) else { return };
-        if let State::Opening { .. } = entry.state {
-            self.half_open -= 1;
+        let opening = match entry.state {
+            State::Opening { .. } => 1,
+            State::Open { .. } => 0,
+        };
+        self.half_open -= opening;
+        if lingers {
+            self.lingering.add(now, entry.owner);
         }
-        self.lingering.add(now);
         if let Some(owner) = entry.owner {
-            self.change(owner, |it| it.connections -= 1);
+            self.change(owner, |it| {
+                it.connections -= 1;
+                it.opening -= opening;
+                it.lingering += usize::from(lingers);
+            });
         }
     }
 
@@ -289,41 +337,48 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         self.sizing.on_lives(now, lived_us, lost, (load, &self.config));
     }
 
-    /// The one place where an owner changes, so that the queue follows.
+    /// The one place where an owner changes, so that the queues follow.
     fn change(&mut self, id: O, change: impl FnOnce(&mut Owner)) {
         let owner = self.owners.entry(id).or_default();
-        self.queue.remove(&(owner.connections, owner.served, id));
+        self.by_turn.remove(&(owner.opening, owner.served, id));
+        self.by_share.remove(&(owner.footprint(), owner.served, id));
         change(owner);
         if owner.wants {
-            self.queue.insert((owner.connections, owner.served, id));
-        } else if owner.connections == 0 {
+            self.by_turn.insert((owner.opening, owner.served, id));
+            self.by_share.insert((owner.footprint(), owner.served, id));
+        } else if owner.footprint() == 0 {
             self.owners.remove(&id);
         }
     }
 }
 
-impl Lingering {
-    fn add(&mut self, now: Instant) {
+impl Owner {
+    fn footprint(&self) -> usize {
+        self.connections + self.lingering
+    }
+}
+
+impl<O: Copy + PartialEq> Lingering<O> {
+    fn add(&mut self, now: Instant, owner: Option<O>) {
         let second = now.as_micros() / 1_000_000;
         self.count += 1;
         match self.ended.back_mut() {
-            Some((at, count)) if *at == second => *count += 1,
-            _ => self.ended.push_back((second, 1)),
+            Some(last) if last.second == second && last.owner == owner => last.count += 1,
+            _ => self.ended.push_back(Ended { second, owner, count: 1 }),
         }
     }
 
-    /// When the next one is forgotten.
+    /// When the next ones are forgotten.
     fn next(&self, linger: Duration) -> Option<Instant> {
-        self.ended.front().map(|(at, _)| Instant::from_micros((at + 1) * 1_000_000) + linger)
+        self.ended.front().map(|ended| Instant::from_micros((ended.second + 1) * 1_000_000) + linger)
     }
 
-    fn expire(&mut self, now: Instant, linger: Duration) {
-        let until = (now - linger).as_micros() / 1_000_000;
-        while let Some(&(at, count)) = self.ended.front().filter(|(at, _)| *at < until) {
-            debug_assert!(at < until);
-            self.count -= count;
-            self.ended.pop_front();
-        }
+    /// Forgets what ended long enough ago, or first, if there is too much of it.
+    fn next_expired(&mut self, now: Instant, linger: Duration) -> Option<(Option<O>, usize)> {
+        let due = self.next(linger)? <= now || self.ended.len() > LINGERING_MAX;
+        let ended = self.ended.pop_front_if(|_| due)?;
+        self.count -= ended.count;
+        Some((ended.owner, ended.count))
     }
 }
 

@@ -21,11 +21,13 @@ const MEMORY: Duration = Duration::from_secs(30);
 const EXCURSION: i64 = 2_500;
 /// One as a chance.
 const CERTAIN: u64 = 10_000;
+/// Where the lives of connections are forgotten by half: about two minutes of two hundred connections.
+const LIVED_MAX_US: u64 = 24_000_000_000;
 /// The rate of losses that is taken for ordinary before there is a baseline: one in ten minutes of a connection. In
 /// losses per million seconds.
 const LOSSES_PRIOR: u64 = 1_667;
-/// No rate below one loss in two minutes of a connection is worth a doubt. In losses per million seconds.
-const LOSSES_BAD: u64 = 8_333;
+/// No rate below one loss in a minute of a connection is worth a doubt. In losses per million seconds.
+const LOSSES_BAD: u64 = 16_667;
 
 /// So many of so many.
 #[derive(Clone, Copy, Debug, Default)]
@@ -258,15 +260,23 @@ impl Lives {
     fn add(&mut self, other: Self) {
         self.losses += other.losses;
         self.lived_us = self.lived_us.saturating_add(other.lived_us);
-        while self.losses > TALLY_MAX || self.lived_us > 1 << 40 {
+        while self.losses > TALLY_MAX || self.lived_us > LIVED_MAX_US {
             (self.losses, self.lived_us) = (self.losses / 2, self.lived_us / 2);
         }
     }
 
     /// Losses per million seconds, starting from what is ordinary.
     fn rate(self) -> u64 {
-        let (lost, lived) = (self.losses + 1, self.lived_us / 1_000_000 + 1_000_000 / LOSSES_PRIOR);
-        (lost * 1_000_000 / lived).max(1)
+        self.rate_of(self.losses + 1)
+    }
+
+    /// The rate and two standard deviations: what few losses promise is believed little.
+    fn at_most(self) -> u64 {
+        self.rate_of(self.losses + 1 + 2 * (self.losses + 1).isqrt())
+    }
+
+    fn rate_of(self, losses: u64) -> u64 {
+        (losses * 1_000_000 / (self.lived_us / 1_000_000 + 1_000_000 / LOSSES_PRIOR)).max(LOSSES_PRIOR)
     }
 }
 
@@ -307,7 +317,7 @@ impl Losses {
             self.load = load;
         }
         self.run.add(lives);
-        let usual = self.base.rate().max(LOSSES_PRIOR);
+        let usual = self.base.at_most();
         self.doubt += lives_likelihood(lives, (4 * usual).max(LOSSES_BAD), usual);
         if self.doubt <= 0 {
             self.doubt = 0;
@@ -317,7 +327,7 @@ impl Losses {
 
     /// How much more this looks like the baseline than like the doubtful run. Thousandths.
     pub(super) fn comfort(&self, lost: bool, lived_us: u64) -> i64 {
-        let usual = self.base.rate().max(LOSSES_PRIOR);
+        let usual = self.base.at_most();
         let lives = Lives { losses: u64::from(lost), lived_us };
         -lives_likelihood(lives, self.run.rate().max(2 * usual), usual)
     }

@@ -6,9 +6,10 @@ use crate::base::Instant;
 use core::time::Duration;
 
 /// Openings before there is a baseline, and in a trial.
-const SAMPLES: u64 = 16;
-/// Opening takes long if it takes three times as long as it did, and so much more. Microseconds.
-const SLACK_US: u64 = 300_000;
+const SAMPLES: u64 = 32;
+/// Opening takes long if it takes four times as long as it did, and so much more. A few first packets that were lost and
+/// sent again must not look like that. Microseconds.
+const SLACK_US: u64 = 500_000;
 /// A bounded budget grows by one in this time.
 const REGROWTH: Duration = Duration::from_secs(10);
 
@@ -84,7 +85,7 @@ impl Opening {
             return;
         }
         self.base_us = approach(self.base_us, us, 256);
-        self.smooth_us = approach(self.smooth_us, us, 16);
+        self.smooth_us = approach(self.smooth_us, us, 32);
         match &mut self.trial {
             Some(trial) => {
                 if started >= trial.began {
@@ -95,7 +96,7 @@ impl Opening {
                     self.judge(now, config);
                 }
             }
-            None if now >= self.paused_until && self.smooth_us > 3 * self.base_us + SLACK_US => {
+            None if now >= self.paused_until && self.smooth_us > 4 * self.base_us + SLACK_US => {
                 let trial = Trial {
                     began: now,
                     size_before: self.size,

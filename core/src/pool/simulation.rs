@@ -60,7 +60,7 @@ const STRONG: Place = Place {
     swarms: 1,
     addresses: 600,
     dead: 40,
-    downlink: 12_000_000,
+    downlink: 25_000_000,
     peer_rate: 60_000,
     bytes: 4_000_000_000,
     latency_ms: (20, 250),
@@ -72,18 +72,11 @@ const STRONG: Place = Place {
 };
 
 /// Without a weak router.
-fn fair_places() -> [Place; 7] {
+fn fair_places() -> [Place; 8] {
     [
         STRONG,
-        Place {
-            name: "lossy Wi-Fi",
-            losses: 8,
-            life_s: 240,
-            breaks: 90,
-            downlink: 3_000_000,
-            bytes: 1_500_000_000,
-            ..STRONG
-        },
+        Place { name: "lossy Wi-Fi", losses: 8, life_s: 240, breaks: 90, ..STRONG },
+        Place { name: "full downlink", downlink: 4_000_000, bytes: 2_000_000_000, ..STRONG },
         Place { name: "85 % dead addresses", dead: 85, addresses: 1_500, ..STRONG },
         Place {
             name: "slow line with a deep queue",
@@ -640,9 +633,9 @@ fn behind_a_table_of_200_entries_that_drops_new_ones_the_house_breathes_again() 
         let (row, [(fixed, before), (adaptive, after)]) = row(place);
         println!("{row}");
         assert!(adaptive * 100 <= fixed * percent, "{}: {fixed:?}, {adaptive:?}", place.name);
-        assert!(after.failed * 4 <= before.failed, "{}: {before:?}, {after:?}", place.name);
+        assert!(after.failed * 3 <= before.failed, "{}: {before:?}, {after:?}", place.name);
         assert!(
-            after.pages_failed * 100 <= before.pages_failed * 85,
+            after.pages_failed * 100 <= before.pages_failed * 90,
             "{}: {before:?}, {after:?}",
             place.name
         );
