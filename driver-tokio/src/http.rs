@@ -2,6 +2,8 @@
 //! strangers: bodies, redirects, time and what a gzip unpacks to are bounded, and a server of the open Internet leads
 //! nobody into a private network.
 
+pub(crate) mod stream;
+
 use crate::error::FetchError;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;

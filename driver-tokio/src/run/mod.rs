@@ -10,6 +10,7 @@ mod link;
 mod listen;
 mod news;
 mod wake;
+mod web;
 
 use crate::disk::Disk;
 use crate::error::{FetchError, StartError};
@@ -198,6 +199,7 @@ struct Body {
     answers: Arc<Answers>,
     requests: mpsc::UnboundedReceiver<Request>,
     links: Links,
+    web: web::WebLinks,
     sockets: Sockets,
     seats: BTreeMap<TorrentId, Seat>,
     /// Torrents whose shown status is behind, and when that is mended.
@@ -229,6 +231,7 @@ impl Body {
             engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
             began: std::time::Instant::now(),
             links: Links::new(config.receive_bytes_max, config.sendfile_locally),
+            web: web::WebLinks::default(),
             sockets: Sockets::default(),
             board: parts.board,
             disk: parts.disk,
@@ -253,8 +256,10 @@ impl Body {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.answers.set_bell(cx.waker());
         self.links.set_bell(cx.waker());
+        self.set_web_bell(cx.waker());
         self.take_requests(cx);
         self.take_answers();
+        self.take_web();
         self.accept(cx);
         self.receive_datagrams(cx);
         self.on_time();
