@@ -148,10 +148,7 @@ async fn dial(target: &Target, only: Option<fn(IpAddr) -> bool>) -> Result<Serve
     })
 }
 
-async fn handshake<S>(
-    target: &Target,
-    stream: S,
-) -> Result<(SendRequest<Empty<Bytes>>, Driven), FetchError>
+async fn handshake<S>(target: &Target, stream: S) -> Result<(SendRequest<Empty<Bytes>>, Driven), FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -29,6 +29,7 @@ use listen::Sockets;
 use millstream_core::base::{Instant, JobId, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
+    WebSeedStatus,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,10 @@ pub(crate) enum Request {
     Trackers {
         torrent: TorrentId,
         reply: oneshot::Sender<Vec<TrackerStatus>>,
+    },
+    WebSeeds {
+        torrent: TorrentId,
+        reply: oneshot::Sender<Vec<WebSeedStatus>>,
     },
     /// A deadline that counts from when the engine's thread hears of it.
     Deadline {
@@ -311,6 +316,7 @@ impl Body {
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
             Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::WebSeeds { torrent, reply } => drop(reply.send(self.engine.web_seeds(now, torrent))),
             Request::Deadline { torrent, start, length, within, reply } => {
                 let command = Command::Deadline { torrent, start, length, by: now + within };
                 let outcome = self.engine.command(now, command);
