@@ -2,6 +2,8 @@
 //! strangers: bodies, redirects, time and what a gzip unpacks to are bounded, and a server of the open Internet leads
 //! nobody into a private network.
 
+pub(crate) mod stream;
+
 use crate::error::FetchError;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -11,8 +13,10 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -194,7 +198,10 @@ fn tls() -> io::Result<Arc<rustls::ClientConfig>> {
     if let Some(settings) = SETTINGS.get() {
         return Ok(Arc::clone(settings));
     }
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE") {
+        trust(&mut roots, Path::new(&file));
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let settings = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -202,6 +209,16 @@ fn tls() -> io::Result<Arc<rustls::ClientConfig>> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::clone(SETTINGS.get_or_init(|| Arc::new(settings))))
+}
+
+/// Authorities that the user trusts beside the usual ones. What can't be read is said, and changes nothing.
+fn trust(roots: &mut rustls::RootCertStore, file: &Path) {
+    let added =
+        CertificateDer::pem_file_iter(file).map(|found| roots.add_parsable_certificates(found.flatten()));
+    match added {
+        Ok((added, unusable)) => tracing::debug!(?file, added, unusable, "authorities of SSL_CERT_FILE"),
+        Err(error) => tracing::warn!(?file, %error, "SSL_CERT_FILE can't be read"),
+    }
 }
 
 async fn exchange<S>(target: &Target, stream: S, limits: Limits) -> Result<Turn, FetchError>

@@ -50,7 +50,7 @@ pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
 pub use millstream_core::engine::{
     Allocation, Config as EngineConfig, Encryption, PeerSource, PeerStatus, Rates, SeedPolicy, Selection,
-    Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse,
+    Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig, WebSeedState, WebSeedStatus,
 };
 pub use session::{Session, SessionBuilder};
 pub use torrent::Torrent;

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{
-    Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
+    Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus, WebSeedStatus,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -190,6 +190,23 @@ impl Torrent {
         let (reply, answer) = oneshot::channel();
         // A session that has ended has no trackers.
         let _ = self.port.send(Request::Trackers { torrent: self.id(), reply });
+        answer.await.unwrap_or_default()
+    }
+
+    /// Gives it web seeds (BEP 19), by their URLs.
+    pub async fn add_web_seeds(
+        &self,
+        urls: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<(), CommandFailed> {
+        let urls = urls.into_iter().map(Into::into).collect();
+        self.command(Command::WebSeeds(self.id(), urls)).await
+    }
+
+    /// Its web seeds.
+    pub async fn web_seeds(&self) -> Vec<WebSeedStatus> {
+        let (reply, answer) = oneshot::channel();
+        // A session that has ended asks nobody.
+        let _ = self.port.send(Request::WebSeeds { torrent: self.id(), reply });
         answer.await.unwrap_or_default()
     }
 

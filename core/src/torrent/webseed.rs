@@ -403,7 +403,7 @@ impl Torrent {
         let taken = self.ask_web(cx.now, n, (allowed / u64::from(BLOCK)) as usize);
         cx.gate.refund(cx.now, pass, Direction::Down, allowed.saturating_sub(taken));
         let Some(seat) = self.web.as_deref_mut().and_then(|web| web.seats.get_mut(&n)) else { return };
-        if taken < count * u64::from(BLOCK) && !core::mem::replace(&mut seat.hungry, true) {
+        if taken < wanted * u64::from(BLOCK) && !core::mem::replace(&mut seat.hungry, true) {
             self.hungry.push_back(n);
         }
     }

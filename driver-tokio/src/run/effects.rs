@@ -32,6 +32,7 @@ impl Body {
         match effect {
             Effect::Connect { conn, to, route } => self.connect(conn, &to, route),
             Effect::Close { conn, how } => self.close(conn, how),
+            Effect::Interest { conn, read_until, .. } if self.allow_web(conn, read_until) => {}
             Effect::Interest { conn, read_until, write } => {
                 if let Some(link) = self.links.get_mut(conn) {
                     link.read_until = link.read_until.max(read_until);

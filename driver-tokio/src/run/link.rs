@@ -188,6 +188,9 @@ impl Link {
 impl Body {
     /// Begins to open a link.
     pub(super) fn connect(&mut self, conn: ConnId, to: &Endpoint, _route: Route) {
+        if let Endpoint::Http(request) = to {
+            return self.ask_web(conn, (**request).clone());
+        }
         let &Endpoint::Tcp(to) = to else {
             return self.on_closed(conn, LinkEnd::Host("there is no way to open such a link".to_owned()));
         };
@@ -228,6 +231,9 @@ impl Body {
 
     /// The engine ends a link.
     pub(super) fn close(&mut self, conn: ConnId, how: How) {
+        if self.close_web(conn) {
+            return;
+        }
         let now = self.now();
         let by = now + FLUSH_TIMEOUT;
         if let Some(link) = self.links.get_mut(conn)

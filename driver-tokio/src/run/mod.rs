@@ -11,6 +11,7 @@ mod listen;
 mod multicast;
 mod news;
 mod wake;
+mod web;
 
 use crate::disk::Disk;
 use crate::error::{FetchError, StartError};
@@ -29,6 +30,7 @@ use listen::Sockets;
 use millstream_core::base::{Instant, JobId, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
+    WebSeedStatus,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +72,10 @@ pub(crate) enum Request {
     Trackers {
         torrent: TorrentId,
         reply: oneshot::Sender<Vec<TrackerStatus>>,
+    },
+    WebSeeds {
+        torrent: TorrentId,
+        reply: oneshot::Sender<Vec<WebSeedStatus>>,
     },
     /// A deadline that counts from when the engine's thread hears of it.
     Deadline {
@@ -199,6 +205,7 @@ struct Body {
     answers: Arc<Answers>,
     requests: mpsc::UnboundedReceiver<Request>,
     links: Links,
+    web: web::WebLinks,
     sockets: Sockets,
     seats: BTreeMap<TorrentId, Seat>,
     /// Torrents whose shown status is behind, and when that is mended.
@@ -230,6 +237,7 @@ impl Body {
             engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
             began: std::time::Instant::now(),
             links: Links::new(config.receive_bytes_max, config.sendfile_locally),
+            web: web::WebLinks::default(),
             sockets: Sockets::default(),
             board: parts.board,
             disk: parts.disk,
@@ -254,8 +262,10 @@ impl Body {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.answers.set_bell(cx.waker());
         self.links.set_bell(cx.waker());
+        self.set_web_bell(cx.waker());
         self.take_requests(cx);
         self.take_answers();
+        self.take_web();
         self.accept(cx);
         self.receive_datagrams(cx);
         self.receive_multicast(cx);
@@ -308,6 +318,7 @@ impl Body {
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
             Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::WebSeeds { torrent, reply } => drop(reply.send(self.engine.web_seeds(now, torrent))),
             Request::Deadline { torrent, start, length, within, reply } => {
                 let command = Command::Deadline { torrent, start, length, by: now + within };
                 let outcome = self.engine.command(now, command);
