@@ -59,7 +59,6 @@ pub mod engine;
 pub mod limits;
 pub mod link;
 pub mod metadata;
-#[cfg(feature = "mse")]
 pub mod mse;
 pub mod net;
 pub mod peer;

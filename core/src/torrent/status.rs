@@ -79,6 +79,8 @@ pub struct PeerStatus {
     pub client: String,
     /// Whether it came to us.
     pub incoming: bool,
+    /// The level at which its link is encrypted; `None` if it is plain from its first byte.
+    pub encrypted: Option<crate::wire::mse::Level>,
     /// Payload received from it, bytes.
     pub downloaded: u64,
     /// Payload sent to it, bytes.

@@ -72,6 +72,7 @@ impl Torrent {
                 peer_id: peer.peer_id,
                 client: session.client().map_or_else(|| client_of(peer.peer_id), String::from),
                 incoming: peer.incoming,
+                encrypted: peer.level,
                 downloaded: session.downloaded().total(),
                 uploaded: session.uploaded().total(),
                 download_rate: session.downloaded().rate(now),

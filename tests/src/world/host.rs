@@ -12,6 +12,7 @@ use millstream_core::engine::{
     Command, CommandError, Config, Datagrams, Effect, Engine, Event, FileNow, FilesOp, HostError,
     HostErrorKind, Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
 };
+use millstream_core::mse::exchange;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The listener of every host.
@@ -268,6 +269,7 @@ impl Host {
                 self.disk.save(&name, data);
                 Outcome::Saved
             }
+            Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(job))),
             Work::Http { .. } | Work::Resolve { .. } => unreachable!("the world does what needs a network"),
         }
     }
