@@ -308,7 +308,14 @@ impl Inner {
         let mut sources = Sources::default();
         sources.add(source);
         let priority = priority_of(addr, own);
-        let entry = Entry { state: State::Candidate, priority, sources, failures: 0, upload_only: false, plain: false };
+        let entry = Entry {
+            state: State::Candidate,
+            priority,
+            sources,
+            failures: 0,
+            upload_only: false,
+            plain: false,
+        };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);
         }

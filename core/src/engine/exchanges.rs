@@ -62,8 +62,7 @@ impl Engine {
         match self.config.encryption {
             Encryption::Off => None,
             Encryption::Prefer => {
-                let plain =
-                    self.torrents.get(torrent.0).is_some_and(|seat| seat.torrent.calls_plain(addr));
+                let plain = self.torrents.get(torrent.0).is_some_and(|seat| seat.torrent.calls_plain(addr));
                 (cfg!(feature = "mse") && !plain).then_some(Levels::BOTH)
             }
             Encryption::Require => Some(Levels::only(Level::Rc4)),

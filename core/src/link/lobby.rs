@@ -298,7 +298,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "mse"))]
+#[cfg(feature = "mse")]
+#[cfg(test)]
 mod encrypted {
     //! Two lobbies face to face, as two drivers that shard would have them.
     use super::*;
@@ -352,7 +353,10 @@ mod encrypted {
                 assert_eq!(b.take_whole().unwrap().0, hello(3));
                 assert_eq!(a.take_whole().unwrap().0, hello(4));
                 assert!(!a.is_unagreed());
-                assert_eq!((a.into_crypt().unwrap().level(), b.into_crypt().unwrap().level()), (level, level));
+                assert_eq!(
+                    (a.into_crypt().unwrap().level(), b.into_crypt().unwrap().level()),
+                    (level, level)
+                );
             }
         }
     }

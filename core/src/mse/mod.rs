@@ -104,5 +104,6 @@ pub enum MseError {
     },
 }
 
-#[cfg(all(test, feature = "mse"))]
+#[cfg(feature = "mse")]
+#[cfg(test)]
 mod tests;

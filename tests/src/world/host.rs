@@ -191,6 +191,11 @@ impl Host {
         self.addr_6.filter(|_| other.is_ipv6()).unwrap_or(self.addr)
     }
 
+    /// The jobs that it owes an answer.
+    pub fn owed(&self) -> impl Iterator<Item = &Work> {
+        self.jobs.values().map(|(work, _)| work)
+    }
+
     /// Resume data that was saved for what comes from this source.
     pub fn saved(&self, source: &Source) -> Option<Vec<u8>> {
         self.disk.saved(&name(source)).cloned()

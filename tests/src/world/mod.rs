@@ -395,7 +395,6 @@ impl World {
                     | Work::Hash { .. }
                     | Work::HashStored { .. }
                     | Work::Exchange(_)
-            | Work::Exchange(_)
                     | Work::Save { .. } => self.after(self.weather.job_us),
                 };
                 self.hosts[n].jobs.insert(job, (work, false));
