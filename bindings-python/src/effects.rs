@@ -53,6 +53,10 @@ fn work(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
         Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
             make(py, "Http", (url, bytes_max, redirects_max, timeout.as_secs_f64()))
         }
+        Work::Exchange(job) => {
+            let theirs = job.theirs.as_ref().map(|key| PyBytes::new(py, &key.0));
+            make(py, "Exchange", (PyBytes::new(py, &job.private.0), job.public, theirs))
+        }
         Work::Resolve { host, port, route: _ } => make(py, "Resolve", (host, port)),
     }
 }

@@ -11,12 +11,13 @@ mod outcomes;
 mod plan;
 mod values;
 
-use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule};
+use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_pyfunction};
 
 /// The native half of the package `millstream`.
 #[pymodule]
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<metainfo::Magnet>()?;

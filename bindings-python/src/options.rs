@@ -4,7 +4,9 @@ use crate::metainfo::{Magnet, Metainfo};
 use crate::values::take_addresses;
 use crate::{bytes, errors};
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Allocation, Config, Rates, SeedPolicy, Selection, Source};
+use millstream_core::engine::{
+    AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source,
+};
 use millstream_core::wire::PeerId;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -22,7 +24,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 25] = [
     "peer_id",
     "client",
     "torrents_max",
@@ -46,6 +48,8 @@ const SETTINGS: [&str; 23] = [
     "numwant",
     "announce_port",
     "metadata_bytes_max",
+    "encryption",
+    "key_exchanges_max",
 ];
 
 fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -73,6 +77,8 @@ fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()
         "numwant" => config.numwant = value.extract()?,
         "announce_port" => config.announce_port = value.extract()?,
         "metadata_bytes_max" => config.metadata_bytes_max = value.extract()?,
+        "encryption" => config.encryption = encryption(&value.extract::<String>()?)?,
+        "key_exchanges_max" => config.key_exchanges_max = value.extract()?,
         _ => return Err(unknown("setting", name, &SETTINGS)),
     }
     Ok(())
@@ -82,6 +88,15 @@ fn duration(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
     let seconds: f64 = value.extract()?;
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| PyValueError::new_err(format!("{seconds} seconds are no duration")))
+}
+
+fn encryption(name: &str) -> PyResult<Encryption> {
+    match name {
+        "off" => Ok(Encryption::Off),
+        "prefer" => Ok(Encryption::Prefer),
+        "require" => Ok(Encryption::Require),
+        _ => Err(PyValueError::new_err(format!("{name:?} is no encryption; there are off, prefer, require"))),
+    }
 }
 
 fn seed_policy(name: &str) -> PyResult<SeedPolicy> {

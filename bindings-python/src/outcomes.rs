@@ -2,12 +2,14 @@
 
 use crate::bytes::take;
 use crate::errors;
-use crate::values::{class, take_addresses};
+use crate::values::{class, make, take_addresses};
 use millstream_core::base::{Chunk, Digests};
 use millstream_core::engine::{FileNow, HostError, HostErrorKind, Outcome, Owed, OwedError};
+use millstream_core::mse;
+use millstream_core::wire::mse::{Exchanged, KEY_BYTES, KeyExchange, PrivateKey, PublicKey, SharedSecret};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 /// Reads the driver's answer to a job of which this is owed.
 pub(crate) fn settle(owed: Owed, answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
@@ -22,6 +24,7 @@ pub(crate) fn settle(owed: Owed, answer: &Bound<'_, PyAny>) -> PyResult<Outcome>
         | OwedError::Files { .. }
         | OwedError::Digests { .. }
         | OwedError::Body { .. }
+        | OwedError::Keys { .. }
         | OwedError::NoAddress => errors::driver(py, error.to_string()),
     })?;
     Ok(outcome)
@@ -52,6 +55,7 @@ fn outcome(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
             let body = Chunk::from(take(&answer.getattr("body")?)?);
             Ok(Outcome::Http { status: answer.getattr("status")?.extract()?, body })
         }
+        "Exchanged" if known => exchanged(answer),
         "Resolved" if known => Ok(Outcome::Resolved(take_addresses(&answer.getattr("addresses")?)?)),
         "Failed" if known => failed(answer),
         "Cancelled" if known => Ok(Outcome::Cancelled),
@@ -80,6 +84,32 @@ fn files(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
         files.push(FileNow { length, modified_ns: file.getattr("modified_ns")?.extract()? });
     }
     Ok(Outcome::Files(files))
+}
+
+/// The answer to an `Exchange` job, computed here and now; other threads go on meanwhile.
+#[pyfunction]
+pub(crate) fn exchange<'py>(job: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = job.py();
+    let theirs = job.getattr("theirs")?;
+    let job = KeyExchange {
+        private: PrivateKey(digest(&job.getattr("private")?)?),
+        public: job.getattr("public")?.extract()?,
+        theirs: if theirs.is_none() { None } else { Some(PublicKey(digest(&theirs)?)) },
+    };
+    let keys = py.detach(|| mse::exchange(&job));
+    let public = keys.public.map(|key| PyBytes::new(py, &key.0));
+    let secret = keys.secret.map(|key| PyBytes::new(py, &key.0));
+    make(py, "Exchanged", (public, secret))
+}
+
+fn exchanged(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    let key = |name| -> PyResult<Option<[u8; KEY_BYTES]>> {
+        let key = answer.getattr(name)?;
+        if key.is_none() { Ok(None) } else { digest(&key).map(Some) }
+    };
+    let exchanged =
+        Exchanged { public: key("public")?.map(PublicKey), secret: key("secret")?.map(SharedSecret) };
+    Ok(Outcome::Exchanged(Box::new(exchanged)))
 }
 
 fn bytes(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {

@@ -17,6 +17,7 @@ from millstream.sansio import (
     Digests,
     Engine,
     Event,
+    Exchange,
     Extent,
     Failed,
     FileNow,
@@ -40,6 +41,7 @@ from millstream.sansio import (
     Write,
     Written,
     digest,
+    exchange,
 )
 
 STEPS_MAX = 100_000
@@ -87,6 +89,8 @@ class Disk:
             case Save(torrent, resume):
                 self.saved[torrent] = resume
                 return Saved()
+            case Exchange():
+                return exchange(work)
             case Http() | Resolve():
                 return Failed("not_found", "this world has no servers")
             case _:

@@ -52,6 +52,7 @@ export type Work =
   | { kind: "hashStored"; torrent: number; parts: Part[]; pad: number; sha1: boolean; leaves: boolean } // digests, absent
   | { kind: "save"; torrent: number; data: Uint8Array } // saved
   | { kind: "http"; url: string; bytesMax: number; redirectsMax: number; timeout: number } // http
+  | ({ kind: "exchange" } & KeyExchange) // exchanged
   | { kind: "resolve"; host: string; port: number }; // resolved
 
 export type Outcome =
@@ -60,8 +61,22 @@ export type Outcome =
   | { kind: "written" | "absent" | "saved" | "cancelled" }
   | ({ kind: "digests" } & Digests)
   | { kind: "http"; status: number; body: Uint8Array | ArrayBuffer }
+  | Exchanged
   | { kind: "resolved"; addresses: Address[] }
   | { kind: "failed"; failure: FailureKind; message: string };
+
+/** An exchange of keys for an encrypted link: 20 bytes of a private key, whether our public one is wanted, theirs. */
+export interface KeyExchange {
+  private: Uint8Array;
+  public: boolean;
+  theirs: Uint8Array | null;
+}
+/** 96 bytes each; only what was wanted. */
+export interface Exchanged {
+  kind: "exchanged";
+  public?: Uint8Array | null;
+  secret?: Uint8Array | null;
+}
 
 /** The SHA-1 over the bytes and `pad` zeros, and the SHA-256 of each 16 KiB, one after the other; only what was wanted. */
 export interface Digests {
@@ -139,6 +154,8 @@ export interface Settings {
   eventsMax?: number;
   numwant?: number;
   metadataBytesMax?: number;
+  encryption?: "off" | "prefer" | "require";
+  keyExchangesMax?: number;
 }
 
 export interface AddOptions {
@@ -208,6 +225,8 @@ export declare class Engine {
 
 export interface Millstream {
   Engine: typeof Engine;
+  /** Does an `exchange` job, here and now. */
+  exchange(job: KeyExchange): Exchanged;
   parseMetainfo(torrent: Uint8Array | ArrayBuffer): Metainfo;
   parseMagnet(link: string): Magnet;
   /** A torrent file of one file, or of several by their paths with slashes. */

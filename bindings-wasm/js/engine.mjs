@@ -74,6 +74,10 @@ const works = {
   }),
   save: ([, torrent], _, data) => ({ torrent, data: data() }),
   http: ([, bytesMax, redirectsMax, timeout], [url]) => ({ url, bytesMax, redirectsMax, timeout }),
+  exchange: ([, publicKey], _, data) => {
+    const keys = data();
+    return { private: keys.subarray(0, 20), public: publicKey !== 0, theirs: keys.length > 20 ? keys.subarray(20) : null };
+  },
   resolve: ([, port], [host]) => ({ host, port }),
 };
 
@@ -108,6 +112,9 @@ const news = {
 };
 const ofTorrent = ([torrent]) => ({ torrent });
 
+// the length of a public key, and of a secret
+const KEY_BYTES = 96;
+
 // which effects have texts: the others are spared a call
 const worded = new Set(["filesOpen", "http", "resolve", "connect", "connectHttp", "connectWebSocket"]);
 
@@ -120,6 +127,10 @@ export function bind(native) {
       this.#engine = call(() => {
         const chosen = new native.Settings();
         for (const [name, value] of Object.entries(settings)) {
+          if (name === "encryption") {
+            chosen.choose(name, String(value));
+            continue;
+          }
           if (typeof value !== "number") throw new MillstreamError("value", `${name} is a number`);
           chosen.set(name, value);
         }
@@ -211,6 +222,13 @@ export function bind(native) {
             return to.doneSaved(now, job);
           case "http":
             return to.doneHttp(now, job, outcome.status, bytes(outcome.body));
+          case "exchanged":
+            return to.doneExchanged(
+              now,
+              job,
+              bytes(outcome.public ?? new Uint8Array()),
+              bytes(outcome.secret ?? new Uint8Array()),
+            );
           case "resolved":
             return to.doneResolved(now, job, outcome.addresses);
           case "failed":
@@ -306,6 +324,19 @@ export function bind(native) {
     }
   }
 
+  /** The outcome of an `exchange` job, computed here and now: a fraction of a millisecond natively, a few in wasm. */
+  function exchange({ private: secretKey, public: wanted, theirs }) {
+    return call(() => {
+      const keys = native.exchangeKeys(bytes(secretKey), wanted, theirs ? bytes(theirs) : new Uint8Array());
+      const at = wanted ? KEY_BYTES : 0;
+      return {
+        kind: "exchanged",
+        public: wanted ? keys.subarray(0, at) : null,
+        secret: theirs ? keys.subarray(at) : null,
+      };
+    });
+  }
+
   /** What a torrent file says, as a plain value. */
   function parseMetainfo(torrent) {
     return call(() => {
@@ -347,6 +378,7 @@ export function bind(native) {
 
   return {
     Engine,
+    exchange,
     parseMetainfo,
     parseMagnet,
     create,

@@ -3,4 +3,4 @@ import native from "./millstream.js";
 import { bind } from "./engine.mjs";
 
 export { MillstreamError, concat } from "./engine.mjs";
-export const { Engine, parseMetainfo, parseMagnet, create, selftestDigest, version } = bind(native);
+export const { Engine, exchange, parseMetainfo, parseMagnet, create, selftestDigest, version } = bind(native);

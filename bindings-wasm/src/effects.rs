@@ -79,6 +79,11 @@ impl Flat {
                 let numbers = vec![job, bytes_max as f64, f64::from(redirects_max), timeout];
                 Self { texts: vec![url], ..plain("http", numbers) }
             }
+            Work::Exchange(asked) => {
+                let theirs = asked.theirs.as_ref().map_or(&[][..], |key| &key.0);
+                let data = [&asked.private.0, theirs].concat();
+                Self { data, ..plain("exchange", vec![job, flag(asked.public)]) }
+            }
             Work::Resolve { host, port, route: _ } => {
                 Self { texts: vec![host], ..plain("resolve", vec![job, f64::from(port)]) }
             }

@@ -272,6 +272,19 @@ impl Engine {
         self.done(now, job, Outcome::Http { status, body: Chunk::from(body) })
     }
 
+    /// Answers `exchange`: a public key and a secret, each 96 bytes or none.
+    #[wasm_bindgen(js_name = doneExchanged)]
+    pub fn done_exchanged(
+        &mut self,
+        now: f64,
+        job: f64,
+        public: &[u8],
+        secret: &[u8],
+    ) -> Result<(), JsError> {
+        let exchanged = outcomes::exchanged(public, secret)?;
+        self.done(now, job, Outcome::Exchanged(Box::new(exchanged)))
+    }
+
     /// Answers `resolve`.
     #[wasm_bindgen(js_name = doneResolved)]
     pub fn done_resolved(&mut self, now: f64, job: f64, addrs: Vec<String>) -> Result<(), JsError> {

@@ -13,6 +13,7 @@ mod settings;
 
 pub use engine::Engine;
 pub use metainfo::{Magnet, Metainfo};
+pub use outcomes::exchange_keys;
 pub use plan::Plan;
 pub use selftest::selftest_digest;
 pub use settings::{AddOptions, Settings};

@@ -8,6 +8,7 @@ use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Endpoint, Engine, Event, FileNow, FilesOp, Incoming, Input,
     LinkInfo, Outcome, Reply, SocketKind, Source, State, TorrentEvent, Work,
 };
+use millstream_core::mse::exchange;
 use millstream_core::wire::metainfo::Metainfo;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
@@ -130,6 +131,7 @@ impl Side {
                 Outcome::Digests(digests(&bytes, pad, want))
             }
             Work::Save { .. } => Outcome::Saved,
+            Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(&job))),
             Work::Http { .. } | Work::Resolve { .. } => Outcome::Cancelled,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::fault::{addresses, value, whole};
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Allocation, Config, Selection, Source};
+use millstream_core::engine::{AddTorrent, Allocation, Config, Encryption, Selection, Source};
 use millstream_core::wire::magnet::Magnet as CoreMagnet;
 use millstream_core::wire::metainfo::Metainfo as CoreMetainfo;
 use std::sync::Arc;
@@ -49,8 +49,23 @@ impl Settings {
             "eventsMax" => config.events_max = size()?,
             "numwant" => config.numwant = small()?,
             "metadataBytesMax" => config.metadata_bytes_max = size()?,
+            "keyExchangesMax" => config.key_exchanges_max = size()?,
             _ => return Err(value(format_args!("there is no setting {name:?}"))),
         }
+        Ok(())
+    }
+}
+
+#[wasm_bindgen]
+impl Settings {
+    /// Sets what is one of several words.
+    pub fn choose(&mut self, name: &str, word: &str) -> Result<(), JsError> {
+        self.0.encryption = match (name, word) {
+            ("encryption", "off") => Encryption::Off,
+            ("encryption", "prefer") => Encryption::Prefer,
+            ("encryption", "require") => Encryption::Require,
+            _ => return Err(value(format_args!("there is no setting {name:?} with the value {word:?}"))),
+        };
         Ok(())
     }
 }

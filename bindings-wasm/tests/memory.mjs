@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 
 export const millstream = await import(`${process.env.MILLSTREAM_PACKAGE}/millstream.mjs`);
-const { Engine, concat } = millstream;
+const { Engine, concat, exchange } = millstream;
 
 const STEPS_MAX = 100_000;
 const BLOCK = 16 * 1024;
@@ -72,6 +72,8 @@ class Disk {
       }
       case "save":
         return { kind: "saved" };
+      case "exchange":
+        return exchange(work);
       default:
         return { kind: "failed", failure: "notFound", message: "this world has no servers" };
     }

@@ -8,6 +8,7 @@ use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Engine, FileNow, FilesOp, Incoming, Input, LinkInfo, Outcome, Reply,
     SocketKind, Source, Work,
 };
+use millstream_core::mse::exchange;
 use millstream_core::wire::handshake::{Feature, Handshake, Reserved};
 use millstream_core::wire::message::Message;
 use millstream_core::wire::metainfo::{Metainfo, Version};
@@ -152,6 +153,7 @@ impl Side {
             Work::Http { .. } => {
                 Outcome::Http { status: 200, body: Chunk::copy_from(b"d8:intervali1800e5:peers0:e") }
             }
+            Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(job))),
             Work::Resolve { .. } => Outcome::Resolved(Vec::new()),
         }
     }

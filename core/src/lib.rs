@@ -61,7 +61,6 @@ pub mod link;
 #[cfg(feature = "lsd")]
 pub mod lsd;
 pub mod metadata;
-#[cfg(feature = "mse")]
 pub mod mse;
 pub mod net;
 pub mod peer;

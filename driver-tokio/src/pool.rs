@@ -7,6 +7,7 @@ use crate::lock;
 use core::task::Waker;
 use millstream_core::base::{JobId, TorrentId};
 use millstream_core::engine::{HostError, HostErrorKind, Outcome, Work};
+use millstream_core::mse::exchange;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -206,6 +207,7 @@ impl Pool {
                 self.disk.hash_stored(torrent, &parts, pad, want)
             }
             Work::Save { torrent: _, data } => save(save_to, &data),
+            Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(&job))),
             Work::Http { .. } | Work::Resolve { .. } => failed(HostErrorKind::Other, "no work for the disk"),
         }
     }

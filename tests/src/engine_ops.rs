@@ -343,6 +343,7 @@ impl Run {
             | Work::Write { .. }
             | Work::Hash { .. }
             | Work::HashStored { .. }
+            | Work::Exchange(_)
             | Work::Save { .. } => self.host.work(self.now, work, &Weather::calm(), &mut self.rng),
         }
     }

@@ -8,7 +8,10 @@ use core::fmt::Debug;
 use core::time::Duration;
 use millstream_core::base::{Bits, TorrentId};
 use millstream_core::engine::{AddTorrent, Event, TorrentEvent};
+use millstream_core::wire::PeerId;
+use millstream_core::wire::handshake::Handshake;
 use millstream_core::wire::message::{Message, RawBlock};
+use millstream_core::wire::mse::Levels;
 
 /// Runs the same thing in several ways; what it gives must not depend on the way. The error is the first two that
 /// differ.
@@ -52,9 +55,9 @@ pub struct Way {
     pub drain: Drain,
 }
 
-/// A peer says a whole script at once to a seed: handshake, interest, requests, cancels, nonsense at the end. Also gives
-/// the number of calls that it took.
-pub fn scripted(way: Way) -> (LinkFacts, usize) {
+/// A peer says a whole script at once to a seed, on a plain link or one encrypted at a level: handshake, interest,
+/// requests, cancels, nonsense at the end. Also gives the number of calls that it took.
+pub fn scripted(way: Way, levels: Option<Levels>) -> (LinkFacts, usize) {
     let content = Content::v1(100, 300_000);
     let weather =
         Weather { read_bytes: way.read_bytes, drain: way.drain, stored_per_mille: 0, ..Weather::calm() };
@@ -63,9 +66,12 @@ pub fn scripted(way: Way) -> (LinkFacts, usize) {
     let id = world.seed(host, &content);
     world.run(Duration::from_secs(1));
     let from = world.stranger_addr();
-    let mut stranger = world.call_silently(from, host);
-    let hash = content.info().info_hash().expect("v1 has it");
-    stranger.say_handshake(&mut world, hash, all_features());
+    let info_hash = content.info().info_hash().expect("v1 has it");
+    let hello = Handshake { reserved: all_features(), info_hash, peer_id: PeerId(*b"-XX0001-000000000000") };
+    let mut stranger = match levels {
+        None => world.call(from, host, info_hash, all_features()),
+        Some(levels) => world.call_encrypted(from, host, &hello, levels),
+    };
     let mut script = Vec::new();
     Message::Interested.encode(&mut script);
     Message::Have(3).encode(&mut script);

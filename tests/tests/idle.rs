@@ -106,6 +106,7 @@ fn answer(work: &Work) -> Outcome {
         | Work::Write { .. }
         | Work::Hash { .. }
         | Work::Http { .. }
+        | Work::Exchange(_)
         | Work::Resolve { .. } => panic!("{work:?} of a torrent that nobody asks for"),
     }
 }

@@ -7,6 +7,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Encrypted links: each policy against each, swarms that require them, strangers who lie.
+mod encryption;
 /// Operations on an engine, drawn at random.
 mod engine_ops;
 /// Peers that are learned of from peers and from neighbours.

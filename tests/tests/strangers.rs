@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::book::priority;
-use millstream_core::engine::{AddTorrent, Config, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Config, Encryption, TorrentEvent};
 use millstream_core::wire::InfoHash;
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::handshake::{Feature, Reserved};
@@ -355,7 +355,7 @@ fn a_peer_that_talks_nonsense_loses_its_link_and_nothing_else_happens() {
 fn a_stranger_that_names_no_torrent_of_ours_or_nothing_at_all_is_let_go() {
     let content = Content::v1(34, 100_000);
     let mut world = World::new(34, Weather::calm());
-    let host = world.host();
+    let host = world.host_with(Config { encryption: Encryption::Off, ..Config::default() });
     world.seed(host, &content);
     let from = world.stranger_addr();
     let wrong = world.call(from, host, millstream_core::wire::InfoHash([9; 20]), all_features());

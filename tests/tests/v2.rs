@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::BLOCK;
-use millstream_core::engine::{AddTorrent, Source, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Config, Encryption, Source, TorrentEvent};
 use millstream_core::verify::{Server, Trees};
 use millstream_core::wire::handshake::Feature;
 use millstream_core::wire::merkle;
@@ -92,7 +92,7 @@ fn pitfall_12_our_v1_call_that_is_answered_with_the_v2_hash_is_an_upgrade_and_no
     world.complete(60 * SECOND, &[(leech, id)]);
     // And a wrong answer is one.
     let addr = world.stranger_addr();
-    let other = world.host();
+    let other = world.host_with(Config { encryption: Encryption::Off, ..Config::default() });
     let other_id =
         world.add(other, AddTorrent { peers: vec![addr], ..AddTorrent::new(content.source(), "disk") });
     world.run(SECOND);

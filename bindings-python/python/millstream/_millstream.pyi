@@ -12,6 +12,8 @@ from ._values import (
     Digests,
     Effect,
     Event,
+    Exchange,
+    Exchanged,
     LinkEnd,
     MetainfoFile,
     Outcome,
@@ -21,9 +23,11 @@ from ._values import (
     Version,
 )
 
-__all__ = ["__version__", "Engine", "Metainfo", "Magnet", "Plan"]
+__all__ = ["__version__", "Engine", "Metainfo", "Magnet", "Plan", "exchange"]
 
 __version__: str
+
+def exchange(job: Exchange) -> Exchanged: ...
 
 @final
 class Engine:

@@ -7,7 +7,7 @@ its own memory: no copy is made, and they stay good for as long as they are kept
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
 Address: TypeAlias = tuple[str, int]
@@ -158,6 +158,16 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Exchange keys for an encrypted link, as `exchange` does. `theirs` is the other side's public key, if the secret is
+    wanted. Answered by `Exchanged`."""
+
+    private: bytes = field(repr=False)
+    public: bool
+    theirs: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     """Look up a host's addresses; `port` goes into the answers. Answered by `Resolved`."""
 
@@ -166,7 +176,17 @@ class Resolve:
 
 
 Work: TypeAlias = (
-    FilesOpen | FilesSync | FilesClose | Read | Write | Hash | HashStored | Save | Http | Resolve
+    FilesOpen
+    | FilesSync
+    | FilesClose
+    | Read
+    | Write
+    | Hash
+    | HashStored
+    | Save
+    | Http
+    | Exchange
+    | Resolve
 )
 """What a job asks for. Each is also answered by `Failed`, and by `Cancelled` after a `Cancel`."""
 
@@ -220,6 +240,14 @@ class HttpAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """Our public key and the secret, 96 bytes each; only what was wanted."""
+
+    public: bytes | None = None
+    secret: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The host's addresses, at least one."""
 
@@ -247,6 +275,7 @@ Outcome: TypeAlias = (
     | Files
     | Saved
     | HttpAnswer
+    | Exchanged
     | Resolved
     | Failed
     | Cancelled
@@ -578,6 +607,8 @@ class Settings(TypedDict, total=False):
     numwant: int
     announce_port: int | None
     metadata_bytes_max: int
+    encryption: Literal["off", "prefer", "require"]
+    key_exchanges_max: int
 
 
 class AddOptions(TypedDict, total=False):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1, sha256
 
-from ._millstream import Engine, Magnet, Metainfo, Plan
+from ._millstream import Engine, Magnet, Metainfo, Plan, exchange
 from ._values import (
     Absent,
     AddOptions,
@@ -42,6 +42,8 @@ from ._values import (
     Digests,
     Effect,
     Event,
+    Exchange,
+    Exchanged,
     Extent,
     Failed,
     FailureKind,
@@ -115,6 +117,8 @@ __all__ = [
     "Effect",
     "Engine",
     "Event",
+    "Exchange",
+    "Exchanged",
     "Extent",
     "Failed",
     "FailureKind",
@@ -168,6 +172,7 @@ __all__ = [
     "Written",
     "create",
     "digest",
+    "exchange",
 ]
 
 BLOCK = 16 * 1024

@@ -108,6 +108,8 @@ struct Entry {
     sources: Sources,
     failures: u8,
     upload_only: bool,
+    /// An encrypted call failed: the next one is plain.
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +184,22 @@ impl Book {
         self.change(addr, |entry| entry.upload_only = upload_only);
     }
 
+    /// An encrypted call to `addr` came to nothing though it was taken: it may be tried again at once, plain.
+    pub fn on_not_encrypted(&mut self, addr: SocketAddr) {
+        self.change(addr, |entry| (entry.state, entry.plain) = (State::Candidate, true));
+    }
+
+    /// The peer at `addr` says that it takes encrypted links.
+    pub fn on_encrypts(&mut self, addr: SocketAddr) {
+        self.change(addr, |entry| entry.plain = false);
+    }
+
+    /// Whether `addr` is to be called plain.
+    pub fn is_plain(&self, addr: SocketAddr) -> bool {
+        let inner = self.inner.as_ref();
+        inner.and_then(|inner| inner.known.get(&Compact::new(addr))).is_some_and(|entry| entry.plain)
+    }
+
     /// A try at `addr` failed: it pauses, twice as long each time, with jitter.
     pub fn on_failed(&mut self, now: Instant, addr: SocketAddr, config: &BookConfig, rng: &mut Rng) {
         let Some(inner) = &mut self.inner else { return };
@@ -197,7 +215,8 @@ impl Book {
         let doubled = config.back_off_ms.saturating_mul(1 << u32::from(failures - 1).min(20));
         let pause = jittered(doubled.min(config.back_off_max_ms), rng);
         let state = State::Waiting(now + pause);
-        inner.change(addr, |entry| (entry.state, entry.failures) = (state, failures));
+        // Who is there the next time may be another one.
+        inner.change(addr, |entry| (entry.state, entry.failures, entry.plain) = (state, failures, false));
     }
 
     /// A connection with `addr` that had worked is closed: it may be tried again after a pause.
@@ -309,7 +328,14 @@ impl Inner {
         let mut sources = Sources::default();
         sources.add(source);
         let priority = priority_of(addr, own);
-        let entry = Entry { state: State::Candidate, priority, sources, failures: 0, upload_only: false };
+        let entry = Entry {
+            state: State::Candidate,
+            priority,
+            sources,
+            failures: 0,
+            upload_only: false,
+            plain: false,
+        };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);
         }

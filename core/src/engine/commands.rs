@@ -87,7 +87,7 @@ impl Engine {
         let known = self.torrents.get(id.0).map_or(Vec::new(), |seat| seat.torrent.names().to_vec());
         for name in names.into_iter().chain(known) {
             if self.routes.get(&name).is_none() {
-                self.routes.insert(name, id);
+                self.insert_route(name, id);
             }
         }
         self.with(now, id, |torrent, cx| torrent.start(cx));

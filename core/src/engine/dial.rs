@@ -23,7 +23,8 @@ impl Engine {
             else {
                 continue;
             };
-            let dialed = Dialed { torrent: id, info_hash };
+            let levels = self.levels_to_offer(id, addr);
+            let dialed = Dialed { torrent: id, info_hash, levels };
             let link = Link::dial(addr, dialed, now + self.config.connect_timeout);
             let conn = ConnId(self.links.insert(link));
             self.half_open += 1;

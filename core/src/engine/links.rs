@@ -3,7 +3,7 @@
 use super::effect::{Effect, How, Transmit};
 use super::{Alarm, Engine, Incoming, LinkEnd, LinkInfo, Refusal};
 use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
-use crate::link::{Dialed, Link, Prelude, Stage, Step, answers, is_self};
+use crate::link::{Dialed, Link, LinkFault, Lobby, Prelude, Stage, Step, answers, is_self};
 use crate::torrent::{Joining, Leave};
 use crate::wire::InfoHash;
 use crate::wire::handshake::{Feature, Handshake, Reserved};
@@ -24,8 +24,11 @@ impl Engine {
             return Err(Refusal::TooManyHandshakes);
         }
         self.handshakes += 1;
-        let link = Link::accept(incoming.from, now + self.config.handshake_timeout);
-        let conn = ConnId(self.links.insert(link));
+        let (from, deadline) = (incoming.from, now + self.config.handshake_timeout);
+        let (admission, rng) = (self.admission(), &self.rng);
+        let conn = ConnId(self.links.insert_with(|n| {
+            Link::accept(from, Lobby::called(admission, rng.fork_at("encrypted link", n)), deadline)
+        }));
         self.touch(conn);
         self.settle(now);
         Ok(conn)
@@ -46,44 +49,52 @@ impl Engine {
             info_hash: dialed.info_hash,
             peer_id: self.host.peer_id,
         };
-        if link.on_opened(&hello, deadline) {
-            self.half_open -= 1;
-            self.handshakes += 1;
-            self.host.learn_address(info.local.ip());
-            tracing::debug!(remote = %info.remote, "link open");
-            self.touch(conn);
-        }
+        let rng = self.rng.fork_at("encrypted link", conn.0);
+        let Some(step) = link.on_opened(&hello, rng, deadline) else {
+            self.faults.count(LinkFault::Plain);
+            return self.close(now, conn, How::Abort);
+        };
+        self.half_open -= 1;
+        self.handshakes += 1;
+        self.host.learn_address(info.local.ip());
+        tracing::debug!(remote = %info.remote, "link open");
+        self.touch(conn);
+        self.on_step(now, conn, step);
     }
 
     pub(super) fn on_received(&mut self, now: Instant, conn: ConnId, data: Chunk) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         link.count_received(data.len());
-        let peer = link.peer();
-        let step = if peer.is_none() { link.on_received(data.clone()) } else { Step::Wait };
-        self.touch(conn);
-        match peer {
-            Some(peer) => self.forward(now, peer, data),
+        match link.peer() {
+            Some(peer) => {
+                let data = link.open(data);
+                self.touch(conn);
+                self.forward(now, peer, data);
+            }
             None => {
-                drop(data);
+                let step = link.on_received(data);
+                self.touch(conn);
                 self.on_step(now, conn, step);
             }
         }
     }
 
-    fn on_step(&mut self, now: Instant, conn: ConnId, step: Step) {
+    pub(super) fn on_step(&mut self, now: Instant, conn: ConnId, step: Step) {
         match step {
             Step::Wait => {}
+            Step::Exchange(job) => self.on_exchange(conn, job),
+            Step::Named(name) => self.on_named(now, conn, name),
             Step::Asked(prelude) => self.on_asked(now, conn, prelude),
             Step::Whole { handshake, rest } => self.on_whole(now, conn, &handshake, rest),
-            Step::Fault(error) => {
-                tracing::debug!(?conn, %error, "no handshake");
-                self.close(now, conn, How::Abort);
-            }
+            Step::Fault(fault) => self.on_link_fault(now, conn, fault),
         }
     }
 
     fn on_asked(&mut self, now: Instant, conn: ConnId, prelude: Prelude) {
         let torrent = self.routes.get(&prelude.info_hash).copied();
+        if prelude.skey.is_some_and(|skey| self.routes.get(&skey).copied() != torrent) {
+            return self.on_link_fault(now, conn, LinkFault::OtherTorrent);
+        }
         let Some(seat) = torrent.and_then(|id| self.torrents.get(id.0)) else {
             return self.close(now, conn, How::Abort);
         };
@@ -127,7 +138,7 @@ impl Engine {
             self.with(now, id, |torrent, cx| torrent.on_stranger(cx, remote, ours));
             return self.close(now, conn, How::Abort);
         }
-        let joining = Joining { addr: remote, incoming, handshake: *handshake };
+        let joining = Joining { addr: remote, incoming, handshake: *handshake, level: link.level() };
         match self.with(now, id, |torrent, cx| torrent.join(cx, joining)) {
             Some(Ok(n)) => {
                 let peer = PeerRef { torrent: id, n };
@@ -179,8 +190,14 @@ impl Engine {
             link.on_dry();
             self.touch(conn);
         }
+        let transmit = transmit.map(|mut t| {
+            if let Some(link) = self.links.get_mut(conn.0) {
+                link.seal(&mut t.segments);
+            }
+            Transmit { segments: t.segments, len: t.len }
+        });
         self.settle(now);
-        transmit.map(|t| Transmit { segments: t.segments, len: t.len })
+        transmit
     }
 
     /// A peer's link is to be closed: the torrent has let it go already.
@@ -203,6 +220,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let remote = link.remote;
         let stage = link.on_closed();
+        self.exchanges.on_closed(conn);
         self.timers.disarm(Alarm::Link(conn.0), &mut link.armed);
         match stage {
             Stage::Closed => return,
@@ -210,9 +228,13 @@ impl Engine {
                 self.half_open -= 1;
                 self.on_dial_failed(now, dialed, remote);
             }
-            Stage::Calling(dialed, _) => {
+            Stage::Calling(dialed, lobby) => {
                 self.handshakes -= 1;
-                self.on_dial_failed(now, dialed, remote);
+                if lobby.is_unagreed() {
+                    self.on_not_encrypted(now, dialed, remote);
+                } else {
+                    self.on_dial_failed(now, dialed, remote);
+                }
             }
             Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
             Stage::Asking(peer) => {
@@ -229,7 +251,7 @@ impl Engine {
         self.effects.push_back(Effect::Close { conn, how });
     }
 
-    fn on_dial_failed(&mut self, now: Instant, dialed: Dialed, remote: SocketAddr) {
+    pub(super) fn on_dial_failed(&mut self, now: Instant, dialed: Dialed, remote: SocketAddr) {
         self.with(now, dialed.torrent, |torrent, cx| torrent.on_dial_failed(cx, remote));
     }
 

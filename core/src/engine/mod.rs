@@ -9,6 +9,7 @@ mod datagrams;
 mod dial;
 mod effect;
 mod event;
+mod exchanges;
 mod input;
 mod links;
 mod neighbours;
@@ -33,7 +34,7 @@ use crate::base::{
     Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId, Vote,
 };
 use crate::choke::ChokeState;
-use crate::link::Link;
+use crate::link::{Link, LinkFaults};
 use crate::net::{Neighbours, Net};
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
@@ -42,6 +43,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use exchanges::Exchanges;
 use news::News;
 
 /// How many of those who told our address last are heard, in each family. More make a change of it slower to be seen.
@@ -59,6 +61,10 @@ pub struct Engine {
     links: Arena<Link>,
     conns: BTreeMap<PeerRef, ConnId>,
     jobs: Arena<(Asker, Errand)>,
+    /// The keys of encrypted links.
+    exchanges: Exchanges,
+    /// Handshakes that came to nothing.
+    faults: LinkFaults,
     timers: Timers<Alarm>,
     /// Torrents that were touched: their outputs are due.
     busy: Ready,
@@ -98,6 +104,7 @@ struct Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asker {
     Torrent(TorrentId),
+    Link(ConnId),
     Net,
 }
 
@@ -140,6 +147,7 @@ impl Engine {
                 announce: Arc::new(config.announce()),
             },
             routes: Map::new(Key::draw(&mut rng.fork("routes"))),
+            exchanges: Exchanges::new(Key::draw(&mut rng.fork("veiled names"))),
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
@@ -153,6 +161,7 @@ impl Engine {
             links: Arena::default(),
             conns: BTreeMap::new(),
             jobs: Arena::default(),
+            faults: LinkFaults::default(),
             timers: Timers::default(),
             busy: Ready::default(),
             touched: Ready::default(),
@@ -274,6 +283,11 @@ impl Engine {
         (self.links.len(), self.half_open)
     }
 
+    /// How many handshakes of links came to nothing, by reason.
+    pub fn link_faults(&self) -> LinkFaults {
+        self.faults
+    }
+
     fn advance(&mut self, now: Instant) -> Instant {
         debug_assert!(now >= self.now, "the driver's clock went back");
         self.now = self.now.max(now);
@@ -310,6 +324,7 @@ impl Engine {
             Asker::Torrent(id) => {
                 self.with(now, id, |torrent, cx| torrent.on_done(cx, errand, outcome));
             }
+            Asker::Link(conn) => self.on_exchange_done(now, conn, &outcome),
             Asker::Net => self.on_net_done(now, errand, outcome),
         }
     }

@@ -51,7 +51,7 @@ impl Engine {
                 // Who doesn't know its metadata can't be writing its files: it will learn that it is the second.
                 let holder = self.find(hash).and_then(|holder| self.torrents.get(holder.0));
                 if holder.is_none_or(|seat| seat.torrent.info().is_none()) {
-                    self.routes.insert(hash, id);
+                    self.insert_route(hash, id);
                 }
             }
             Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),

@@ -31,6 +31,7 @@ impl Engine {
         for name in seat.torrent.names() {
             if self.routes.get(name) == Some(&id) {
                 self.routes.remove(name);
+                self.exchanges.on_name_gone(*name);
             }
         }
         self.net.on_torrent_gone(id);

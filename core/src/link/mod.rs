@@ -1,13 +1,19 @@
-//! One byte link, from its first moment to its end: the handshake, the credit of what it may read, and which peer it
-//! carries once that is known. What the peer says after the handshake belongs to the torrent.
+//! One byte link, from its first moment to its end: the handshakes, what its stream is under, the credit of what it may
+//! read, and which peer it carries once that is known. What the peer says after the handshake belongs to the torrent.
 
+mod fault;
 mod lobby;
 
-pub use lobby::{Lobby, Prelude};
+pub use fault::{LinkFault, LinkFaults};
+pub use lobby::{Admission, Answer, Lobby, Next, Prelude};
 
-use crate::base::{Chunk, Instant, PeerRef};
-use crate::wire::handshake::{Handshake, HandshakeError};
+use crate::base::{Chunk, Instant, PeerRef, Rng, Segment};
+use crate::mse::Crypt;
+use crate::wire::handshake::Handshake;
+use crate::wire::mse::{Exchanged, KeyExchange, Level, Levels, VeiledHash};
 use crate::wire::{InfoHash, PeerId};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 
 /// Where a link stands.
@@ -16,11 +22,11 @@ pub enum Stage {
     /// We asked for it; it isn't open yet.
     Connecting(Dialed),
     /// We opened it and sent our handshake.
-    Calling(Dialed, Lobby),
+    Calling(Dialed, Box<Lobby>),
     /// A stranger opened it; its handshake hasn't named a torrent yet.
-    Called(Lobby),
+    Called(Box<Lobby>),
     /// A stranger's handshake named a torrent and was answered; its peer id hasn't come yet.
-    Answered(Lobby),
+    Answered(Box<Lobby>),
     /// It carries a peer.
     Joined(PeerRef),
     /// A web server was asked for this web seed, and hasn't answered yet.
@@ -38,6 +44,8 @@ pub struct Dialed {
     pub torrent: crate::base::TorrentId,
     /// The name that we called it by.
     pub info_hash: InfoHash,
+    /// The levels at which it is to be encrypted; `None` for a plain link.
+    pub levels: Option<Levels>,
 }
 
 /// What came of bytes in a handshake.
@@ -45,6 +53,10 @@ pub struct Dialed {
 pub enum Step {
     /// More must come.
     Wait,
+    /// Do this exchange of keys, and answer with `on_exchanged`.
+    Exchange(Box<KeyExchange>),
+    /// Which of our torrents has this name? Answer with `on_named`.
+    Named(VeiledHash),
     /// A stranger named a torrent: answer, or close.
     Asked(Prelude),
     /// The handshake is whole; `rest` is what came behind it.
@@ -55,7 +67,7 @@ pub enum Step {
         rest: Chunk,
     },
     /// The other side is to blame.
-    Fault(HandshakeError),
+    Fault(LinkFault),
 }
 
 /// One byte link.
@@ -71,8 +83,11 @@ pub struct Link {
     pub deadline: Option<Instant>,
     /// The engine's timer entry.
     pub armed: Option<Instant>,
-    /// Our handshake, until it is handed out.
-    hello: Option<Chunk>,
+    /// Our part of the handshakes, until it is handed out.
+    hello: Vec<u8>,
+    /// What its stream is under, if anything is left to be done for it.
+    crypt: Option<Box<Crypt>>,
+    level: Option<Level>,
     received: u64,
     read_until: u64,
     told_write: bool,
@@ -85,8 +100,8 @@ impl Link {
     }
 
     /// A link that a stranger opened.
-    pub fn accept(remote: SocketAddr, deadline: Instant) -> Self {
-        Self::new(Stage::Called(Lobby::default()), remote, true, deadline)
+    pub fn accept(remote: SocketAddr, lobby: Lobby, deadline: Instant) -> Self {
+        Self::new(Stage::Called(Box::new(lobby)), remote, true, deadline)
     }
 
     /// A link to a web server, for the web seed of this number. Where it leads is known when it is open.
@@ -110,7 +125,9 @@ impl Link {
             incoming,
             deadline: Some(deadline),
             armed: None,
-            hello: None,
+            hello: Vec::new(),
+            crypt: None,
+            level: None,
             received: 0,
             read_until: 0,
             told_write: false,
@@ -135,41 +152,79 @@ impl Link {
         }
     }
 
-    /// It is open: say `hello`. Answers whether we were waiting for that.
-    pub fn on_opened(&mut self, hello: &Handshake, deadline: Instant) -> bool {
-        let Stage::Connecting(dialed) = self.stage else { return false };
-        self.stage = Stage::Calling(dialed, Lobby::default());
-        self.hello = Some(Chunk::copy_from(&hello.encode()));
+    /// It is open: say `hello`, encrypted if it was dialed so. `None` if we weren't waiting for that, or can't.
+    pub fn on_opened(&mut self, hello: &Handshake, rng: Rng, deadline: Instant) -> Option<Step> {
+        let Stage::Connecting(dialed) = self.stage else { return None };
+        let (lobby, step) = match dialed.levels {
+            None => {
+                self.hello.extend_from_slice(&hello.encode());
+                (Lobby::default(), Step::Wait)
+            }
+            Some(levels) => {
+                let (lobby, answer) = Lobby::calling(hello, levels, rng)?;
+                (lobby, self.take(answer))
+            }
+        };
+        self.stage = Stage::Calling(dialed, Box::new(lobby));
         self.deadline = Some(deadline);
-        true
+        Some(step)
     }
 
     /// Bytes came while it carries no peer.
     pub fn on_received(&mut self, data: Chunk) -> Step {
-        match &mut self.stage {
-            Stage::Called(lobby) => match lobby.on_received(data) {
-                Ok(Some(prelude)) => Step::Asked(prelude),
-                Ok(None) => Step::Wait,
-                Err(error) => Step::Fault(error),
-            },
-            Stage::Calling(_, lobby) | Stage::Answered(lobby) => match lobby.on_received(data) {
-                Ok(_) => self.whole(),
-                Err(error) => Step::Fault(error),
-            },
-            Stage::Connecting(_)
-            | Stage::Joined(_)
-            | Stage::Asking(_)
-            | Stage::Streaming(_)
-            | Stage::Closed => Step::Wait,
-        }
+        self.with_lobby(|lobby| lobby.on_received(data))
+    }
+
+    /// The exchange of keys that was asked for is done.
+    pub fn on_exchanged(&mut self, exchanged: &Exchanged) -> Step {
+        self.with_lobby(|lobby| lobby.on_exchanged(exchanged))
+    }
+
+    /// The torrent with the name that was asked for, if it is ours.
+    pub fn on_named(&mut self, skey: Option<InfoHash>) -> Step {
+        self.with_lobby(|lobby| lobby.on_named(skey))
     }
 
     /// The torrent that a stranger named is ours: answer with `hello`. The stranger's handshake may be whole already.
     pub fn on_answer(&mut self, hello: &Handshake) -> Step {
-        let Stage::Called(lobby) = &mut self.stage else { return Step::Wait };
-        self.stage = Stage::Answered(core::mem::take(lobby));
-        self.hello = Some(Chunk::copy_from(&hello.encode()));
-        self.whole()
+        match core::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Called(mut lobby) => {
+                self.hello.extend_from_slice(&lobby.seal(Chunk::copy_from(&hello.encode())));
+                self.stage = Stage::Answered(lobby);
+                self.whole()
+            }
+            other @ (Stage::Connecting(_)
+            | Stage::Calling(..)
+            | Stage::Answered(_)
+            | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Closed) => {
+                self.stage = other;
+                Step::Wait
+            }
+        }
+    }
+
+    fn with_lobby(&mut self, call: impl FnOnce(&mut Lobby) -> Answer) -> Step {
+        let (Stage::Calling(_, lobby) | Stage::Called(lobby) | Stage::Answered(lobby)) = &mut self.stage
+        else {
+            return Step::Wait;
+        };
+        let answer = call(lobby);
+        self.take(answer)
+    }
+
+    fn take(&mut self, answer: Answer) -> Step {
+        self.hello.extend_from_slice(&answer.say);
+        match answer.then {
+            Next::Wait => Step::Wait,
+            Next::Exchange(job) => Step::Exchange(job),
+            Next::Named(name) => Step::Named(name),
+            Next::Known(prelude) if matches!(self.stage, Stage::Called(_)) => Step::Asked(prelude),
+            Next::Known(_) => self.whole(),
+            Next::Fault(fault) => Step::Fault(fault),
+        }
     }
 
     fn whole(&mut self) -> Step {
@@ -182,24 +237,70 @@ impl Link {
 
     /// It carries this peer from now on.
     pub fn on_joined(&mut self, peer: PeerRef) {
-        debug_assert!(
-            matches!(self.stage, Stage::Calling(..) | Stage::Answered(_)),
-            "a handshake precedes a peer"
-        );
-        self.stage = Stage::Joined(peer);
+        match core::mem::replace(&mut self.stage, Stage::Joined(peer)) {
+            Stage::Calling(_, lobby) | Stage::Answered(lobby) => {
+                self.level = lobby.level();
+                self.crypt = lobby.into_crypt().filter(|crypt| !crypt.is_done());
+            }
+            Stage::Connecting(_)
+            | Stage::Called(_)
+            | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Closed => {
+                debug_assert!(false, "a handshake precedes a peer");
+            }
+        }
         self.deadline = None;
+    }
+
+    /// The level at which it is encrypted, once that is agreed upon.
+    pub fn level(&self) -> Option<Level> {
+        match &self.stage {
+            Stage::Calling(_, lobby) | Stage::Answered(lobby) => lobby.level(),
+            Stage::Connecting(_)
+            | Stage::Called(_)
+            | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Closed => self.level,
+        }
+    }
+
+    /// Bytes that came for its peer, as they were sent: decrypted in place if nobody else holds them.
+    #[must_use]
+    pub fn open(&mut self, data: Chunk) -> Chunk {
+        match &mut self.crypt {
+            Some(crypt) => crypt.decrypt(data),
+            None => data,
+        }
+    }
+
+    /// Segments from its peer's session, as they go over the link: encrypted in place where nobody else holds them.
+    pub fn seal(&mut self, segments: &mut [Segment]) {
+        let Some(crypt) = self.crypt.as_mut().filter(|crypt| crypt.level() == Level::Rc4) else { return };
+        for segment in segments {
+            match segment {
+                Segment::Bytes(data) => {
+                    let clear = core::mem::replace(data, Chunk::copy_from(&[]));
+                    *data = crypt.encrypt(clear);
+                }
+                Segment::Stored(..) => debug_assert!(false, "what is encrypted is read with `plain: false`"),
+            }
+        }
     }
 
     /// It is closed; answers what it was.
     pub fn on_closed(&mut self) -> Stage {
         self.deadline = None;
-        self.hello = None;
+        self.hello = Vec::new();
+        self.crypt = None;
         core::mem::replace(&mut self.stage, Stage::Closed)
     }
 
-    /// Our handshake, once.
+    /// Our part of the handshakes, each byte once.
     pub fn take_hello(&mut self) -> Option<Chunk> {
-        self.hello.take()
+        (!self.hello.is_empty()).then(|| Chunk::from(core::mem::take(&mut self.hello)))
     }
 
     /// Counts bytes that came.
@@ -210,7 +311,7 @@ impl Link {
     /// What to tell the driver, if anything changed enough: how far it may read, and whether there is something to
     /// pull. The credit is renewed when half of it is used, so that it isn't told with every read.
     pub fn next_interest(&mut self, credit: u64, wants_write: bool) -> Option<(u64, bool)> {
-        let write = (wants_write || self.hello.is_some()) && !self.told_write;
+        let write = (wants_write || !self.hello.is_empty()) && !self.told_write;
         let left = self.read_until.saturating_sub(self.received);
         let renew = credit > 0 && left <= credit / 2;
         if !write && !renew {

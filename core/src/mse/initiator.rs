@@ -2,8 +2,9 @@
 //! here.
 
 use super::exchange::is_weak;
+use super::greeting::{common, greeting, pad_bytes};
 use super::inbox::{Found, Inbox};
-use super::{Cipher, Crypt, MseError, Secured, Step, Then, common, greeting, pad_bytes};
+use super::{Cipher, Crypt, MseError, Secured, Step, Then};
 use crate::base::Rng;
 use crate::wire::InfoHash;
 use crate::wire::mse::{
@@ -50,6 +51,11 @@ enum State {
 
 /// The terms behind the verification constant, in bytes.
 const CHOICE_BYTES: usize = TERMS_BYTES - VERIFICATION_BYTES;
+
+/// Begins a handshake on a link that we opened; none in a build without this room's machines.
+pub fn call(skey: InfoHash, offered: Levels, initial: Vec<u8>, rng: Rng) -> Option<(Initiator, Step)> {
+    Some(Initiator::new(skey, offered, initial, rng))
+}
 
 impl Initiator {
     /// Begins: `skey` is the torrent, `offered` what the other side may choose from, `initial` the first bytes of our

@@ -4,22 +4,37 @@
 //!
 //! It hides a stream from those who look for patterns. It proves nothing about who is at the other end.
 
+#[cfg(not(feature = "mse"))]
+mod absent;
+#[cfg(feature = "mse")]
 mod cipher;
+#[cfg(feature = "mse")]
 mod crypt;
+#[cfg(feature = "mse")]
 mod exchange;
+#[cfg(feature = "mse")]
+mod greeting;
+#[cfg(feature = "mse")]
 mod inbox;
+#[cfg(feature = "mse")]
 mod initiator;
+#[cfg(feature = "mse")]
 mod responder;
 
-pub use cipher::Cipher;
-pub use crypt::Crypt;
-pub use exchange::exchange;
-pub use initiator::Initiator;
-pub use responder::Responder;
+#[cfg(not(feature = "mse"))]
+pub use absent::{Crypt, Initiator, Responder, answer, call, exchange};
+#[cfg(feature = "mse")]
+pub use {
+    cipher::Cipher,
+    crypt::Crypt,
+    exchange::exchange,
+    initiator::{Initiator, call},
+    responder::{Responder, answer},
+};
 
-use crate::base::{Chunk, Rng};
+use crate::base::Chunk;
 use crate::wire::InfoHash;
-use crate::wire::mse::{KeyExchange, Levels, PAD_BYTES_MAX, PublicKey, TermsError, VeiledHash};
+use crate::wire::mse::{KeyExchange, PAD_BYTES_MAX, TermsError, VeiledHash};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -89,44 +104,6 @@ pub enum MseError {
     },
 }
 
-impl Step {
-    const WAIT: Self = Self { say: Vec::new(), then: Then::Wait };
-
-    const fn then(then: Then) -> Self {
-        Self { say: Vec::new(), then }
-    }
-
-    const fn fault(error: MseError) -> Self {
-        Self::then(Then::Fault(error))
-    }
-
-    /// The same, with `say` sent before.
-    fn after(mut self, mut say: Vec<u8>) -> Self {
-        say.append(&mut self.say);
-        Self { say, ..self }
-    }
-}
-
-/// A public key and padding of any length, as both sides begin.
-fn greeting(key: &PublicKey, rng: &mut Rng) -> Vec<u8> {
-    let mut say = key.0.to_vec();
-    let from = say.len();
-    say.resize(from + pad_bytes(rng), 0);
-    if let Some(pad) = say.get_mut(from..) {
-        rng.fill(pad);
-    }
-    say
-}
-
-/// As much padding as chance wants.
-fn pad_bytes(rng: &mut Rng) -> usize {
-    rng.below(PAD_BYTES_MAX as u64 + 1) as usize
-}
-
-/// The levels that both sides name.
-fn common(ours: Levels, theirs: Levels) -> Levels {
-    Levels(ours.0 & theirs.0)
-}
-
+#[cfg(feature = "mse")]
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 //! not here.
 
 use super::exchange::is_weak;
+use super::greeting::{common, greeting, pad_bytes};
 use super::inbox::{Found, Inbox};
-use super::{Cipher, Crypt, MseError, Secured, Step, Then, common, greeting, pad_bytes};
+use super::{Cipher, Crypt, MseError, Secured, Step, Then};
 use crate::base::Rng;
 use crate::wire::InfoHash;
 use crate::wire::mse::{
@@ -40,6 +41,11 @@ enum State {
 
 /// The length of the stream's first bytes, in bytes.
 const LENGTH_BYTES: usize = 2;
+
+/// Answers a handshake on a link that was opened to us; nobody does in a build without this room's machines.
+pub fn answer(accepted: Levels, rng: Rng) -> Option<Responder> {
+    Some(Responder::new(accepted, rng))
+}
 
 impl Responder {
     /// Waits for a caller's key. Of the levels in `accepted` that the caller offers, the plain one is chosen if it may be:

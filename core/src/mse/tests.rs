@@ -1,8 +1,10 @@
 //! Both sides face to face, and strangers who lie.
 
 use super::*;
+use crate::base::Rng;
 use crate::wire::mse::{
-    Exchanged, HASH_BYTES, KEY_BYTES, Level, PrivateKey, SharedSecret, Side, TERMS_BYTES, Terms,
+    Exchanged, HASH_BYTES, KEY_BYTES, Level, Levels, PrivateKey, PublicKey, SharedSecret, Side, TERMS_BYTES,
+    Terms,
 };
 use std::vec;
 

@@ -117,6 +117,9 @@ pub struct Config {
     pub utp: UtpUse,
     /// Whether links are encrypted.
     pub encryption: Encryption,
+    /// Exchanges of keys outstanding at once, for encrypted links. More than the driver has cores only queue there; the
+    /// others wait their turn, our own calls first.
+    pub key_exchanges_max: usize,
     /// Whether the router is asked to let peers in.
     pub port_mapping: bool,
     /// Everything goes through this proxy; nothing goes where it can't.
@@ -186,6 +189,7 @@ impl Default for Config {
             web_seed: WebSeedConfig::default(),
             utp: UtpUse::default(),
             encryption: Encryption::default(),
+            key_exchanges_max: 8,
             port_mapping: true,
             proxy: None,
         }

@@ -279,6 +279,7 @@ impl Torrent {
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Scrape => self.on_scrape_done(cx, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
+            Errand::Exchange => debug_assert!(false, "links exchange keys"),
         }
         self.begin_recheck(cx);
         self.check_left(cx);

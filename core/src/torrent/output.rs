@@ -10,6 +10,7 @@ use crate::book::Own;
 use crate::peer::{Fault, SessionConfig};
 use crate::wire::handshake::Handshake;
 use crate::wire::message::HashRange;
+use crate::wire::mse::Level;
 use crate::wire::tracker::AnswerLimits;
 use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
@@ -111,6 +112,8 @@ pub struct Joining {
     pub incoming: bool,
     /// What it said.
     pub handshake: Handshake,
+    /// The level at which its link is encrypted, if it is.
+    pub level: Option<Level>,
 }
 
 /// Why a peer may not join.
@@ -202,6 +205,8 @@ pub enum Errand {
     Scrape,
     /// Find a UDP tracker's address.
     Resolve(u64),
+    /// Exchange keys for a link.
+    Exchange,
 }
 
 impl Errand {
@@ -218,7 +223,9 @@ impl Errand {
             | Self::Read { .. }
             | Self::Leaves(..)
             | Self::Sync => true,
-            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) => false,
+            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) | Self::Exchange => {
+                false
+            }
         }
     }
 

@@ -21,6 +21,8 @@ enum Shape {
     Saved,
     /// At most so many bytes.
     Http(usize),
+    /// Of keys: whether the public one, and whether the secret.
+    Exchanged(bool, bool),
     Resolved,
 }
 
@@ -67,6 +69,14 @@ pub enum OwedError {
         /// Bytes given.
         given: usize,
     },
+    /// Not the keys that were wanted.
+    #[error("wanted were {} and {}", if *.public { "a public key" } else { "no public key" }, if *.secret { "a secret" } else { "no secret" })]
+    Keys {
+        /// Whether a public key was wanted.
+        public: bool,
+        /// Whether a secret was.
+        secret: bool,
+    },
     /// A name that was looked up without result.
     #[error("a name without an address is a failure")]
     NoAddress,
@@ -87,6 +97,7 @@ impl Owed {
             Work::HashStored { parts, want, .. } => Shape::Digests(*want, length(parts), true),
             Work::Save { .. } => Shape::Saved,
             Work::Http { bytes_max, .. } => Shape::Http(*bytes_max),
+            Work::Exchange(job) => Shape::Exchanged(job.public, job.theirs.is_some()),
             Work::Resolve { .. } => Shape::Resolved,
         })
     }
@@ -116,6 +127,10 @@ impl Owed {
                 let given = body.len();
                 if given <= max { Ok(()) } else { Err(OwedError::Body { max, given }) }
             }
+            (Shape::Exchanged(public, secret), Outcome::Exchanged(keys)) => {
+                let fits = keys.public.is_some() == public && keys.secret.is_some() == secret;
+                if fits { Ok(()) } else { Err(OwedError::Keys { public, secret }) }
+            }
             (Shape::Resolved, Outcome::Resolved(addrs)) => {
                 if addrs.is_empty() {
                     Err(OwedError::NoAddress)
@@ -133,6 +148,7 @@ impl Owed {
                 | Outcome::Files(_)
                 | Outcome::Saved
                 | Outcome::Http { .. }
+                | Outcome::Exchanged(_)
                 | Outcome::Resolved(_),
             ) => Err(OwedError::Kind { owed: shape.name(), given: name(outcome) }),
         }
@@ -148,6 +164,7 @@ impl Shape {
             Self::Digests(..) => "Digests",
             Self::Saved => "Saved",
             Self::Http(_) => "Http",
+            Self::Exchanged(..) => "Exchanged",
             Self::Resolved => "Resolved",
         }
     }
@@ -163,6 +180,7 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Files(_) => "Files",
         Outcome::Saved => "Saved",
         Outcome::Http { .. } => "Http",
+        Outcome::Exchanged(_) => "Exchanged",
         Outcome::Resolved(_) => "Resolved",
         Outcome::Failed(_) => "Failed",
         Outcome::Cancelled => "Cancelled",

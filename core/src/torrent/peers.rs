@@ -1,7 +1,7 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
 use super::gate::{Direction, Pass};
-use super::{Context, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
+use super::{Context, Encryption, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
 use crate::book::BanReason;
 use crate::metadata::Asked;
@@ -11,6 +11,7 @@ use crate::wire::PeerId;
 use crate::wire::allowed_fast::allowed_fast_set;
 use crate::wire::extension::{Extension, ExtensionHandshake};
 use crate::wire::handshake::{Feature, Reserved};
+use crate::wire::mse::Level;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -27,6 +28,8 @@ pub(super) struct Peer {
     pub(super) home: SocketAddr,
     pub(super) peer_id: PeerId,
     pub(super) incoming: bool,
+    /// The level at which its link is encrypted, if it is.
+    pub(super) level: Option<Level>,
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
@@ -175,10 +178,25 @@ impl Torrent {
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
     }
 
+    /// A peer that we called encrypted didn't answer so: it is called plain, at once.
+    pub fn on_not_encrypted(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.calls -= 1;
+        if self.peers.values().any(|peer| peer.home == addr) {
+            return self.book.on_connected(addr);
+        }
+        self.book.on_not_encrypted(addr);
+        tracing::debug!(torrent = ?self.id, %addr, now = ?cx.now, "no encrypted handshake: plain next");
+    }
+
+    /// Whether whoever is there is to be called plain: the last encrypted call failed.
+    pub fn calls_plain(&self, addr: SocketAddr) -> bool {
+        self.book.is_plain(addr)
+    }
+
     /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
     /// peer id stays, on both ends.
     fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
-        let Joining { addr, incoming, handshake } = *joining;
+        let Joining { addr, incoming, handshake, .. } = *joining;
         let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == handshake.peer_id);
         let Some((&n, there)) = twin else { return Ok(()) };
         let crossed = there.incoming != incoming && cx.now.saturating_since(there.joined) < CROSSED;
@@ -201,7 +219,7 @@ impl Torrent {
 
     /// A peer joins, its handshake done.
     pub fn join(&mut self, cx: &mut Context<'_>, joining: Joining) -> Result<u32, JoinError> {
-        let Joining { addr, incoming, handshake } = joining;
+        let Joining { addr, incoming, handshake, level } = joining;
         let pass = self.pass.filter(|_| self.takes_peers()).ok_or(JoinError::Closed)?;
         if self.peers.len() >= cx.config.torrent_links_max {
             return Err(JoinError::Full);
@@ -222,6 +240,7 @@ impl Torrent {
             home: addr,
             peer_id: handshake.peer_id,
             incoming,
+            level,
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,
@@ -281,6 +300,7 @@ impl Torrent {
             yourip: Some(peer.addr.ip()),
             metadata_size: content.map(|content| content.info.raw().len() as u64),
             upload_only: (seeding && !super_seed).then_some(true),
+            e: (cx.config.encryption != Encryption::Off).then_some(true),
             ..ExtensionHandshake::default()
         };
         peer.told_upload_only = hello.upload_only.is_some();
@@ -475,6 +495,11 @@ impl Torrent {
             self.tell_one_upload_only(n, true);
         }
         self.tell_pex(cx, n);
+        if hello.e == Some(true)
+            && let Some(peer) = self.peers.get(&n)
+        {
+            self.book.on_encrypts(peer.home);
+        }
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
             self.on_upload_only(cx, n, upload_only);

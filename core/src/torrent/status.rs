@@ -82,6 +82,8 @@ pub struct PeerStatus {
     pub incoming: bool,
     /// Who told us of it; nobody but itself if it came to us.
     pub sources: Sources,
+    /// The level at which its link is encrypted; `None` if it is plain from its first byte.
+    pub encrypted: Option<crate::wire::mse::Level>,
     /// Payload received from it, bytes.
     pub downloaded: u64,
     /// Payload sent to it, bytes.

@@ -4,6 +4,7 @@ use super::{Context, Direction, Errand, HostErrorKind, Outcome, Output, Torrent,
 use crate::base::{BlockRef, Part, PieceIndex, Segment};
 use crate::peer::{Transmit, UploadRun};
 use crate::picker::{SourceId, SuperSeed};
+use crate::wire::mse::Level;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -28,7 +29,8 @@ impl Torrent {
             };
             let parts = content.layout.block(&content.geometry, range).collect();
             let errand = Errand::Read { peer: n, range, requests: run.count as usize };
-            self.job(errand, Work::Read { torrent: self.id, parts, plain: true });
+            let plain = peer.level != Some(Level::Rc4);
+            self.job(errand, Work::Read { torrent: self.id, parts, plain });
         }
     }
 
@@ -226,6 +228,7 @@ fn is_gone(outcome: &Outcome) -> bool {
         | Outcome::Files(_)
         | Outcome::Saved
         | Outcome::Http { .. }
+        | Outcome::Exchanged(_)
         | Outcome::Resolved(_)
         | Outcome::Cancelled => false,
     }

@@ -73,6 +73,7 @@ impl Torrent {
                 client: session.client().map_or_else(|| client_of(peer.peer_id), String::from),
                 incoming: peer.incoming,
                 sources: self.book.sources(peer.home),
+                encrypted: peer.level,
                 downloaded: session.downloaded().total(),
                 uploaded: session.uploaded().total(),
                 download_rate: session.downloaded().rate(now),

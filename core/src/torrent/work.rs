@@ -1,6 +1,8 @@
 //! What a torrent asks of its host, and what the host answers. Values only: the driver decides how.
 
 use crate::base::{Chunk, Digests, Extent, LocalId, Part, ProxyId, TorrentId, Want};
+use crate::wire::mse::{Exchanged, KeyExchange};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -79,6 +81,9 @@ pub enum Work {
         /// Which way.
         route: Route,
     },
+    /// Exchange keys for an encrypted link: `mse::exchange` does it, in hundreds of microseconds. Answered by
+    /// `Outcome::Exchanged`.
+    Exchange(Box<KeyExchange>),
     /// Look up a host's addresses. Answered by `Outcome::Resolved`.
     Resolve {
         /// A host name, or an address in text.
@@ -177,6 +182,8 @@ pub enum Outcome {
         /// The body.
         body: Chunk,
     },
+    /// What an exchange of keys came to.
+    Exchanged(Box<Exchanged>),
     /// The host's addresses, at least one.
     Resolved(Vec<SocketAddr>),
     /// It couldn't be done: the host's fault, not a peer's.

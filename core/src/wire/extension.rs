@@ -82,6 +82,8 @@ pub struct ExtensionHandshake {
     pub metadata_size: Option<u64>,
     /// Whether the sender wants nothing more (BEP 21).
     pub upload_only: Option<bool>,
+    /// Whether the sender takes encrypted links (Message Stream Encryption).
+    pub e: Option<bool>,
 }
 
 /// Why bytes are no extension handshake. The peer is to blame.
@@ -110,6 +112,7 @@ impl ExtensionHandshake {
             ipv6: bytes(b"ipv6").and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(Ipv6Addr::from),
             metadata_size: number(b"metadata_size").and_then(small),
             upload_only: number(b"upload_only").map(|n| n != 0),
+            e: number(b"e").map(|n| n != 0),
         })
     }
 
@@ -120,6 +123,9 @@ impl ExtensionHandshake {
         m.dedup_by_key(|(extension, _)| *extension);
         let mut encoder = Encoder::new();
         let done = encoder.emit_dict(|mut e| {
+            if let Some(encrypts) = self.e {
+                e.emit_pair(b"e", u8::from(encrypts))?;
+            }
             if let Some(ip) = self.ipv4 {
                 e.emit_pair_with(b"ipv4", |e| e.emit_bytes(&ip.octets()))?;
             }
@@ -194,6 +200,7 @@ mod tests {
             ipv6: Some(Ipv6Addr::LOCALHOST),
             metadata_size: Some(31_235),
             upload_only: Some(true),
+            e: Some(true),
         };
         let mut theirs = ExtensionHandshake::parse(&ours.encode()).unwrap();
         theirs.m.sort_unstable_by_key(|&(_, id)| id);

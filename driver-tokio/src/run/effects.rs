@@ -64,9 +64,11 @@ impl Body {
                 let keep = self.keep(torrent);
                 self.board.pool.job(job, Work::Save { torrent, data }, keep);
             }
-            Work::Files { .. } | Work::Write { .. } | Work::Hash { .. } | Work::HashStored { .. } => {
-                self.board.pool.job(job, work, None);
-            }
+            Work::Files { .. }
+            | Work::Write { .. }
+            | Work::Hash { .. }
+            | Work::HashStored { .. }
+            | Work::Exchange(_) => self.board.pool.job(job, work, None),
         }
     }
 

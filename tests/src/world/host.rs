@@ -12,6 +12,7 @@ use millstream_core::engine::{
     Command, CommandError, Config, Datagrams, Effect, Engine, Event, FileNow, FilesOp, HostError,
     HostErrorKind, Incoming, Input, Outcome, Refusal, Reply, Source, Transmit, Work,
 };
+use millstream_core::mse::exchange;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The listener of every host.
@@ -207,6 +208,11 @@ impl Host {
         self.addr_6.filter(|_| other.is_ipv6()).unwrap_or(self.addr)
     }
 
+    /// The jobs that it owes an answer.
+    pub fn owed(&self) -> impl Iterator<Item = &Work> {
+        self.jobs.values().map(|(work, _)| work)
+    }
+
     /// Resume data that was saved for what comes from this source.
     pub fn saved(&self, source: &Source) -> Option<Vec<u8>> {
         self.disk.saved(&name(source)).cloned()
@@ -285,6 +291,7 @@ impl Host {
                 self.disk.save(&name, data);
                 Outcome::Saved
             }
+            Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(job))),
             Work::Http { .. } | Work::Resolve { .. } => unreachable!("the world does what needs a network"),
         }
     }

@@ -395,6 +395,7 @@ impl World {
                     | Work::Write { .. }
                     | Work::Hash { .. }
                     | Work::HashStored { .. }
+                    | Work::Exchange(_)
                     | Work::Save { .. } => self.after(self.weather.job_us),
                 };
                 self.hosts[n].jobs.insert(job, (work, false));
@@ -475,6 +476,7 @@ impl World {
             | Work::Write { .. }
             | Work::Hash { .. }
             | Work::HashStored { .. }
+            | Work::Exchange(_)
             | Work::Save { .. } => self.hosts[n].work(self.now, work, &self.weather, &mut self.rng),
         }
     }

@@ -5,10 +5,14 @@ use super::World;
 use super::network::End;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use millstream_core::base::{Chunk, Rng};
 use millstream_core::engine::LinkEnd;
+use millstream_core::link::{Lobby, Next};
+use millstream_core::mse::{Crypt, exchange};
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
 use millstream_core::wire::message::Message;
+use millstream_core::wire::mse::Levels;
 use millstream_core::wire::{InfoHash, PeerId};
 
 /// One link of a scripted peer.
@@ -19,6 +23,8 @@ pub struct Stranger {
     heard: Vec<u8>,
     /// The handshake it heard.
     pub handshake: Option<Handshake>,
+    /// What its stream is under.
+    crypt: Option<Box<Crypt>>,
 }
 
 /// All that we speak.
@@ -50,21 +56,65 @@ impl World {
         self.called(host.0);
         let wire = self.lay(Duration::ZERO, [End::Stranger, End::Host { host: host.0, conn }]);
         self.settle();
-        Stranger { wire, side: 0, heard: Vec::new(), handshake: None }
+        Stranger::at(wire, 0)
+    }
+
+    /// Calls a host from this address, encrypted at one of these levels. The stranger's handshake is said; the host's may
+    /// be heard.
+    pub fn call_encrypted(
+        &mut self,
+        from: SocketAddr,
+        host: HostId,
+        hello: &Handshake,
+        levels: Levels,
+    ) -> Stranger {
+        let mut stranger = self.call_silently(from, host);
+        let rng = Rng::new([stranger.wire as u8; 32]);
+        let (mut lobby, mut answer) = Lobby::calling(hello, levels, rng).expect("this build encrypts");
+        for _ in 0..1000 {
+            if !answer.say.is_empty() {
+                stranger.say_bytes(self, &answer.say);
+            }
+            answer = match answer.then {
+                Next::Exchange(job) => lobby.on_exchanged(&exchange(&job)),
+                Next::Wait | Next::Named(_) => {
+                    self.run(Duration::from_millis(10));
+                    lobby.on_received(Chunk::from(stranger.hear_bytes(self)))
+                }
+                Next::Known(_) => break,
+                Next::Fault(fault) => panic!("a host that takes encrypted links: {fault}"),
+            };
+        }
+        while let Some(more) = Some(stranger.hear_bytes(self)).filter(|more| !more.is_empty()) {
+            let _ = lobby.on_received(Chunk::from(more));
+        }
+        let (handshake, rest) = lobby.take_whole().expect("the host answers with its handshake");
+        stranger.handshake = Some(handshake);
+        stranger.heard = rest.to_vec();
+        stranger.crypt = lobby.into_crypt();
+        stranger
     }
 
     /// The next link that a host opened to this address, if one did.
     pub fn answer(&mut self, addr: SocketAddr) -> Option<Stranger> {
         let calls = self.callable.get_mut(&addr)?;
         let wire = if calls.is_empty() { None } else { Some(calls.remove(0)) }?;
-        Some(Stranger { wire, side: 1, heard: Vec::new(), handshake: None })
+        Some(Stranger::at(wire, 1))
     }
 }
 
 impl Stranger {
-    /// Says these bytes.
+    fn at(wire: usize, side: usize) -> Self {
+        Self { wire, side, heard: Vec::new(), handshake: None, crypt: None }
+    }
+
+    /// Says these bytes, encrypted if its link is.
     pub fn say_bytes(&mut self, world: &mut World, bytes: &[u8]) {
-        world.wires[self.wire].streams[1 - self.side].outgoing.push(bytes.to_vec());
+        let bytes = match &mut self.crypt {
+            Some(crypt) => crypt.encrypt(Chunk::copy_from(bytes)).to_vec(),
+            None => bytes.to_vec(),
+        };
+        world.wires[self.wire].streams[1 - self.side].outgoing.push(bytes);
         world.pump(self.wire, self.side);
         world.settle();
         world.run(Duration::from_millis(1));
@@ -101,11 +151,21 @@ impl Stranger {
         world.wires[self.wire].ends[1 - self.side] == End::Gone
     }
 
-    /// The messages heard since last asked, whole frames without their length; the handshake is kept aside.
-    pub fn hear(&mut self, world: &mut World) -> Vec<Vec<u8>> {
-        self.heard.extend_from_slice(&world.wires[self.wire].streams[self.side].unread.take_all());
+    /// The bytes heard since last asked, decrypted if its link is encrypted.
+    pub fn hear_bytes(&mut self, world: &mut World) -> Vec<u8> {
+        let bytes = world.wires[self.wire].streams[self.side].unread.take_all();
         world.pump(self.wire, 1 - self.side);
         world.settle();
+        match &mut self.crypt {
+            Some(crypt) => crypt.decrypt(Chunk::from(bytes)).to_vec(),
+            None => bytes,
+        }
+    }
+
+    /// The messages heard since last asked, whole frames without their length; the handshake is kept aside.
+    pub fn hear(&mut self, world: &mut World) -> Vec<Vec<u8>> {
+        let bytes = self.hear_bytes(world);
+        self.heard.extend_from_slice(&bytes);
         if self.handshake.is_none() && self.heard.len() >= HANDSHAKE_BYTES {
             let head: Vec<u8> = self.heard.drain(..HANDSHAKE_BYTES).collect();
             self.handshake = Handshake::parse(&head).ok().and_then(|partial| partial.whole());
