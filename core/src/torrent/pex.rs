@@ -90,6 +90,7 @@ impl Torrent {
         };
         let own = cx.host.own();
         for peer in told {
+            tracing::trace!(torrent = ?self.id, from = n, addr = %peer.addr, flags = peer.flags.0, "told of a peer");
             if self.book.on_address(peer.addr, Source::Pex, &own, &cx.config.book).is_ok_and(|it| it.is_new())
                 && peer.flags.has(PexFlags::SEED)
             {
