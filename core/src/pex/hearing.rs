@@ -120,7 +120,7 @@ impl Pex {
 
 /// Whether an address can be a peer's, and one that somebody at `teller` can be connected to: who speaks from the
 /// Internet knows nobody on our own network, and would have us knock at its doors.
-fn may_be_known_to(teller: IpAddr, addr: SocketAddr) -> bool {
+pub fn may_be_known_to(teller: IpAddr, addr: SocketAddr) -> bool {
     let nobody = match addr.ip() {
         IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
