@@ -2,9 +2,11 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod gossip;
 mod reach;
 mod session;
 
+pub use gossip::{holepunch, lsd, pex};
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
 
@@ -35,7 +37,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 24] = [
+pub const BODIES: [(&str, Body); 27] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -56,6 +58,9 @@ pub const BODIES: [(&str, Body); 24] = [
     ("resume", resume),
     ("tracker_server", tracker_server),
     ("engine_ops", engine_ops),
+    ("pex", pex),
+    ("lsd", lsd),
+    ("holepunch", holepunch),
     ("ip_filter", ip_filter),
     ("socks5_answer", socks5_answer),
     ("http_proxy_answer", http_proxy_answer),

@@ -15,6 +15,8 @@ mod engine_ops;
 mod gossip;
 /// The guards of determinism: replay, chunking, batching, restart.
 mod guards;
+/// Peers behind routers, brought together by others.
+mod holepunch;
 /// Hosts that fail, commands at the wrong moment, peers and trackers that bend the rules.
 mod hostile;
 /// Torrents that nobody asks for: memory, and wake-ups.

@@ -92,11 +92,12 @@ impl Pex {
         let mut named = BTreeSet::new();
         let mut believed = Vec::new();
         for peer in message.added {
+            let ip = peer.addr.ip();
+            // Several peers may well be on one host of our own network; on the Internet it is one host that is aimed at.
+            let port = if scope(ip) > 0 { peer.addr.port() } else { 0 };
             if !may_be_known_to(teller, peer.addr) {
                 counts.junk += 1;
-            } else if !named
-                .insert((peer.addr.ip(), if peer.addr.ip().is_loopback() { peer.addr.port() } else { 0 }))
-            {
+            } else if !named.insert((ip, port)) {
                 counts.repeated += 1;
             } else if hearing.taken >= share || believed.len() >= room {
                 counts.beyond_share += 1;
@@ -119,15 +120,19 @@ impl Pex {
 
 /// Whether an address can be a peer's, and one that somebody at `teller` can be connected to: who speaks from the
 /// Internet knows nobody on our own network, and would have us knock at its doors.
-fn may_be_known_to(teller: IpAddr, addr: SocketAddr) -> bool {
-    let scope = |ip: IpAddr| match ip.to_canonical() {
-        ip if ip.is_loopback() => 2,
-        IpAddr::V4(ip) => u8::from(ip.is_private() || ip.is_link_local()),
-        IpAddr::V6(ip) => u8::from(ip.is_unique_local() || ip.is_unicast_link_local()),
-    };
+pub fn may_be_known_to(teller: IpAddr, addr: SocketAddr) -> bool {
     let nobody = match addr.ip() {
         IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
     };
     addr.port() != 0 && !nobody && scope(addr.ip()) <= scope(teller)
+}
+
+/// How near an address is: 0 on the Internet, 1 in a private network, 2 on this host.
+fn scope(ip: IpAddr) -> u8 {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => 2,
+        IpAddr::V4(ip) => u8::from(ip.is_private() || ip.is_link_local()),
+        IpAddr::V6(ip) => u8::from(ip.is_unique_local() || ip.is_unicast_link_local()),
+    }
 }

@@ -24,7 +24,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
-pub use hearing::{PexCounts, PexIgnored};
+pub use hearing::{PexCounts, PexIgnored, may_be_known_to};
 
 use crate::base::{Instant, Timers};
 use crate::wire::pex::PexFlags;

@@ -14,6 +14,7 @@
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
 //! | `trackers` | announcing |
 //! | `webseed` | web seeds: asked by HTTP what peers are asked by requests |
+//! | `holepunch` | peers behind routers, brought together by others (BEP 55) |
 //! | `pex` | peers from peers and to peers (BEP 11) |
 //! | `save` | resume data |
 //! | `views` | what the engine sees of peers |
@@ -28,6 +29,7 @@ mod event;
 mod files;
 mod gate;
 mod hashes;
+mod holepunch;
 mod judging;
 mod metadata;
 mod output;
@@ -134,6 +136,7 @@ pub struct Torrent {
     own_serial: u32,
     /// The exchange of peers, while there are any that may be told.
     pex: Option<Box<crate::pex::Pex>>,
+    punching: Option<Box<holepunch::Punching>>,
 }
 
 impl Torrent {
@@ -188,6 +191,7 @@ impl Torrent {
             clock: Instant::ZERO,
             own_serial: host.own_serial,
             pex: None,
+            punching: None,
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);

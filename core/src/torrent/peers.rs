@@ -52,8 +52,8 @@ pub(super) struct Peer {
     pub(super) counted: Counted,
     /// What it was told last of whether we want nothing more (BEP 21).
     pub(super) told_upload_only: bool,
-    /// It was told that we speak `ut_pex`.
-    told_pex: bool,
+    /// It was told that we speak these, which may have to be taken back.
+    told_extensions: Vec<Extension>,
     pub(super) suggested: Vec<PieceIndex>,
     pub(super) metadata_asked: Asked,
     /// Hash requests that wait for leaves.
@@ -176,6 +176,7 @@ impl Torrent {
             return self.book.on_connected(addr);
         }
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+        self.seek_relay(cx, addr);
     }
 
     /// A peer that we called encrypted didn't answer so: it is called plain, at once.
@@ -254,7 +255,7 @@ impl Torrent {
             refused: 0,
             counted: Counted::No,
             told_upload_only: false,
-            told_pex: false,
+            told_extensions: Vec::new(),
             suggested: Vec::new(),
             metadata_asked: Asked::default(),
             hashes_asked: Vec::new(),
@@ -289,7 +290,7 @@ impl Torrent {
     fn introduce(&mut self, cx: &mut Context<'_>, n: u32) {
         let seeding = self.is_seeding();
         let super_seed = self.super_seed_on();
-        let pex = self.exchanges_peers(cx.config);
+        let optional = self.optional_extensions(cx.config);
         let Some(peer) = self.peers.get_mut(&n) else { return };
         let content = self.content.as_deref();
         let mut hello = ExtensionHandshake {
@@ -304,7 +305,7 @@ impl Torrent {
             ..ExtensionHandshake::default()
         };
         peer.told_upload_only = hello.upload_only.is_some();
-        hello.m = our_extensions(pex, core::mem::replace(&mut peer.told_pex, pex));
+        hello.m = our_extensions(&optional, &core::mem::replace(&mut peer.told_extensions, optional.clone()));
         peer.session.extension_handshake(&hello);
     }
 
@@ -405,6 +406,9 @@ impl Torrent {
                 self.on_metadata_message(cx, n, &payload)
             }
             Fact::Extended { extension: Extension::UtPex, payload } => self.on_pex_message(cx, n, &payload),
+            Fact::Extended { extension: Extension::UtHolepunch, payload } => {
+                self.on_holepunch_message(cx, n, &payload)
+            }
             Fact::Extended { .. } => {}
             Fact::UploadOnly(upload_only) => self.on_upload_only(cx, n, upload_only),
             Fact::HashRequested(range) => self.on_hash_requested(n, range),
@@ -665,12 +669,9 @@ const CROSSED: Duration = Duration::from_secs(5);
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;
 
-/// What we speak. `pex`: the exchange of peers too; `told`: it was said before, so that it has to be taken back.
-fn our_extensions(pex: bool, told: bool) -> Vec<(Extension, u8)> {
+/// What we speak: `optional` too; what was told before and isn't spoken any more is taken back.
+fn our_extensions(optional: &[Extension], told: &[Extension]) -> Vec<(Extension, u8)> {
     let always = [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly];
-    let mut m: Vec<(Extension, u8)> = always.into_iter().map(|it| (it, it.our_id())).collect();
-    if pex || told {
-        m.push((Extension::UtPex, if pex { Extension::UtPex.our_id() } else { 0 }));
-    }
-    m
+    let gone = told.iter().filter(|it| !optional.contains(it)).map(|&it| (it, 0));
+    always.iter().chain(optional).map(|&it| (it, it.our_id())).chain(gone).collect()
 }

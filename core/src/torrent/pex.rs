@@ -41,6 +41,12 @@ impl Torrent {
         config.pex && self.may_be_discovered()
     }
 
+    /// What we speak beside what every torrent does.
+    pub(super) fn optional_extensions(&self, config: &super::Config) -> Vec<Extension> {
+        let pex = self.exchanges_peers(config).then_some(Extension::UtPex);
+        pex.into_iter().chain(self.punches(config).then_some(Extension::UtHolepunch)).collect()
+    }
+
     /// A peer is here, and it may have become known where it listens or what it is.
     pub(super) fn tell_pex(&mut self, cx: &Context<'_>, n: u32) {
         if !self.exchanges_peers(cx.config) {
@@ -62,6 +68,7 @@ impl Torrent {
             Some(Leave::Fault(_) | Leave::Banned | Leave::Stopping | Leave::Fetched | Leave::Unneeded)
             | None => false,
         };
+        self.end_punches_of(n);
         if let Some(pex) = &mut self.pex {
             pex.on_left(now, n, worthy);
         }
@@ -90,6 +97,7 @@ impl Torrent {
         };
         let own = cx.host.own();
         for peer in told {
+            tracing::trace!(torrent = ?self.id, from = n, addr = %peer.addr, flags = peer.flags.0, "told of a peer");
             if self.book.on_address(peer.addr, Source::Pex, &own, &cx.config.book).is_ok_and(|it| it.is_new())
                 && peer.flags.has(PexFlags::SEED)
             {
@@ -104,7 +112,7 @@ impl Torrent {
         if !self.is_private() {
             return;
         }
-        self.pex = None;
+        (self.pex, self.punching) = (None, None);
         let hearsay: Vec<_> =
             self.book.iter().filter(|(_, sources)| is_hearsay(*sources)).map(|(a, _)| a).collect();
         let peers: Vec<u32> =

@@ -1,0 +1,75 @@
+"""The interop cases where peers learn of each other from peers (BEP 11) or from their network (BEP 14), and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.libtorrent_engine import Libtorrent
+from engines.node import NETWORK, Job, Node, Reach
+
+Case = Callable[[Path], None]
+Whole = Callable[[Path, Node], None]
+
+CASE_S = 90.0
+# what a middleman takes, bytes a second: so little that nobody can have the content from it
+TRICKLE = 2_000
+
+PEX = Reach(pex=True)
+LSD = Reach(lsd=True)
+
+
+def gossip_cases(ours: type[Node], home: Path, torrent: Path, whole: Whole) -> dict[str, Case]:
+    """Every case by its name; `whole` checks what a leech has."""
+    cases: dict[str, Case] = {}
+    for middle, leech in ((Libtorrent, ours), (ours, Libtorrent)):
+        name = f"libtorrent -> {leech.name}, told of by {middle.name} alone (PEX)"
+        cases[name] = _told(middle, leech, home, torrent, whole)
+    for seed, leech in ((Libtorrent, ours), (ours, Libtorrent)):
+        for last in ("seed", "leech"):
+            name = f"{seed.name} -> {leech.name}, neighbours, the {last} comes last (LSD)"
+            cases[name] = _neighbours(seed, leech, last, (home, torrent), whole)
+    return cases
+
+
+def _told(middle: type[Node], leech: type[Node], home: Path, torrent: Path, whole: Whole) -> Case:
+    """A seed, a middleman that knows it and has next to nothing, and a leech that knows the middleman alone."""
+
+    def case(work: Path) -> None:
+        giver = Libtorrent(Job(home, work / "seed", torrent, seed=True, reach=PEX, host=NETWORK[0]))
+        between = middle(
+            Job(work / "between", work / "middle", torrent, reach=PEX, host=NETWORK[1], download_max=TRICKLE)
+        )
+        taker = leech(Job(work / "in", work / "leech", torrent, reach=PEX, host=NETWORK[2]))
+        (work / "between").mkdir()
+        (work / "in").mkdir()
+        with giver, between, taker:
+            giver.start(CASE_S)
+            between.job.peers = [giver.address]
+            between.start(CASE_S)
+            taker.job.peers = [between.address]
+            taker.start(CASE_S)
+            taker.wait_complete(CASE_S)
+        whole(work / "in", taker)
+
+    return case
+
+
+def _neighbours(
+    seed: type[Node], leech: type[Node], last: str, content: tuple[Path, Path], whole: Whole
+) -> Case:
+    """Two that know nobody; the one that comes last announces to one that listens already."""
+    home, torrent = content
+
+    def case(work: Path) -> None:
+        giver = seed(Job(home, work / "seed", torrent, seed=True, reach=LSD, host=NETWORK[0]))
+        taker = leech(Job(work / "in", work / "leech", torrent, reach=LSD, host=NETWORK[1]))
+        (work / "in").mkdir()
+        first, second = (taker, giver) if last == "seed" else (giver, taker)
+        with first, second:
+            first.start(CASE_S)
+            second.start(CASE_S)
+            taker.wait_complete(CASE_S)
+        whole(work / "in", taker)
+
+    return case
