@@ -376,7 +376,7 @@ impl<O: Copy + PartialEq> Lingering<O> {
     /// Forgets what ended long enough ago, or first, if there is too much of it.
     fn next_expired(&mut self, now: Instant, linger: Duration) -> Option<(Option<O>, usize)> {
         let due = self.next(linger)? <= now || self.ended.len() > LINGERING_MAX;
-        let ended = self.ended.pop_front_if(|_| due)?;
+        let ended = if due { self.ended.pop_front()? } else { return None };
         self.count -= ended.count;
         Some((ended.owner, ended.count))
     }

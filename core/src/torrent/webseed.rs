@@ -525,10 +525,13 @@ impl Seat {
     }
 }
 
+/// Another web seed's run that is shared, and the piece at which that one is to end.
+type Shared = (u32, u32);
+
 impl Web {
     /// Pieces in a row for one of them, where no other is at work; where that is everywhere, the second half of the
     /// longest run of another, with that one and where it is to end.
-    fn next_run(&self, content: &mut Content, n: u32) -> Option<(Range<u32>, Option<(u32, u32)>)> {
+    fn next_run(&self, content: &mut Content, n: u32) -> Option<(Range<u32>, Option<Shared>)> {
         let seed = &self.seats.get(&n)?.seed;
         let unit = u64::from(content.geometry.piece_length());
         let max = u32::try_from(seed.config().run_bytes_max / unit).unwrap_or(u32::MAX).max(1);
