@@ -496,6 +496,14 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolChanged:
+    """The network was found to bear more links or fewer: how many there may be, counting those that ended lately."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lagged:
     """So many events were dropped because nobody took them."""
 
@@ -524,6 +532,7 @@ Event: TypeAlias = (
     | ResumeSaved
     | Removed
     | Listening
+    | PoolChanged
     | Lagged
     | Stopped
 )
