@@ -3,10 +3,12 @@
 //! a stranger can send, they pass on.
 
 mod gossip;
+mod pool;
 mod reach;
 mod session;
 
 pub use gossip::{holepunch, lsd, pex};
+pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
 
@@ -37,7 +39,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 27] = [
+pub const BODIES: [(&str, Body); 28] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -55,6 +57,7 @@ pub const BODIES: [(&str, Body); 27] = [
     ("percent", percent),
     ("magnet", magnet),
     ("peer_session", peer_session),
+    ("pool", pool),
     ("resume", resume),
     ("tracker_server", tracker_server),
     ("engine_ops", engine_ops),

@@ -271,6 +271,11 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         Some(PoolChange { from, to, mood })
     }
 
+    /// How many connections of an owner ended not long ago: they count as its share.
+    pub fn lingering_of(&self, owner: O) -> usize {
+        self.owners.get(&owner).map_or(0, |it| it.lingering)
+    }
+
     /// How many connections are being opened.
     pub fn half_open(&self) -> usize {
         self.half_open

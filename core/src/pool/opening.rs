@@ -40,7 +40,7 @@ struct Trial {
 impl Opening {
     pub(super) fn new(now: Instant, config: &PoolConfig) -> Self {
         Self {
-            size: config.half_open_start.clamp(config.half_open_min.max(1), config.half_open_max.max(1)),
+            size: config.half_open_start.clamp(least(config), config.half_open_max.max(1)),
             grown: now,
             bounded: false,
             samples: 0,
@@ -141,9 +141,12 @@ impl Opening {
     }
 
     fn halve(&mut self, config: &PoolConfig) {
-        let min = config.half_open_min.clamp(1, config.half_open_max.max(1));
-        self.size = (self.size / 2).max(min);
+        self.size = (self.size / 2).max(least(config));
     }
+}
+
+fn least(config: &PoolConfig) -> usize {
+    config.half_open_min.clamp(1, config.half_open_max.max(1))
 }
 
 fn approach(from: u64, to: u64, shares: u64) -> u64 {
