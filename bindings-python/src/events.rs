@@ -10,6 +10,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
     match event {
         Event::Torrent(id, news) => torrent_event(py, id.0, news),
         Event::Listening(local, addr) => make(py, "Listening", (local.0, address(addr))),
+        Event::Pool(change) => make(py, "PoolChanged", (change.from, change.to)),
         Event::Lagged(count) => make(py, "Lagged", (count,)),
         Event::Stopped => make(py, "Stopped", ()),
     }

@@ -90,6 +90,7 @@ export type Event =
   | { kind: "warned"; torrent: number; message: string }
   | { kind: "torrentFailed"; torrent: number; reason: string }
   | { kind: "listening"; local: number; address: Address }
+  | { kind: "poolChanged"; from: number; to: number }
   | { kind: "lagged"; count: number }
   | { kind: "stopped" };
 

@@ -103,6 +103,7 @@ const news = {
   warned: ([torrent], [message]) => ({ torrent, message }),
   torrentFailed: ([torrent], [reason]) => ({ torrent, reason }),
   listening: ([local], [address]) => ({ local, address }),
+  poolChanged: ([from, to]) => ({ from, to }),
   lagged: ([count]) => ({ count }),
   stopped: () => ({}),
 };

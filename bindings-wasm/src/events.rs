@@ -11,6 +11,9 @@ pub(crate) fn flat(event: Event) -> Flat {
     match event {
         Event::Torrent(id, news) => torrent(number(id.0), news),
         Event::Listening(local, addr) => at("listening", number(local.0), addr),
+        Event::Pool(change) => {
+            plain("poolChanged", vec![number(change.from as u64), number(change.to as u64)])
+        }
         Event::Lagged(count) => plain("lagged", vec![number(count)]),
         Event::Stopped => plain("stopped", Vec::new()),
     }

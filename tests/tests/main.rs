@@ -21,6 +21,8 @@ mod idle;
 mod magnet;
 /// Peers that wait: for memory, for a check, for hashes.
 mod patience;
+/// The pool of links finds out what the network bears.
+mod pool;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// What a seed has to send, and what free riders get.

@@ -467,6 +467,14 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolChanged:
+    """The network was found to bear more links or fewer: how many there may be, counting those that ended lately."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lagged:
     """So many events were dropped because nobody took them."""
 
@@ -495,6 +503,7 @@ Event: TypeAlias = (
     | ResumeSaved
     | Removed
     | Listening
+    | PoolChanged
     | Lagged
     | Stopped
 )

@@ -58,6 +58,17 @@ pub enum BanReason {
     User,
 }
 
+/// What became of the last try at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// There was none.
+    Never,
+    /// It led to a peer.
+    Worked,
+    /// It failed.
+    Failed,
+}
+
 /// What became of an address that was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -107,6 +118,7 @@ struct Entry {
     priority: u32,
     sources: Sources,
     failures: u8,
+    worked: bool,
     upload_only: bool,
 }
 
@@ -162,6 +174,16 @@ impl Book {
         self.inner.as_ref()?.waiting.first().map(|&(at, _)| at)
     }
 
+    /// What became of the last try at `addr`.
+    pub fn tried(&self, addr: SocketAddr) -> Tried {
+        let entry = self.inner.as_ref().and_then(|inner| inner.known.get(&Compact::new(addr)));
+        match entry {
+            Some(entry) if entry.failures > 0 => Tried::Failed,
+            Some(entry) if entry.worked => Tried::Worked,
+            Some(_) | None => Tried::Never,
+        }
+    }
+
     /// We are connecting to `addr`.
     pub fn on_connecting(&mut self, addr: SocketAddr) {
         self.change(addr, |entry| entry.state = State::Connecting);
@@ -169,7 +191,9 @@ impl Book {
 
     /// The handshake with `addr` is done, whoever connected. Its failures are forgotten.
     pub fn on_connected(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| (entry.state, entry.failures) = (State::Connected, 0));
+        self.change(addr, |entry| {
+            (entry.state, entry.failures, entry.worked) = (State::Connected, 0, true);
+        });
     }
 
     /// The peer at `addr` answered with our own peer id: it is ourselves, and is never tried again.
@@ -309,7 +333,14 @@ impl Inner {
         let mut sources = Sources::default();
         sources.add(source);
         let priority = priority_of(addr, own);
-        let entry = Entry { state: State::Candidate, priority, sources, failures: 0, upload_only: false };
+        let entry = Entry {
+            state: State::Candidate,
+            priority,
+            sources,
+            failures: 0,
+            worked: false,
+            upload_only: false,
+        };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);
         }

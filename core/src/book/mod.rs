@@ -6,5 +6,5 @@ mod known;
 mod priority;
 
 pub use address::{AddressRefusal, Source, Sources};
-pub use known::{Added, BanReason, Book, BookConfig, Own};
+pub use known::{Added, BanReason, Book, BookConfig, Own, Tried};
 pub use priority::priority;

@@ -1,6 +1,7 @@
 //! What the engine tells an application. Owned values, bounded in number.
 
 use crate::base::{LocalId, TorrentId};
+use crate::pool::PoolChange;
 use crate::torrent::TorrentEvent;
 use core::net::SocketAddr;
 
@@ -11,6 +12,8 @@ pub enum Event {
     Torrent(TorrentId, TorrentEvent),
     /// Peers can reach us here.
     Listening(LocalId, SocketAddr),
+    /// The pool of links shrank or grew much, or why it has its size changed.
+    Pool(PoolChange),
     /// So many events were dropped since the last one, because nobody took them. Completion, metadata, failure and
     /// removal are never among them.
     Lagged(u64),

@@ -132,6 +132,8 @@ pub enum LinkEnd {
     TimedOut,
     /// No way leads there.
     Unreachable,
+    /// Our own host has no room for another link: too many are open, or its network is out of buffers.
+    NoRoom,
     /// Our own host failed, for instance while reading a file to send. No peer is to blame.
     Host(String),
 }

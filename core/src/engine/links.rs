@@ -1,5 +1,6 @@
 //! Byte links: taken and opened, their handshakes, what they receive and send, and their end.
 
+use super::dial::Ended;
 use super::effect::{Effect, How, Transmit};
 use super::{Alarm, Engine, Incoming, LinkEnd, LinkInfo, Refusal};
 use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
@@ -17,7 +18,7 @@ impl Engine {
         if self.stopping.is_some() {
             return Err(Refusal::Stopping);
         }
-        if self.links.len() >= self.config.links_max {
+        if self.links.len() >= self.config.links_max || !self.pool.may_accept() {
             return Err(Refusal::TooManyLinks);
         }
         if self.handshakes >= self.config.handshakes_max {
@@ -26,6 +27,7 @@ impl Engine {
         self.handshakes += 1;
         let link = Link::accept(incoming.from, now + self.config.handshake_timeout);
         let conn = ConnId(self.links.insert(link));
+        self.pool.on_accepted(now, conn);
         self.touch(conn);
         self.settle(now);
         Ok(conn)
@@ -47,7 +49,7 @@ impl Engine {
             peer_id: self.host.peer_id,
         };
         if link.on_opened(&hello, deadline) {
-            self.half_open -= 1;
+            self.pool.on_opened(now, conn);
             self.handshakes += 1;
             self.host.learn_address(info.local.ip());
             tracing::debug!(remote = %info.remote, "link open");
@@ -58,6 +60,7 @@ impl Engine {
     pub(super) fn on_received(&mut self, now: Instant, conn: ConnId, data: Chunk) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         link.count_received(data.len());
+        self.pool.on_bytes(now, conn, data.len() as u64);
         let peer = link.peer();
         let step = if peer.is_none() { link.on_received(data.clone()) } else { Step::Wait };
         self.touch(conn);
@@ -135,6 +138,7 @@ impl Engine {
                     link.on_joined(peer);
                 }
                 self.handshakes -= 1;
+                self.pool.on_owner(now, conn, id);
                 self.conns.insert(peer, conn);
                 if !rest.is_empty() {
                     self.forward(now, peer, rest);
@@ -154,6 +158,7 @@ impl Engine {
 
     pub(super) fn on_wrote(&mut self, now: Instant, conn: ConnId, bytes: u64) {
         if let Some(peer) = self.links.get(conn.0).and_then(Link::peer) {
+            self.pool.on_bytes(now, conn, bytes);
             self.with(now, peer.torrent, |torrent, cx| torrent.on_wrote(cx, peer.n, bytes));
             self.touch(conn);
         }
@@ -187,7 +192,8 @@ impl Engine {
     pub(super) fn on_leave(&mut self, now: Instant, peer: PeerRef, why: &Leave) {
         if let Some(conn) = self.conns.remove(&peer) {
             tracing::debug!(?conn, ?why, "peer let go");
-            self.close(now, conn, if why.flush() { How::Flush } else { How::Abort });
+            let how = if why.flush() { How::Flush } else { How::Abort };
+            self.end(now, conn, how, Ended::by_leave(why));
         }
     }
 
@@ -195,19 +201,24 @@ impl Engine {
     pub(super) fn on_closed(&mut self, now: Instant, conn: ConnId, why: &LinkEnd) {
         tracing::debug!(?conn, ?why, "link ended");
         self.on_web_closed(now, conn, why);
-        self.close(now, conn, How::Abort);
+        self.end(now, conn, How::Abort, Ended::by_driver(why));
+    }
+
+    /// Ends a link because we want it so.
+    pub(super) fn close(&mut self, now: Instant, conn: ConnId, how: How) {
+        self.end(now, conn, how, Ended::BY_US);
     }
 
     /// Ends a link from our side or after the other side did; either way the driver owes `Drained`.
-    pub(super) fn close(&mut self, now: Instant, conn: ConnId, how: How) {
+    fn end(&mut self, now: Instant, conn: ConnId, how: How, why: Ended) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let remote = link.remote;
         let stage = link.on_closed();
         self.timers.disarm(Alarm::Link(conn.0), &mut link.armed);
+        self.pool_ended(now, conn, &stage, why);
         match stage {
             Stage::Closed => return,
             Stage::Connecting(dialed) => {
-                self.half_open -= 1;
                 self.on_dial_failed(now, dialed, remote);
             }
             Stage::Calling(dialed, _) => {
@@ -215,11 +226,7 @@ impl Engine {
                 self.on_dial_failed(now, dialed, remote);
             }
             Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
-            Stage::Asking(peer) => {
-                self.half_open -= 1;
-                self.on_web_lost(now, peer);
-            }
-            Stage::Streaming(peer) => self.on_web_lost(now, peer),
+            Stage::Asking(peer) | Stage::Streaming(peer) => self.on_web_lost(now, peer),
             Stage::Joined(peer) => {
                 if self.conns.remove(&peer).is_some() {
                     self.with(now, peer.torrent, |torrent, cx| torrent.on_gone(cx, peer.n));
@@ -247,7 +254,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         link.armed = None;
         match link.deadline {
-            Some(at) if at <= now => self.close(now, conn, How::Abort),
+            Some(at) if at <= now => self.end(now, conn, How::Abort, Ended::SILENT),
             Some(_) => self.touch(conn),
             None => {}
         }

@@ -35,6 +35,7 @@ use crate::base::{
 use crate::choke::ChokeState;
 use crate::link::Link;
 use crate::net::{Neighbours, Net};
+use crate::pool::Connections;
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
@@ -64,8 +65,8 @@ pub struct Engine {
     busy: Ready,
     /// Links whose interest may have changed.
     touched: Ready,
-    /// Torrents that may want links.
-    hungry: Ready,
+    /// Which torrent may open a link, and when.
+    pool: Connections<ConnId, TorrentId>,
     effects: VecDeque<Effect>,
     news: News,
     gate: Gate,
@@ -79,7 +80,6 @@ pub struct Engine {
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
     folder: Arc<str>,
-    half_open: usize,
     handshakes: usize,
     stopping: Option<Instant>,
     stopped: bool,
@@ -110,6 +110,7 @@ enum Alarm {
     Gate,
     Net,
     Neighbours,
+    Pool,
     Stop,
 }
 
@@ -120,6 +121,7 @@ struct Armed {
     gate: Option<Instant>,
     net: Option<Instant>,
     neighbours: Option<Instant>,
+    pool: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -146,6 +148,7 @@ impl Engine {
             neighbours: Neighbours::new(&mut rng.fork("neighbours")),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
+            pool: Connections::new(now, dial::pool_config(&config)),
             config,
             rng,
             now,
@@ -156,13 +159,11 @@ impl Engine {
             timers: Timers::default(),
             busy: Ready::default(),
             touched: Ready::default(),
-            hungry: Ready::default(),
             effects: VecDeque::new(),
             choke: ChokeState::default(),
             armed: Armed::default(),
             sockets: BTreeMap::new(),
             folder: Arc::from(""),
-            half_open: 0,
             handshakes: 0,
             stopping: None,
             stopped: false,
@@ -201,6 +202,7 @@ impl Engine {
                 Alarm::Gate => self.on_gate_alarm(now),
                 Alarm::Net => self.on_net_alarm(now),
                 Alarm::Neighbours => self.on_neighbours_alarm(now),
+                Alarm::Pool => self.on_pool_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }
@@ -271,7 +273,7 @@ impl Engine {
 
     /// How many links there are, and how many of them aren't open yet.
     pub fn link_counts(&self) -> (usize, usize) {
-        (self.links.len(), self.half_open)
+        (self.links.len(), self.pool.half_open())
     }
 
     fn advance(&mut self, now: Instant) -> Instant {

@@ -24,6 +24,10 @@ impl News {
         {
             return;
         }
+        if let (Event::Pool(change), Some(Event::Pool(last))) = (&event, self.pool_waits()) {
+            (last.to, last.mood) = (change.to, change.mood);
+            return;
+        }
         if self.queue.len() >= self.max && !must_arrive(&event) {
             if let Event::Torrent(id, TorrentEvent::Progress) = event {
                 self.progressed.remove(&id);
@@ -32,6 +36,11 @@ impl News {
             return;
         }
         self.queue.push_back(event);
+    }
+
+    /// The change of the pool that waits to be taken.
+    fn pool_waits(&mut self) -> Option<&mut Event> {
+        self.queue.iter_mut().rev().find(|event| matches!(event, Event::Pool(_)))
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
@@ -50,7 +59,7 @@ impl News {
 fn must_arrive(event: &Event) -> bool {
     match event {
         Event::Stopped | Event::Listening(..) => true,
-        Event::Lagged(_) => false,
+        Event::Lagged(_) | Event::Pool(_) => false,
         Event::Torrent(_, news) => match news {
             TorrentEvent::Metadata(_)
             | TorrentEvent::Completed

@@ -21,6 +21,10 @@ impl Engine {
         while let Some(slot) = self.touched.pop() {
             self.tell_interest(slot);
         }
+        while let Some(change) = self.pool.next_change() {
+            tracing::debug!(?change, "the pool of links changes");
+            self.news.push(Event::Pool(change));
+        }
         self.arm();
     }
 
@@ -30,7 +34,7 @@ impl Engine {
                 let deadline = seat.torrent.deadline();
                 self.timers.arm(Alarm::Torrent(id), &mut seat.armed, deadline);
                 if seat.torrent.may_want_links(&self.config) {
-                    self.hungry.push(slot);
+                    self.pool.on_wants(now, TorrentId(id), true);
                 }
                 self.heed_openness(now, slot);
                 return;
@@ -104,6 +108,8 @@ impl Engine {
         let net = self.net.deadline();
         self.timers.arm(Alarm::Net, &mut self.armed.net, net);
         self.arm_neighbours();
+        let pool = self.pool_deadline();
+        self.timers.arm(Alarm::Pool, &mut self.armed.pool, pool);
     }
 }
 

@@ -35,6 +35,7 @@ impl Engine {
         }
         self.net.on_torrent_gone(id);
         self.neighbours.on_torrent(self.now, id, &[]);
+        self.pool.on_wants(self.now, id, false);
         self.news.push(Event::Torrent(id, crate::torrent::TorrentEvent::Removed));
         self.check_stopped();
     }

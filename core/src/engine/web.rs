@@ -4,6 +4,7 @@ use super::effect::{Effect, Endpoint};
 use super::{Engine, LinkEnd, WebSeedStatus};
 use crate::base::{ConnId, Instant, PeerRef, TorrentId};
 use crate::link::{Link, Stage};
+use crate::pool::Prospect;
 use crate::wire::http::HttpHead;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,7 +23,8 @@ impl Engine {
         };
         let peer = PeerRef { torrent: id, n };
         let conn = ConnId(self.links.insert(Link::ask(peer)));
-        self.half_open += 1;
+        // A server takes its time: neither that nor its silence says anything of the network.
+        self.pool.on_started(now, conn, id, Prospect::Failed);
         self.conns.insert(peer, conn);
         let route = self.config.route();
         self.effects.push_back(Effect::Connect { conn, to: Endpoint::Http(request), route });
@@ -33,7 +35,7 @@ impl Engine {
     pub(super) fn on_answered(&mut self, now: Instant, conn: ConnId, head: Option<Box<HttpHead>>) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let Some(peer) = link.on_head() else { return };
-        self.half_open -= 1;
+        self.pool.on_opened(now, conn);
         // A driver that gives no head gives an answer that can't be used.
         let head = head.unwrap_or_default();
         self.with(now, peer.torrent, |torrent, cx| torrent.on_web_opened(cx, peer.n, &head));
@@ -60,6 +62,7 @@ impl Engine {
             LinkEnd::Refused => Some("nobody listens there".into()),
             LinkEnd::TimedOut => Some("nobody answers there".into()),
             LinkEnd::Unreachable => Some("no way leads there".into()),
+            LinkEnd::NoRoom => Some("our host has no room for another link".into()),
             LinkEnd::Host(error) => Some(error.clone()),
         };
         if self.conns.remove(&peer).is_some() {

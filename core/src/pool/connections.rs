@@ -58,7 +58,7 @@ struct Entry<O> {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Opening { since: Instant, ticket: u64 },
+    Opening { since: Instant, ticket: u64, prospect: Prospect },
     Open { since: Instant },
 }
 
@@ -141,7 +141,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         self.sizing.losses.on_started(now);
         let footprint = self.load().footprint + 1;
         let ticket = self.sizing.silence.on_started(now, footprint, prospect);
-        let state = State::Opening { since: now, ticket };
+        let state = State::Opening { since: now, ticket, prospect };
         let before = self.entries.insert(key, Entry { owner: Some(owner), state });
         debug_assert!(before.is_none(), "a key names one connection at a time");
     }
@@ -170,7 +170,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     pub fn on_opened(&mut self, now: Instant, key: K) {
         self.count_lives(now, false);
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let State::Opening { since, ticket } = entry.state else { return };
+        let State::Opening { since, ticket, prospect } = entry.state else { return };
         entry.state = State::Open { since: now };
         let owner = entry.owner;
         self.half_open -= 1;
@@ -178,8 +178,10 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             self.change(owner, |it| it.opening -= 1);
         }
         self.sizing.silence.on_ended(ticket, Some(true));
-        let us = u64::try_from(now.saturating_since(since).as_micros()).unwrap_or(u64::MAX);
-        self.sizing.opening.on_opened(now, since, us, &self.config);
+        if prospect != Prospect::Failed {
+            let us = u64::try_from(now.saturating_since(since).as_micros()).unwrap_or(u64::MAX);
+            self.sizing.opening.on_opened(now, since, us, &self.config);
+        }
         self.on_timeout(now);
     }
 
@@ -267,6 +269,11 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         }
         self.told = (to, mood);
         Some(PoolChange { from, to, mood })
+    }
+
+    /// How many connections are being opened.
+    pub fn half_open(&self) -> usize {
+        self.half_open
     }
 
     /// The pool at a glance.

@@ -28,7 +28,7 @@ pub enum Prospect {
     Proven,
     /// It was never tried: its silence says something, beside that of others.
     Fresh,
-    /// It was silent before: its silence says nothing.
+    /// It was silent before, or is slow by nature: its silence says nothing, nor does how long it takes.
     Failed,
 }
 

@@ -6,6 +6,7 @@ use crate::base::ProxyId;
 use crate::book::BookConfig;
 use crate::choke::SeedPolicy;
 use crate::peer::SessionConfig;
+use crate::pool::PoolConfig;
 use crate::store::StoreConfig;
 use crate::webseed::WebSeedConfig;
 use crate::wire::PeerId;
@@ -60,6 +61,9 @@ pub struct Config {
     pub torrent_links_max: usize,
     /// Outgoing links that aren't open yet, at once. More is hard on weak routers, less makes starting slow.
     pub half_open_max: usize,
+    /// How the number of links adapts to what the network bears, within the bounds above, which take the place of its
+    /// own. Without adapting, weak routers lose links or refuse new ones.
+    pub pool: PoolConfig,
     /// Links whose handshake isn't done, at once. One more incoming is refused.
     pub handshakes_max: usize,
     /// How long a link may take from its opening to the end of its handshake.
@@ -159,6 +163,7 @@ impl Default for Config {
             links_max: 20_000,
             torrent_links_max: 200,
             half_open_max: 50,
+            pool: PoolConfig::default(),
             handshakes_max: 200,
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),

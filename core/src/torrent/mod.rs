@@ -51,7 +51,7 @@ pub use add::{AddTorrent, Selection, Source};
 pub use config::{Config, Encryption, Rates, UtpUse};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
-pub use output::{Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
+pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};

@@ -8,6 +8,7 @@ use crate::announce::{AskId, UdpAsk};
 use crate::base::{BlockRef, Instant, Map, PieceIndex, TorrentId};
 use crate::book::Own;
 use crate::peer::{Fault, SessionConfig};
+use crate::pool::Prospect;
 use crate::wire::handshake::Handshake;
 use crate::wire::message::HashRange;
 use crate::wire::tracker::AnswerLimits;
@@ -102,6 +103,17 @@ impl Host {
     }
 }
 
+/// Someone to be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Where.
+    pub addr: SocketAddr,
+    /// By which name of the torrent.
+    pub info_hash: InfoHash,
+    /// What is known of the address.
+    pub prospect: Prospect,
+}
+
 /// A peer whose handshake is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Joining {
@@ -146,6 +158,20 @@ pub enum Leave {
 }
 
 impl Leave {
+    /// Whether the peer was let go because nothing came from it or went to it.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Fault(Fault::Idle | Fault::Stalled) => true,
+            Self::Fault(Fault::Malformed(_) | Fault::Misbehaved(_))
+            | Self::Banned
+            | Self::BothSeeds
+            | Self::Twin
+            | Self::Fetched
+            | Self::Unneeded
+            | Self::Stopping => false,
+        }
+    }
+
     /// Whether what was handed out is still worth writing.
     pub fn flush(&self) -> bool {
         match self {

@@ -1,12 +1,13 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
 use super::gate::{Direction, Pass};
-use super::{Context, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
+use super::{Call, Context, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
-use crate::book::BanReason;
+use crate::book::{BanReason, Tried};
 use crate::metadata::Asked;
 use crate::peer::{Fact, Fault, PeerTraits, Session};
 use crate::picker::{PeerPieces, Picker, SourceId};
+use crate::pool::Prospect;
 use crate::wire::PeerId;
 use crate::wire::allowed_fast::allowed_fast_set;
 use crate::wire::extension::{Extension, ExtensionHandshake};
@@ -155,14 +156,19 @@ impl Torrent {
     }
 
     /// Whom to call next, by which name.
-    pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<(SocketAddr, crate::wire::InfoHash)> {
+    pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<Call> {
         if !self.may_want_peers(cx.config) {
             return None;
         }
         let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
+        let prospect = match self.book.tried(addr) {
+            Tried::Never => Prospect::Fresh,
+            Tried::Worked => Prospect::Proven,
+            Tried::Failed => Prospect::Failed,
+        };
         self.book.on_connecting(addr);
         self.calls += 1;
-        Some((addr, *self.names.first()?))
+        Some(Call { addr, info_hash: *self.names.first()?, prospect })
     }
 
     /// A call didn't lead to a peer.

@@ -273,6 +273,13 @@ fn begin(to: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::from_std(socket.into())
 }
 
+/// Whether our host can't open another link: of files or of buffers there are too many.
+fn lacks_room(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let full = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|number| full.iter().any(|errno| errno.raw_os_error() == number))
+}
+
 /// What an error of a socket means for its link.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the list of the standard library is open")]
 pub(super) fn end(error: &io::Error) -> LinkEnd {
@@ -286,6 +293,7 @@ pub(super) fn end(error: &io::Error) -> LinkEnd {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             LinkEnd::Reset
         }
+        _ if lacks_room(error) => LinkEnd::NoRoom,
         _ => LinkEnd::Host(error.to_string()),
     }
 }

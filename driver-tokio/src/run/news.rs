@@ -31,6 +31,9 @@ impl Body {
                     lock(&self.board.listening).push(addr);
                     self.board.hub.publish(&SessionEvent::Listening(addr));
                 }
+                Event::Pool(change) => {
+                    tracing::info!(from = change.from, to = change.to, why = ?change.mood, "the pool of links changes");
+                }
                 Event::Lagged(count) => self.board.hub.publish(&SessionEvent::Lagged(count)),
                 Event::Stopped => self.ended = true,
             }

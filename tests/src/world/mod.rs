@@ -6,6 +6,7 @@ pub mod disk;
 pub mod host;
 pub mod lan;
 mod network;
+pub mod router;
 pub mod stranger;
 pub mod tape;
 pub mod tracker;
@@ -58,6 +59,8 @@ pub struct World {
     /// Strangers that listen: their address, and the wires that came.
     callable: BTreeMap<SocketAddr, Vec<usize>>,
     strangers: u32,
+    routers: Vec<router::Router>,
+    dead: u32,
     agenda: BTreeMap<(Instant, u64), Happening>,
     happened: u64,
     todo: VecDeque<(usize, Effect)>,
@@ -107,6 +110,8 @@ impl World {
             web_wires: Vec::new(),
             callable: BTreeMap::new(),
             strangers: 0,
+            routers: Vec::new(),
+            dead: 0,
             agenda: BTreeMap::new(),
             happened: 0,
             todo: VecDeque::new(),

@@ -120,6 +120,9 @@ impl World {
         if self.hosts[n].boot != boot || !self.hosts[n].dialing.contains_key(&conn) {
             return;
         }
+        if !self.is_carried(n, conn, to) {
+            return;
+        }
         let from = self.hosts[n].addr_like(to);
         let latency_us = self.draw(self.weather.latency_us);
         let other = if let Some(other) = self.hosts.iter().position(|host| host.is_called_at(to)) {
@@ -194,6 +197,7 @@ impl World {
     }
 
     fn drained(&mut self, n: usize, conn: ConnId) {
+        self.on_entry_idle(n, conn);
         self.hosts[n].conns.remove(&conn);
         let at = self.after(self.weather.job_us);
         let boot = self.hosts[n].boot;

@@ -1,0 +1,67 @@
+//! Stories of the pool of links: a weak router, and none.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use millstream_core::engine::{AddTorrent, Config, Event};
+use millstream_core::pool::{Mood, PoolConfig};
+use millstream_tests::world::router::WhenFull;
+use millstream_tests::world::{Content, HostId, Weather, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What became of a leech that knows twelve slow seeds and many dead addresses.
+struct Tale {
+    took: Duration,
+    evicted: u64,
+    bounded: bool,
+}
+
+fn tale(router: Option<usize>, adaptive: bool) -> Tale {
+    let content = Content::v1(95, 16_000_000);
+    let mut world = World::new(17, Weather::fair(4_000));
+    let seeds: Vec<HostId> = (0..12)
+        .map(|_| {
+            let seed = world.host();
+            world.seed(seed, &content);
+            seed
+        })
+        .collect();
+    // A small router, so that the story is short: one attempt a second fills its forty entries as five fill two hundred.
+    let pool = PoolConfig { adaptive, ..PoolConfig::default() };
+    let leech = world.host_with(Config { half_open_max: 10, pool, ..Config::default() });
+    if let Some(entries) = router {
+        world.put_behind_router(leech, entries, Duration::from_secs(120), WhenFull::EvictsOldest);
+    }
+    let dead: Vec<SocketAddr> = (0..400).map(|_| world.dead_addr()).collect();
+    let peers = seeds.iter().map(|&seed| world.addr(seed)).chain(dead).collect();
+    let id = world.add(leech, AddTorrent { peers, ..AddTorrent::new(content.source(), "disk") });
+    let start = world.now;
+    world.complete(2 * HOUR, &[(leech, id)]);
+    let bounded =
+        |event: &Event| matches!(event, Event::Pool(change) if matches!(change.mood, Mood::Bounded(_)));
+    Tale {
+        took: world.now.saturating_since(start),
+        evicted: world.evicted(leech),
+        bounded: world.at(leech).events.iter().any(bounded),
+    }
+}
+
+#[test]
+fn behind_a_router_with_a_small_table_links_live_and_the_download_ends_sooner() {
+    let (fixed, adaptive) = (tale(Some(40), false), tale(Some(40), true));
+    println!(
+        "fixed {:?}, {} broken; adaptive {:?}, {} broken",
+        fixed.took, fixed.evicted, adaptive.took, adaptive.evicted
+    );
+    assert!(adaptive.bounded && !fixed.bounded, "it is found out, and told");
+    assert!(adaptive.evicted * 2 < fixed.evicted, "{} and {}", adaptive.evicted, fixed.evicted);
+    assert!(adaptive.took < fixed.took, "{:?} and {:?}", adaptive.took, fixed.took);
+}
+
+#[test]
+fn without_a_weak_router_nothing_changes_however_many_addresses_are_dead() {
+    let (fixed, adaptive) = (tale(None, false), tale(None, true));
+    println!("fixed {:?}; adaptive {:?}", fixed.took, adaptive.took);
+    assert!(!adaptive.bounded);
+    assert!(adaptive.took * 100 <= fixed.took * 102, "{:?} and {:?}", adaptive.took, fixed.took);
+}
