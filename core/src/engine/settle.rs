@@ -33,6 +33,8 @@ impl Engine {
                     self.hungry.push(slot);
                 }
                 self.heed_openness(now, slot);
+                #[cfg(feature = "dht")]
+                self.heed_dht(now, slot);
                 return;
             };
             self.on_output(now, TorrentId(id), output);
@@ -59,6 +61,10 @@ impl Engine {
                 if self.vote.on_told(ip, from) {
                     self.host.on_external(self.vote.v4(), self.vote.v6());
                 }
+            }
+            Output::DhtNode(_addr) => {
+                #[cfg(feature = "dht")]
+                self.with_finder(now, |finder| finder.on_node(now, _addr));
             }
             Output::Gone => self.on_torrent_gone(id),
         }
@@ -104,6 +110,11 @@ impl Engine {
         let net = self.net.deadline();
         self.timers.arm(Alarm::Net, &mut self.armed.net, net);
         self.arm_neighbours();
+        #[cfg(feature = "dht")]
+        {
+            let dht = self.finder.as_ref().and_then(|finder| finder.deadline());
+            self.timers.arm(Alarm::Dht, &mut self.armed.dht, dht);
+        }
     }
 }
 
