@@ -12,6 +12,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Listening(local, addr) => make(py, "Listening", (local.0, address(addr))),
         Event::Lagged(count) => make(py, "Lagged", (count,)),
         Event::Stopped => make(py, "Stopped", ()),
+        Event::Dht(_) => Ok(py.None().into_bound(py)),
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) fn flat(event: Event) -> Flat {
         Event::Listening(local, addr) => at("listening", number(local.0), addr),
         Event::Lagged(count) => plain("lagged", vec![number(count)]),
         Event::Stopped => plain("stopped", Vec::new()),
+        // No browser has datagrams: nobody asks, and nothing is found.
+        Event::Dht(_) => plain("dht", Vec::new()),
     }
 }
 

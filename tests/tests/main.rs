@@ -7,6 +7,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Peers are found by the DHT (BEP 5, 27, 46, 52).
+mod dht;
 /// Operations on an engine, drawn at random.
 mod engine_ops;
 /// Peers that are learned of from peers and from neighbours.

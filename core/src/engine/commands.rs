@@ -106,6 +106,7 @@ impl Engine {
         Ok(id)
     }
 
+    #[cfg_attr(not(feature = "dht"), allow(unused_variables))]
     pub(super) fn on_bound(
         &mut self,
         now: Instant,
@@ -127,6 +128,7 @@ impl Engine {
         }
     }
 
+    #[cfg_attr(not(feature = "dht"), allow(unused_variables))]
     pub(super) fn on_unbound(&mut self, now: Instant, local: crate::base::LocalId) {
         self.sockets.remove(&local);
         #[cfg(feature = "dht")]

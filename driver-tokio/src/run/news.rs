@@ -32,6 +32,7 @@ impl Body {
                     self.board.hub.publish(&SessionEvent::Listening(addr));
                 }
                 Event::Lagged(count) => self.board.hub.publish(&SessionEvent::Lagged(count)),
+                Event::Dht(news) => self.on_dht_news(news),
                 Event::Stopped => self.ended = true,
             }
         }
