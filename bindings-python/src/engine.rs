@@ -203,7 +203,10 @@ impl Engine {
         let mut taken = Vec::new();
         let mut inner = self.lock(py);
         while let Some(event) = inner.engine.poll_event() {
-            taken.push(event);
+            // Nobody asks the DHT through these doors yet.
+            if !matches!(event, millstream_core::engine::Event::Dht(_)) {
+                taken.push(event);
+            }
         }
         drop(inner);
         let values = taken.into_iter().map(|event| events::event(py, event)).collect::<PyResult<Vec<_>>>()?;
@@ -265,7 +268,9 @@ impl Engine {
         let add = options::add(source, folder, options)?;
         match self.command(source.py(), now, Command::Add(Box::new(add)))? {
             Reply::Added(id) => Ok(id.0),
-            Reply::Done => Err(errors::driver(source.py(), "the torrent got no id".to_owned())),
+            Reply::Done | Reply::Lookup(_) => {
+                Err(errors::driver(source.py(), "the torrent got no id".to_owned()))
+            }
         }
     }
 

@@ -50,8 +50,10 @@ pub(crate) fn command(py: Python<'_>, error: &CommandError) -> PyErr {
         CommandError::Duplicate(id) => {
             raise(py, "DuplicateTorrent", (format!("the torrent is there already, as {}", id.0), id.0))
         }
-        CommandError::TooMany(_) | CommandError::NoFile(_) | CommandError::Range | CommandError::Stopping => {
-            raise(py, "CommandError", (error.to_string(),))
-        }
+        CommandError::TooMany(_)
+        | CommandError::NoFile(_)
+        | CommandError::Range
+        | CommandError::Stopping
+        | CommandError::Dht(_) => raise(py, "CommandError", (error.to_string(),)),
     }
 }

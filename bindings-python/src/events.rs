@@ -13,6 +13,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Pool(change) => make(py, "PoolChanged", (change.from, change.to)),
         Event::Lagged(count) => make(py, "Lagged", (count,)),
         Event::Stopped => make(py, "Stopped", ()),
+        Event::Dht(_) => Ok(py.None().into_bound(py)),
     }
 }
 

@@ -169,7 +169,7 @@ impl Engine {
     pub fn add_torrent(&mut self, now: f64, options: AddOptions) -> Result<f64, JsError> {
         match self.command(now, Command::Add(Box::new(options.0)))? {
             Reply::Added(id) => Ok(number(id.0)),
-            Reply::Done => Err(driver("the torrent got no id")),
+            Reply::Done | Reply::Lookup(_) => Err(driver("the torrent got no id")),
         }
     }
 
@@ -340,7 +340,8 @@ impl Engine {
             CommandError::TooMany(_)
             | CommandError::NoFile(_)
             | CommandError::Range
-            | CommandError::Stopping => fault("command", error),
+            | CommandError::Stopping
+            | CommandError::Dht(_) => fault("command", error),
         })
     }
 

@@ -16,6 +16,8 @@ pub(crate) fn flat(event: Event) -> Flat {
         }
         Event::Lagged(count) => plain("lagged", vec![number(count)]),
         Event::Stopped => plain("stopped", Vec::new()),
+        // No browser has datagrams: nobody asks, and nothing is found.
+        Event::Dht(_) => plain("dht", Vec::new()),
     }
 }
 

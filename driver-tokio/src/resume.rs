@@ -27,6 +27,11 @@ impl Shelf {
         folder.map(|folder| Self { folder })
     }
 
+    /// Where the DHT's table lies.
+    pub(crate) fn dht_table(&self) -> PathBuf {
+        self.folder.join("dht.table")
+    }
+
     /// Where the resume data of a torrent in a folder lies. The same torrent in another folder has another place.
     pub(crate) fn place(&self, source: &Source, folder: &Path) -> Option<PathBuf> {
         Some(self.folder.join(name(info_hash(source)?, folder)))

@@ -7,6 +7,8 @@
 mod beps;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
+/// Peers are found by the DHT (BEP 5, 27, 46, 52).
+mod dht;
 /// Encrypted links: each policy against each, swarms that require them, strangers who lie.
 mod encryption;
 /// Operations on an engine, drawn at random.

@@ -51,6 +51,9 @@ pub enum Command {
     Rates(Rates),
     /// Save the torrent's resume data now.
     Save(TorrentId),
+    /// Something of the DHT. Answered by `Reply::Lookup` where it begins one, else by `Reply::Done`.
+    #[cfg(feature = "dht")]
+    Dht(Box<super::DhtCommand>),
     /// End all: announce `stopped`, save resume data, close links. `Event::Stopped` comes when all is done, or at `by`.
     Stop {
         /// The last moment.
@@ -63,6 +66,9 @@ pub enum Command {
 pub enum Reply {
     /// The torrent's id.
     Added(TorrentId),
+    /// A look-up in the DHT has begun; `Event::Dht` tells of it.
+    #[cfg(feature = "dht")]
+    Lookup(crate::dht::LookupId),
     /// Understood.
     Done,
 }
@@ -88,6 +94,10 @@ pub enum CommandError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
+    /// The DHT can't do it.
+    #[cfg(feature = "dht")]
+    #[error(transparent)]
+    Dht(#[from] super::DhtError),
 }
 
 /// Why an incoming link isn't taken.

@@ -36,7 +36,11 @@ impl Engine {
             Command::WebSeeds(id, urls) => {
                 self.tell(now, id, |torrent, cx| torrent.add_web_seeds(cx, &urls))?;
             }
-            Command::Announce(id) => self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?,
+            Command::Announce(id) => {
+                self.tell(now, id, |torrent, cx| torrent.announce_now(cx))?;
+                #[cfg(feature = "dht")]
+                self.with_finder(now, |finder| finder.on_hurry(now, id));
+            }
             Command::Scrape(id) => self.tell(now, id, |torrent, cx| torrent.scrape(cx))?,
             Command::TorrentRates(id, rates) => {
                 self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
@@ -44,6 +48,8 @@ impl Engine {
             Command::Rates(rates) => self.set_rates(now, rates),
             Command::Save(id) => self.tell(now, id, |torrent, cx| torrent.save(cx))?,
             Command::Stop { by } => self.stop(now, by),
+            #[cfg(feature = "dht")]
+            Command::Dht(command) => return self.on_dht_command(now, *command),
         }
         Ok(Reply::Done)
     }
@@ -81,7 +87,13 @@ impl Engine {
         let (config, host) = (&self.config, &self.host);
         let id = TorrentId(self.torrents.insert_with(|n| {
             let torrent = Torrent::new(TorrentId(n), add, config, host, rng.fork_at("torrent", n));
-            Seat { torrent, armed: None, told_neighbours: 0 }
+            Seat {
+                torrent,
+                armed: None,
+                told_neighbours: 0,
+                #[cfg(feature = "dht")]
+                found_by_dht: false,
+            }
         }));
         // Resume data may know more names than a magnet link.
         let known = self.torrents.get(id.0).map_or(Vec::new(), |seat| seat.torrent.names().to_vec());
@@ -94,11 +106,12 @@ impl Engine {
         Ok(id)
     }
 
+    #[cfg_attr(not(feature = "dht"), allow(unused_variables))]
     pub(super) fn on_bound(
         &mut self,
+        now: Instant,
         local: crate::base::LocalId,
-        addr: core::net::SocketAddr,
-        kind: super::SocketKind,
+        (addr, kind): (core::net::SocketAddr, super::SocketKind),
     ) {
         self.sockets.insert(local, (addr, kind));
         match kind {
@@ -106,13 +119,20 @@ impl Engine {
                 self.learn_ports();
                 self.news.push(Event::Listening(local, addr));
             }
-            super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => self.net.on_bound(local, addr),
+            super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => {
+                self.net.on_bound(local, addr);
+                #[cfg(feature = "dht")]
+                self.with_finder(now, |finder| finder.on_bound(now, local, addr));
+            }
             super::SocketKind::Multicast => self.neighbours.on_bound(local, addr),
         }
     }
 
-    pub(super) fn on_unbound(&mut self, local: crate::base::LocalId) {
+    #[cfg_attr(not(feature = "dht"), allow(unused_variables))]
+    pub(super) fn on_unbound(&mut self, now: Instant, local: crate::base::LocalId) {
         self.sockets.remove(&local);
+        #[cfg(feature = "dht")]
+        self.with_finder(now, |finder| finder.on_unbound(now, local));
         self.net.on_unbound(local);
         self.neighbours.on_unbound(local);
         self.learn_ports();

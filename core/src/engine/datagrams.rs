@@ -26,9 +26,17 @@ impl Engine {
             return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, from, datagram));
         }
         for datagram in data.chunks(stride) {
+            // KRPC is a dictionary; no other protocol of ours begins with its letter.
+            #[cfg(feature = "dht")]
+            if let (Some(b'd'), Some(finder)) = (datagram.first(), &mut self.finder) {
+                finder.on_datagram(now, local, from, datagram);
+                continue;
+            }
             self.net.on_datagram(now, from, datagram);
         }
         self.drain_net(now);
+        #[cfg(feature = "dht")]
+        self.drain_finder(now);
     }
 
     pub(super) fn on_datagram_refused(
@@ -44,8 +52,10 @@ impl Engine {
     /// Datagrams to send from a socket, `max` bytes at most beside the first.
     pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
         self.advance(now);
-        let next = self.net.next_datagram(local);
-        let (to, data) = next.or_else(|| self.neighbours.next_datagram(local))?;
+        let waiting = self.net.next_datagram(local).or_else(|| self.neighbours.next_datagram(local));
+        #[cfg(feature = "dht")]
+        let waiting = waiting.or_else(|| self.finder.as_mut()?.next_datagram(local));
+        let (to, data) = waiting?;
         Some(Datagrams::one(to, Chunk::from(data)))
     }
 

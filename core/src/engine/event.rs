@@ -17,6 +17,9 @@ pub enum Event {
     /// So many events were dropped since the last one, because nobody took them. Completion, metadata, failure and
     /// removal are never among them.
     Lagged(u64),
+    /// News of the DHT.
+    #[cfg(feature = "dht")]
+    Dht(super::DhtNews),
     /// All is ended (`Command::Stop`).
     Stopped,
 }

@@ -6,6 +6,8 @@
 mod command;
 mod commands;
 mod datagrams;
+#[cfg(feature = "dht")]
+mod dht;
 mod dial;
 mod effect;
 mod event;
@@ -19,6 +21,8 @@ mod slots;
 mod stop;
 mod web;
 
+#[cfg(feature = "dht")]
+pub use crate::dht::{DhtConfig, DhtStatus};
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
     Outcome, Owed, OwedError, PeerSource, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, Sources,
@@ -26,6 +30,8 @@ pub use crate::torrent::{
 };
 pub use crate::webseed::{WebSeedConfig, WebSeedState};
 pub use command::{Command, CommandError, Refusal, Reply};
+#[cfg(feature = "dht")]
+pub use dht::{DhtCommand, DhtError, DhtNews};
 pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;
 pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
@@ -82,6 +88,8 @@ pub struct Engine {
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
     neighbours: Neighbours,
+    #[cfg(feature = "dht")]
+    finder: Option<alloc::boxed::Box<crate::net::Finder>>,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
@@ -98,6 +106,9 @@ struct Seat {
     armed: Option<Instant>,
     /// Under how many names neighbours are told of it.
     told_neighbours: usize,
+    /// Whether it has its turns in the DHT.
+    #[cfg(feature = "dht")]
+    found_by_dht: bool,
 }
 
 /// Who asked for a job.
@@ -106,6 +117,8 @@ enum Asker {
     Torrent(TorrentId),
     Link(ConnId),
     Net,
+    #[cfg(feature = "dht")]
+    Dht,
 }
 
 /// Who a timer is for.
@@ -118,6 +131,8 @@ enum Alarm {
     Net,
     Neighbours,
     Pool,
+    #[cfg(feature = "dht")]
+    Dht,
     Stop,
 }
 
@@ -129,6 +144,8 @@ struct Armed {
     net: Option<Instant>,
     neighbours: Option<Instant>,
     pool: Option<Instant>,
+    #[cfg(feature = "dht")]
+    dht: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -145,6 +162,7 @@ impl Engine {
                 addresses: Vec::new(),
                 external: [None; 2],
                 own_serial: 0,
+                dht_ports: [None; 2],
                 session: Arc::new(config.session()),
                 announce: Arc::new(config.announce()),
             },
@@ -152,6 +170,8 @@ impl Engine {
             exchanges: Exchanges::new(Key::draw(&mut rng.fork("veiled names"))),
             gate: Gate::new(now, config.rates),
             choke_rng: rng.fork("choke"),
+            #[cfg(feature = "dht")]
+            finder: dht::finder(now, &config, &rng),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
             neighbours: Neighbours::new(&mut rng.fork("neighbours")),
             vote: Vote::new(VOTERS_MAX),
@@ -184,8 +204,8 @@ impl Engine {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         let now = self.advance(now);
         match input {
-            Input::Bound { local, addr, kind } => self.on_bound(local, addr, kind),
-            Input::Unbound { local } => self.on_unbound(local),
+            Input::Bound { local, addr, kind } => self.on_bound(now, local, (addr, kind)),
+            Input::Unbound { local } => self.on_unbound(now, local),
             Input::Opened { conn, info } => self.on_opened(now, conn, &info),
             Input::Received { conn, data } => self.on_received(now, conn, data),
             Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
@@ -212,6 +232,8 @@ impl Engine {
                 Alarm::Net => self.on_net_alarm(now),
                 Alarm::Neighbours => self.on_neighbours_alarm(now),
                 Alarm::Pool => self.on_pool_alarm(now),
+                #[cfg(feature = "dht")]
+                Alarm::Dht => self.on_dht_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }
@@ -328,6 +350,8 @@ impl Engine {
             }
             Asker::Link(conn) => self.on_exchange_done(now, conn, &outcome),
             Asker::Net => self.on_net_done(now, errand, outcome),
+            #[cfg(feature = "dht")]
+            Asker::Dht => self.on_dht_resolved(now, outcome),
         }
     }
 

@@ -60,6 +60,8 @@ fn must_arrive(event: &Event) -> bool {
     match event {
         Event::Stopped | Event::Listening(..) => true,
         Event::Lagged(_) | Event::Pool(_) => false,
+        #[cfg(feature = "dht")]
+        Event::Dht(news) => news.must_arrive(),
         Event::Torrent(_, news) => match news {
             TorrentEvent::Metadata(_)
             | TorrentEvent::Completed

@@ -37,6 +37,8 @@ impl Engine {
                     self.pool.on_wants(now, TorrentId(id), true);
                 }
                 self.heed_openness(now, slot);
+                #[cfg(feature = "dht")]
+                self.heed_dht(now, slot);
                 return;
             };
             self.on_output(now, TorrentId(id), output);
@@ -63,6 +65,10 @@ impl Engine {
                 if self.vote.on_told(ip, from) {
                     self.host.on_external(self.vote.v4(), self.vote.v6());
                 }
+            }
+            Output::DhtNode(_addr) => {
+                #[cfg(feature = "dht")]
+                self.with_finder(now, |finder| finder.on_node(now, _addr));
             }
             Output::Gone => self.on_torrent_gone(id),
         }
@@ -110,6 +116,11 @@ impl Engine {
         self.arm_neighbours();
         let pool = self.pool_deadline();
         self.timers.arm(Alarm::Pool, &mut self.armed.pool, pool);
+        #[cfg(feature = "dht")]
+        {
+            let dht = self.finder.as_ref().and_then(|finder| finder.deadline());
+            self.timers.arm(Alarm::Dht, &mut self.armed.dht, dht);
+        }
     }
 }
 

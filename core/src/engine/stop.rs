@@ -10,6 +10,8 @@ impl Engine {
             return;
         }
         self.stopping = Some(by);
+        #[cfg(feature = "dht")]
+        self.save_dht();
         self.timers.arm(Alarm::Stop, &mut self.armed.stop, Some(by));
         for id in self.torrents() {
             self.with(now, id, |torrent, cx| torrent.leave(cx));
@@ -37,6 +39,11 @@ impl Engine {
         self.net.on_torrent_gone(id);
         self.neighbours.on_torrent(self.now, id, &[]);
         self.pool.on_wants(self.now, id, false);
+        #[cfg(feature = "dht")]
+        if seat.found_by_dht {
+            let now = self.now;
+            self.with_finder(now, |finder| finder.on_torrent(now, id, false));
+        }
         self.news.push(Event::Torrent(id, crate::torrent::TorrentEvent::Removed));
         self.check_stopped();
     }

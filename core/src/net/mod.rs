@@ -1,11 +1,15 @@
-//! The datagrams of a process, split among the machines that speak UDP: today the exchanges with trackers (BEP 15).
-//! Those who speak to a group are next door, in `neighbours`.
+//! The datagrams of a process, split among the machines that speak UDP: the exchanges with trackers (BEP 15) here, the DHT
+//! in `finder`. Those who speak to a group are next door, in `neighbours`.
 
+#[cfg(feature = "dht")]
+mod finder;
 #[cfg(feature = "lsd")]
 mod neighbours;
 #[cfg(not(feature = "lsd"))]
 mod no_neighbours;
 
+#[cfg(feature = "dht")]
+pub use finder::{DhtWish, Finder, FinderOutput, Followed};
 #[cfg(feature = "lsd")]
 pub use neighbours::Neighbours;
 #[cfg(not(feature = "lsd"))]

@@ -107,6 +107,9 @@ pub struct Config {
     pub metadata_bytes_max: usize,
     /// Whether we take part in the DHT (BEP 5). Off, magnets need a tracker or a known peer.
     pub dht: bool,
+    /// The limits of our DHT node.
+    #[cfg(feature = "dht")]
+    pub dht_node: crate::dht::DhtConfig,
     /// Whether peers tell each other of peers (BEP 11).
     pub pex: bool,
     /// Whether peers in the local network are sought (BEP 14).
@@ -187,6 +190,8 @@ impl Default for Config {
             tracker_bytes_max: 2 << 20,
             metadata_bytes_max: 16 << 20,
             dht: true,
+            #[cfg(feature = "dht")]
+            dht_node: crate::dht::DhtConfig::default(),
             pex: true,
             lsd: true,
             holepunch: true,

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `phase` | the states of a torrent and every transition between them |
 //! | `content` | all that exists once the metadata is known |
+//! | `dht` | whether and how the DHT is asked |
 //! | `files` | opening and checking what is stored |
 //! | `peers` | who joined, and what their sessions say |
 //! | `download` | what is asked of whom, and what becomes of blocks |
@@ -24,6 +25,7 @@
 mod add;
 mod config;
 mod content;
+mod dht;
 mod download;
 mod event;
 mod files;
@@ -85,6 +87,8 @@ pub struct Torrent {
     folder: Arc<str>,
     allocation: Allocation,
     only_peers: bool,
+    /// Whether our node may be asked for it, as far as the settings go.
+    dht: bool,
     super_seed: bool,
     sequential: bool,
     selection: Selection,
@@ -154,6 +158,7 @@ impl Torrent {
             folder: add.folder,
             allocation: add.allocation,
             only_peers: add.only_peers,
+            dht: config.dht && cfg!(feature = "dht") && !add.only_peers,
             super_seed: add.super_seed,
             sequential: add.sequential,
             selection,

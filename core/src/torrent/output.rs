@@ -49,6 +49,8 @@ pub struct Host {
     pub external: [Option<IpAddr>; 2],
     /// Counts how often our own addresses changed, for those who weren't called then.
     pub own_serial: u32,
+    /// The ports of our DHT node, IPv4 then IPv6.
+    pub dht_ports: [Option<u16>; 2],
     /// The limits of all sessions.
     pub session: Arc<SessionConfig>,
     /// How trackers are asked.
@@ -304,6 +306,8 @@ pub enum Output {
     Udp(Option<AskId>, Box<UdpAsk>),
     /// Someone sees us at this address.
     Seen(IpAddr, Teller),
+    /// A peer says that there is a DHT node at this address (BEP 5).
+    DhtNode(SocketAddr),
     /// All is done: nothing of the torrent is left.
     Gone,
 }

@@ -126,10 +126,11 @@ impl Peer {
 const SUGGESTED_MAX: usize = 16;
 
 impl Torrent {
-    /// Our reserved bits for this torrent (BEP 6, 10, 52).
+    /// Our reserved bits for this torrent (BEP 5, 6, 10, 52).
     pub fn reserved(&self) -> Reserved {
         let reserved = Reserved::NONE.with(Feature::Extensions).with(Feature::Fast);
-        if self.is_v2() { reserved.with(Feature::V2) } else { reserved }
+        let reserved = if self.is_v2() { reserved.with(Feature::V2) } else { reserved };
+        if self.may_use_dht() { reserved.with(Feature::Dht) } else { reserved }
     }
 
     /// Whether a stranger at this address would be taken, before its handshake is answered.
@@ -290,6 +291,7 @@ impl Torrent {
         if self.content.as_deref().is_some_and(|content| content.is_checked()) {
             self.tell_pieces(n);
         }
+        self.tell_dht_port(cx, n);
     }
 
     /// Who we are and what we speak (BEP 10). Said again when the metadata has come, since it can be had of us then.
@@ -381,7 +383,8 @@ impl Torrent {
     fn on_fact(&mut self, cx: &mut Context<'_>, n: u32, fact: Fact) {
         match fact {
             Fact::Requested(block) => self.on_requested(n, block.piece),
-            Fact::KeepAlive | Fact::Cancelled(_) | Fact::Port(_) => {}
+            Fact::KeepAlive | Fact::Cancelled(_) => {}
+            Fact::Port(port) => self.on_dht_port(n, port),
             Fact::Block { block, data } => self.on_block(cx, n, block, data),
             Fact::Unrequested { block, data } => self.on_unrequested(cx, n, block, data),
             Fact::Have(piece) => self.on_have(cx, n, piece),

@@ -10,6 +10,7 @@ mod link;
 mod listen;
 mod multicast;
 mod news;
+mod table;
 mod wake;
 mod web;
 
@@ -183,6 +184,7 @@ fn live(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
 
 async fn serve(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
     let mut body = Body::new(parts);
+    body.restore_dht_table(Instant::ZERO);
     let bound = body.bind();
     let failed = bound.is_err();
     // If nobody waits for the session any more, its end follows by `Request::End`.
@@ -234,7 +236,7 @@ impl Body {
     fn new(parts: Parts) -> Self {
         let config = &parts.board.config;
         Self {
-            engine: Engine::new(config.engine.clone(), parts.seed, Instant::ZERO),
+            engine: Engine::new(table::engine_config(config), parts.seed, Instant::ZERO),
             began: std::time::Instant::now(),
             links: Links::new(config.receive_bytes_max, config.sendfile_locally),
             web: web::WebLinks::default(),
@@ -348,7 +350,7 @@ impl Body {
         match self.engine.command(now, Command::Add(order))? {
             Reply::Added(id) => Ok(self.seat(now, id, keep)),
             // Never: `Add` is answered by `Added`.
-            Reply::Done => Err(CommandError::Stopping),
+            Reply::Done | Reply::Lookup(_) => Err(CommandError::Stopping),
         }
     }
 

@@ -35,6 +35,7 @@ impl Body {
                     tracing::info!(from = change.from, to = change.to, why = ?change.mood, "the pool of links changes");
                 }
                 Event::Lagged(count) => self.board.hub.publish(&SessionEvent::Lagged(count)),
+                Event::Dht(news) => self.on_dht_news(news),
                 Event::Stopped => self.ended = true,
             }
         }

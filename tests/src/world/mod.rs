@@ -23,8 +23,8 @@ use core::time::Duration;
 use host::{LISTENER, LISTENER_6, UDP, UDP_6, failed};
 use millstream_core::base::{ConnId, Instant, JobId, Rng, TorrentId};
 use millstream_core::engine::{
-    AddTorrent, Command, CommandError, Config, Effect, Endpoint, Event, HostErrorKind, Input, LinkEnd,
-    Outcome, Reply, SocketKind, State, Status, TorrentEvent, Work,
+    AddTorrent, Command, CommandError, Config, DhtConfig, Effect, Endpoint, Event, HostErrorKind, Input,
+    LinkEnd, Outcome, Reply, SocketKind, State, Status, TorrentEvent, Work,
 };
 use millstream_core::tracker::TrackerConfig;
 use millstream_core::wire::http::HttpRequest;
@@ -117,7 +117,8 @@ impl World {
             todo: VecDeque::new(),
             rng: Rng::new(bytes),
             trace: 0xcbf2_9ce4_8422_2325,
-            config: Config::default(),
+            // Stories are about one thing: those of the DHT turn it on.
+            config: Config { dht: false, ..Config::default() },
         }
     }
 
@@ -145,6 +146,21 @@ impl World {
     /// A new host that keeps a journal.
     pub fn host_with_tape(&mut self) -> HostId {
         self.add_host(self.config.clone(), true)
+    }
+
+    /// New hosts that are nodes of one DHT; the first is where the others begin, and keeps a journal.
+    pub fn dht_hosts(&mut self, count: usize) -> Vec<HostId> {
+        let first = SocketAddr::new(Ipv4Addr::new(81, self.hosts.len() as u8 + 1, 7, 3).into(), 6881);
+        let config = |bootstrap_nodes| {
+            let dht_node = DhtConfig { bootstrap_nodes, ..DhtConfig::default() };
+            Config { dht: true, dht_node, ..self.config.clone() }
+        };
+        let (first, other) = (config(Vec::new()), config(vec![first.to_string()]));
+        let hosts = (0..count).map(|n| {
+            let config = if n == 0 { first.clone() } else { other.clone() };
+            self.add_host(config, n == 0)
+        });
+        hosts.collect()
     }
 
     fn add_host(&mut self, config: Config, tape: bool) -> HostId {

@@ -1,6 +1,7 @@
 //! Stored items (BEP 44): their keys, what is signed, and which values are canonical. Not the signatures themselves.
 
 use super::NodeId;
+use crate::wire::{Document, InfoHash};
 use alloc::vec::Vec;
 use bendy::decoding::{Decoder, FromBencode as _};
 use bendy::encoding::Encoder;
@@ -45,6 +46,18 @@ pub fn signed_bytes(salt: &[u8], seq: i64, value: &[u8]) -> Vec<u8> {
     let _ = write!(out, "3:seqi{seq}e1:v");
     out.0.extend_from_slice(value);
     out.0
+}
+
+/// The torrent that a mutable item's value names (BEP 46).
+pub fn followed_torrent(value: &[u8]) -> Option<InfoHash> {
+    let document = Document::decode(value).ok()?;
+    let named = document.dict().ok()?.bytes("ih").ok()?;
+    named.try_into().ok().map(InfoHash)
+}
+
+/// The value of a mutable item that names a torrent (BEP 46).
+pub fn following_value(torrent: InfoHash) -> Vec<u8> {
+    [b"d2:ih20:", &torrent.0[..], b"e"].concat()
 }
 
 /// Whether bytes are one bencoded value, written as everyone must write it: dictionaries sorted, nothing behind it.

@@ -24,7 +24,8 @@ mod write;
 pub use bloom::Bloom;
 pub use compact::{Nodes4, Nodes6, Values, write_node};
 pub use item::{
-    SALT_BYTES_MAX, VALUE_BYTES_MAX, immutable_target, is_canonical, mutable_target, signed_bytes,
+    SALT_BYTES_MAX, VALUE_BYTES_MAX, followed_torrent, following_value, immutable_target, is_canonical,
+    mutable_target, signed_bytes,
 };
 pub use node_id::{NodeId, external_key};
 

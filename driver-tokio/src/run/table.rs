@@ -1,0 +1,55 @@
+//! The DHT's table between runs: read before sockets are bound, written when the engine hands it out. One that is damaged
+//! is set aside with a warning.
+
+use super::Body;
+use crate::config::SessionConfig;
+use crate::resume::{load, save};
+use millstream_core::base::Instant;
+use millstream_core::engine::{Command, Config, DhtCommand, DhtNews};
+use std::path::Path;
+use std::thread;
+
+/// The engine's settings, with where its node begins.
+pub(super) fn engine_config(config: &SessionConfig) -> Config {
+    let mut engine = config.engine.clone();
+    engine.dht_node.bootstrap_nodes.clone_from(&config.dht_bootstrap);
+    engine
+}
+
+impl Body {
+    /// Gives the node the table of last time, if there is one.
+    pub(super) fn restore_dht_table(&mut self, now: Instant) {
+        let Some(path) = self.board.shelf.as_ref().map(|shelf| shelf.dht_table()) else { return };
+        if !self.board.config.engine.dht {
+            return;
+        }
+        let Some(table) = load(&path) else { return };
+        let restored = self.engine.command(now, Command::Dht(Box::new(DhtCommand::Restore(table))));
+        if let Err(error) = restored {
+            let aside = path.with_extension("damaged");
+            let moved = std::fs::rename(&path, &aside);
+            tracing::warn!(%error, path = %path.display(), ?moved, "set aside; the node begins anew");
+        }
+    }
+
+    pub(super) fn on_dht_news(&self, news: DhtNews) {
+        match news {
+            DhtNews::Table(table) => {
+                let Some(path) = self.board.shelf.as_ref().map(|shelf| shelf.dht_table()) else { return };
+                if self.leaving.is_some() {
+                    keep(&path, &table);
+                } else {
+                    // The disk may be slow, and sockets don't wait for it.
+                    thread::spawn(move || keep(&path, &table));
+                }
+            }
+            DhtNews::Lookup(_) | DhtNews::Followed(_) => {}
+        }
+    }
+}
+
+fn keep(path: &Path, table: &[u8]) {
+    if let Err(error) = save(path, table) {
+        tracing::warn!(%error, path = %path.display(), "the DHT's table couldn't be kept");
+    }
+}
