@@ -108,6 +108,7 @@ struct Entry {
     sources: Sources,
     failures: u8,
     upload_only: bool,
+    utp: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +181,17 @@ impl Book {
     /// The peer at `addr` says that it downloads nothing, or that it does (BEP 21, bitfields).
     pub fn on_upload_only(&mut self, addr: SocketAddr, upload_only: bool) {
         self.change(addr, |entry| entry.upload_only = upload_only);
+    }
+
+    /// The peer at `addr` speaks uTP, or doesn't (BEP 29; BEP 11 tells of it too).
+    pub fn on_utp(&mut self, addr: SocketAddr, utp: bool) {
+        self.change(addr, |entry| entry.utp = utp);
+    }
+
+    /// Whether the peer at `addr` is known to speak uTP.
+    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
+        let entry = self.inner.as_ref().and_then(|inner| inner.known.get(&Compact::new(addr)));
+        entry.is_some_and(|entry| entry.utp)
     }
 
     /// A try at `addr` failed: it pauses, twice as long each time, with jitter.
@@ -309,7 +321,8 @@ impl Inner {
         let mut sources = Sources::default();
         sources.add(source);
         let priority = priority_of(addr, own);
-        let entry = Entry { state: State::Candidate, priority, sources, failures: 0, upload_only: false };
+        let entry =
+            Entry { state: State::Candidate, priority, sources, failures: 0, upload_only: false, utp: false };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);
         }

@@ -111,7 +111,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_unbound(&mut self, local: crate::base::LocalId) {
+    pub(super) fn on_unbound(&mut self, now: Instant, local: crate::base::LocalId) {
+        self.on_utp_unbound(now, local);
         self.sockets.remove(&local);
         self.net.on_unbound(local);
         self.neighbours.on_unbound(local);

@@ -8,14 +8,14 @@ use crate::net::NetOutput;
 use crate::torrent::{Errand, Outcome, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 impl Engine {
     pub(super) fn on_datagrams(
         &mut self,
         now: Instant,
         local: LocalId,
-        from: SocketAddr,
+        ends: (SocketAddr, Option<IpAddr>),
         (data, stride): (Chunk, u16),
     ) {
         if !self.sockets.contains_key(&local) || data.is_empty() {
@@ -23,30 +23,42 @@ impl Engine {
         }
         let stride = if stride == 0 { data.len() } else { usize::from(stride) };
         if self.is_multicast(local) {
-            return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, from, datagram));
+            return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, ends.0, datagram));
         }
-        for datagram in data.chunks(stride) {
-            self.net.on_datagram(now, from, datagram);
+        for at in (0..data.len()).step_by(stride) {
+            let datagram = data.slice(at, at + stride);
+            if !self.on_utp_datagram(now, Self::arrival(local, ends, datagram.clone())) {
+                self.net.on_datagram(now, ends.0, &datagram);
+            }
         }
         self.drain_net(now);
     }
 
     pub(super) fn on_datagram_refused(
         &mut self,
-        _now: Instant,
+        now: Instant,
         _local: LocalId,
         (to, bytes): (SocketAddr, usize),
     ) {
         // A tracker that refuses now may answer the retransmission.
         tracing::debug!(%to, bytes, "a datagram was refused");
+        self.on_utp_refused(now, to, bytes);
     }
 
-    /// Datagrams to send from a socket, `max` bytes at most beside the first.
-    pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
-        self.advance(now);
+    /// Datagrams to send from a socket, `max` bytes at most beside the first. Packets of uTP are put together now. When
+    /// there are no more it may make effects: take them afterwards.
+    pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, max: usize) -> Option<Datagrams> {
+        let now = self.advance(now);
         let next = self.net.next_datagram(local);
-        let (to, data) = next.or_else(|| self.neighbours.next_datagram(local))?;
-        Some(Datagrams::one(to, Chunk::from(data)))
+        if let Some((to, data)) = next.or_else(|| self.neighbours.next_datagram(local)) {
+            return Some(Datagrams::one(to, Chunk::from(data)));
+        }
+        let next = self.next_utp(now, local, max);
+        if next.is_none() {
+            // What left made room, and deadlines.
+            self.settle(now);
+        }
+        next
     }
 
     pub(super) fn on_udp_ask(

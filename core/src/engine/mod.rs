@@ -13,9 +13,13 @@ mod input;
 mod links;
 mod neighbours;
 mod news;
+#[cfg(not(feature = "utp"))]
+mod no_utp;
 mod settle;
 mod slots;
 mod stop;
+#[cfg(feature = "utp")]
+mod utp;
 mod web;
 
 pub use crate::torrent::{
@@ -43,6 +47,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use news::News;
+#[cfg(not(feature = "utp"))]
+use no_utp as utp;
 
 /// How many of those who told our address last are heard, in each family. More make a change of it slower to be seen.
 const VOTERS_MAX: usize = 64;
@@ -75,6 +81,7 @@ pub struct Engine {
     sockets: BTreeMap<LocalId, (SocketAddr, SocketKind)>,
     net: Net,
     neighbours: Neighbours,
+    utp: utp::UtpLinks,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
@@ -110,6 +117,7 @@ enum Alarm {
     Gate,
     Net,
     Neighbours,
+    Utp,
     Stop,
 }
 
@@ -144,6 +152,7 @@ impl Engine {
             choke_rng: rng.fork("choke"),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
             neighbours: Neighbours::new(&mut rng.fork("neighbours")),
+            utp: utp::UtpLinks::new(&config, rng.fork("utp")),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             config,
@@ -175,14 +184,14 @@ impl Engine {
         let now = self.advance(now);
         match input {
             Input::Bound { local, addr, kind } => self.on_bound(local, addr, kind),
-            Input::Unbound { local } => self.on_unbound(local),
+            Input::Unbound { local } => self.on_unbound(now, local),
             Input::Opened { conn, info } => self.on_opened(now, conn, &info),
             Input::Received { conn, data } => self.on_received(now, conn, data),
             Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
             Input::Closed { conn, why } => self.on_closed(now, conn, &why),
             Input::Drained { conn } => self.on_drained(conn),
-            Input::Datagrams { local, from, to: _, data, stride } => {
-                self.on_datagrams(now, local, from, (data, stride))
+            Input::Datagrams { local, from, to, data, stride } => {
+                self.on_datagrams(now, local, (from, to), (data, stride))
             }
             Input::DatagramRefused { local, to, bytes } => self.on_datagram_refused(now, local, (to, bytes)),
             Input::Done { job, outcome } => self.on_done(now, job, outcome),
@@ -201,6 +210,7 @@ impl Engine {
                 Alarm::Gate => self.on_gate_alarm(now),
                 Alarm::Net => self.on_net_alarm(now),
                 Alarm::Neighbours => self.on_neighbours_alarm(now),
+                Alarm::Utp => self.on_utp_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }

@@ -38,6 +38,8 @@ pub struct Dialed {
     pub torrent: crate::base::TorrentId,
     /// The name that we called it by.
     pub info_hash: InfoHash,
+    /// Another carrier was tried before.
+    pub is_second: bool,
 }
 
 /// What came of bytes in a handshake.
@@ -67,6 +69,8 @@ pub struct Link {
     pub remote: SocketAddr,
     /// Whether a stranger opened it.
     pub incoming: bool,
+    /// The number of the uTP stream that carries it; without one, the driver does.
+    pub stream: Option<u64>,
     /// When opening it or its handshake must be done.
     pub deadline: Option<Instant>,
     /// The engine's timer entry.
@@ -108,6 +112,7 @@ impl Link {
             stage,
             remote,
             incoming,
+            stream: None,
             deadline: Some(deadline),
             armed: None,
             hello: None,
@@ -195,6 +200,11 @@ impl Link {
         self.deadline = None;
         self.hello = None;
         core::mem::replace(&mut self.stage, Stage::Closed)
+    }
+
+    /// Whether our handshake waits to be handed out.
+    pub fn has_hello(&self) -> bool {
+        self.hello.is_some()
     }
 
     /// Our handshake, once.

@@ -115,6 +115,9 @@ pub struct Config {
     pub web_seed: WebSeedConfig,
     /// Whether links go over uTP (BEP 29).
     pub utp: UtpUse,
+    /// Settings of uTP streams; their numbers and their window follow from the limits of links.
+    #[cfg(feature = "utp")]
+    pub utp_config: crate::utp::UtpConfig,
     /// Whether links are encrypted.
     pub encryption: Encryption,
     /// Whether the router is asked to let peers in.
@@ -185,6 +188,8 @@ impl Default for Config {
             web_seeds: true,
             web_seed: WebSeedConfig::default(),
             utp: UtpUse::default(),
+            #[cfg(feature = "utp")]
+            utp_config: crate::utp::UtpConfig::default(),
             encryption: Encryption::default(),
             port_mapping: true,
             proxy: None,

@@ -111,6 +111,8 @@ pub struct Joining {
     pub incoming: bool,
     /// What it said.
     pub handshake: Handshake,
+    /// Whether the driver may send stored bytes on its link straight from the file.
+    pub plain: bool,
 }
 
 /// Why a peer may not join.

@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) home: SocketAddr,
     pub(super) peer_id: PeerId,
     pub(super) incoming: bool,
+    /// Stored bytes may go to it straight from the file.
+    pub(super) plain: bool,
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
@@ -165,6 +167,21 @@ impl Torrent {
         Some((addr, *self.names.first()?))
     }
 
+    /// Whether an address is known to speak uTP.
+    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
+        self.book.speaks_utp(addr)
+    }
+
+    /// A call showed whether an address speaks uTP.
+    pub fn on_carrier(&mut self, addr: SocketAddr, utp: bool) {
+        self.book.on_utp(addr, utp);
+    }
+
+    /// Whether an address is still worth a call by other means.
+    pub fn goes_on_calling(&self, addr: SocketAddr) -> bool {
+        self.may_dial() && self.peers.values().all(|peer| peer.home != addr)
+    }
+
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
         self.calls -= 1;
@@ -178,7 +195,7 @@ impl Torrent {
     /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
     /// peer id stays, on both ends.
     fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
-        let Joining { addr, incoming, handshake } = *joining;
+        let Joining { addr, incoming, handshake, plain: _ } = *joining;
         let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == handshake.peer_id);
         let Some((&n, there)) = twin else { return Ok(()) };
         let crossed = there.incoming != incoming && cx.now.saturating_since(there.joined) < CROSSED;
@@ -201,7 +218,7 @@ impl Torrent {
 
     /// A peer joins, its handshake done.
     pub fn join(&mut self, cx: &mut Context<'_>, joining: Joining) -> Result<u32, JoinError> {
-        let Joining { addr, incoming, handshake } = joining;
+        let Joining { addr, incoming, handshake, plain } = joining;
         let pass = self.pass.filter(|_| self.takes_peers()).ok_or(JoinError::Closed)?;
         if self.peers.len() >= cx.config.torrent_links_max {
             return Err(JoinError::Full);
@@ -222,6 +239,7 @@ impl Torrent {
             home: addr,
             peer_id: handshake.peer_id,
             incoming,
+            plain,
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,

@@ -27,8 +27,9 @@ impl Torrent {
                 return peer.session.on_load_failed(run);
             };
             let parts = content.layout.block(&content.geometry, range).collect();
+            let plain = peer.plain;
             let errand = Errand::Read { peer: n, range, requests: run.count as usize };
-            self.job(errand, Work::Read { torrent: self.id, parts, plain: true });
+            self.job(errand, Work::Read { torrent: self.id, parts, plain });
         }
     }
 
