@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Config, Event};
+use millstream_core::engine::{AddTorrent, Config, Event, UtpUse};
 use millstream_core::pool::{Mood, PoolConfig};
 use millstream_tests::world::router::WhenFull;
 use millstream_tests::world::{Content, HostId, Weather, World};
@@ -28,7 +28,8 @@ fn tale(router: Option<usize>, adaptive: bool) -> Tale {
         .collect();
     // A small router, so that the story is short: one attempt a second fills its forty entries as five fill two hundred.
     let pool = PoolConfig { adaptive, ..PoolConfig::default() };
-    let leech = world.host_with(Config { half_open_max: 10, pool, ..Config::default() });
+    let config = Config { half_open_max: 10, pool, dht: false, utp: UtpUse::Off, ..Config::default() };
+    let leech = world.host_with(config);
     if let Some(entries) = router {
         world.put_behind_router(leech, entries, Duration::from_secs(120), WhenFull::EvictsOldest);
     }
