@@ -324,6 +324,24 @@ fn a_range_that_was_not_asked_for_is_not_used() {
 }
 
 #[test]
+fn what_a_read_brings_too_early_is_used_when_it_is_asked_for() {
+    let weather = Weather {
+        read_bytes: (512 << 10, 512 << 10),
+        window_bytes: 1 << 20,
+        overrun_bytes: 256 << 10,
+        ..Weather::calm()
+    };
+    let files = [("a", 300_000), ("b", 300_001), ("c", 300_002), ("d", 77)];
+    for version in [Version::V1, Version::Hybrid] {
+        let content = Content::new(31, version, &files, 16 << 10);
+        let world = World::new(31, weather);
+        let mut story = Story::with(world, content, Manners::default(), Config::default());
+        story.complete(10 * SECOND);
+        assert_eq!((story.world.webs[0].requests.len(), story.warnings().len()), (4, 0));
+    }
+}
+
+#[test]
 fn a_rate_limit_holds_for_web_seeds() {
     let content = Content::v1(21, 1_000_000);
     let mut world = World::new(21, Weather::calm());
