@@ -52,9 +52,8 @@ impl Story {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.world.news(self.leech, |news| match news {
-            TorrentEvent::Warning(text) => Some(text.clone()),
-            _ => None,
+        self.world.news(self.leech, |news| {
+            if let TorrentEvent::Warning(text) = news { Some(text.clone()) } else { None }
         })
     }
 }

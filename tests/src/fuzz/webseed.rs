@@ -92,7 +92,7 @@ impl Story {
             5 | 6 => self.send(n * 257),
             7 => self.send(n),
             8 => self.close(n),
-            9 => self.now = self.now + Duration::from_millis(n * n),
+            9 => self.now += Duration::from_millis(n * n),
             10 => self.seed.shorten(n as u32 % 12),
             11 => self.cancel(n),
             _ => {}
