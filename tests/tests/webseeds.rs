@@ -1,7 +1,7 @@
 //! Stories of web seeds (BEP 19): alone and beside peers, with servers of every kind.
 
 use core::time::Duration;
-use millstream_core::base::TorrentId;
+use millstream_core::base::{Rng, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, Config, Rates, Selection, Source, State, TorrentEvent, WebSeedConfig, WebSeedState,
 };
@@ -527,5 +527,15 @@ fn swarms_with_web_seeds_end_well_in_any_weather() {
         }
         world.complete(30 * MINUTE, &all);
         assert!(hosts.iter().all(|&host| world.is_whole(host, &content)));
+    }
+}
+
+#[test]
+fn servers_drawn_at_random_do_no_harm() {
+    for seed in 0..4_000_u64 {
+        let mut rng = Rng::new([7; 32]).fork_at("web server", seed);
+        let mut input = vec![0; 2 + rng.below(300) as usize];
+        rng.fill(&mut input);
+        millstream_tests::fuzz::webseed(&input);
     }
 }
