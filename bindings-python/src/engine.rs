@@ -4,11 +4,14 @@ use crate::bytes::{lend, take};
 use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
 use crate::{effects, errors, events, options};
+use core::net::SocketAddr;
+use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
     self as doors, Command, Effect, Incoming, Input, LinkEnd, LinkInfo, Owed, Rates, Reply, Selection,
     SocketKind,
 };
+use millstream_core::wire::http::{ContentRange, HttpHead};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -95,6 +98,26 @@ impl Engine {
             now,
             Input::Opened { conn: ConnId(conn), info: LinkInfo::between(local, remote_addr) },
         )
+    }
+
+    /// A web server's answer to `ConnectHttp` begins; its body follows by `handle_received`, then `closed`.
+    #[pyo3(signature = (now, conn, status, *, length = None, range = None, retry_after = None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
+    fn answered(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        conn: u64,
+        status: u16,
+        length: Option<u64>,
+        range: Option<(u64, u64, Option<u64>)>,
+        retry_after: Option<u64>,
+    ) -> PyResult<()> {
+        let range = range.map(|(first, last, total)| ContentRange { first, last, total });
+        let head = HttpHead { status, length, range, retry_after: retry_after.map(Duration::from_secs) };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let info = LinkInfo { head: Some(Box::new(head)), ..LinkInfo::between(nowhere, nowhere) };
+        self.input(py, now, Input::Opened { conn: ConnId(conn), info })
     }
 
     /// Bytes came on a link. They are copied once.
@@ -303,6 +326,11 @@ impl Engine {
     /// Gives a torrent the addresses of peers.
     fn add_peers(&self, now: f64, torrent: u64, peers: &Bound<'_, PyAny>) -> PyResult<()> {
         self.tell(peers.py(), now, Command::Peers(TorrentId(torrent), take_addresses(peers)?))
+    }
+
+    /// More web seeds of a torrent (BEP 19), by their URLs.
+    fn add_web_seeds(&self, py: Python<'_>, now: f64, torrent: u64, urls: Vec<String>) -> PyResult<()> {
+        self.tell(py, now, Command::WebSeeds(TorrentId(torrent), urls))
     }
 
     /// Saves the torrent's resume data now.

@@ -194,6 +194,14 @@ export interface CreateOptions {
   digest(data: Uint8Array, want: { pad: number; sha1: boolean; leaves: boolean }): Digests;
 }
 
+/** What a web server says before a body: lengths in bytes, `retryAfter` in seconds. */
+export interface HttpHead {
+  status: number;
+  length?: number | null;
+  range?: { first: number; last: number; total?: number | null } | null;
+  retryAfter?: number | null;
+}
+
 /** The engine: bytes, moments and answers go in; effects and events come out. */
 export declare class Engine {
   /** `seed` is all its chance: 32 bytes, as secret as a key. */
@@ -201,6 +209,8 @@ export declare class Engine {
   bound(now: number, local: number, address: Address): void;
   accept(now: number, local: number, to: Address, remote: Address): number;
   opened(now: number, conn: number, local: Address, remote: Address): void;
+  /** A web server's answer to `connectHttp` begins; its body follows by `handleReceived`, then `closed`. */
+  answered(now: number, conn: number, head: HttpHead): void;
   handleReceived(now: number, conn: number, data: Uint8Array | ArrayBuffer): void;
   wrote(now: number, conn: number, count: number): void;
   closed(now: number, conn: number, why?: LinkEnd): void;
@@ -213,6 +223,8 @@ export declare class Engine {
   pollEvents(): Event[];
   /** From a torrent file's bytes or a magnet link. Gives the torrent's id. */
   addTorrent(now: number, source: Uint8Array | ArrayBuffer | string, folder: string, options?: AddOptions): number;
+  /** More web seeds (BEP 19), by their URLs. */
+  addWebSeeds(now: number, torrent: number, urls: string[]): void;
   addPeers(now: number, torrent: number, peers: Address[]): void;
   remove(now: number, torrent: number): void;
   pause(now: number, torrent: number): void;

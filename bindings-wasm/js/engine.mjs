@@ -148,6 +148,11 @@ export function bind(native) {
     opened(now, conn, local, remote) {
       call(() => this.#engine.opened(now, conn, local, remote));
     }
+    answered(now, conn, head) {
+      const { status, length, range, retryAfter } = head;
+      const told = [length, range?.first, range?.last, range?.total, retryAfter].map((n) => n ?? NaN);
+      call(() => this.#engine.answered(now, conn, status, Float64Array.from(told)));
+    }
     handleReceived(now, conn, data) {
       call(() => this.#engine.handleReceived(now, conn, bytes(data)));
     }
@@ -255,6 +260,9 @@ export function bind(native) {
         for (const [name, on] of Object.entries(flags)) options.set(name, Boolean(on));
         return this.#engine.addTorrent(now, options);
       });
+    }
+    addWebSeeds(now, torrent, urls) {
+      call(() => this.#engine.addWebSeeds(now, torrent, urls));
     }
     addPeers(now, torrent, peers) {
       call(() => this.#engine.addPeers(now, torrent, peers));

@@ -4,11 +4,14 @@ use crate::effects::Flat;
 use crate::fault::{address, addresses, driver, fault, milliseconds, moment, number, value, whole};
 use crate::settings::{AddOptions, Settings};
 use crate::{events, outcomes};
+use core::net::SocketAddr;
+use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
     self as doors, Command, CommandError, Effect, Incoming, Input, LinkInfo, Outcome, Owed, Reply,
     SocketKind, Status,
 };
+use millstream_core::wire::http::{ContentRange, HttpHead};
 use std::collections::{BTreeMap, BTreeSet};
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
@@ -63,6 +66,21 @@ impl Engine {
     pub fn opened(&mut self, now: f64, conn: f64, local: &str, remote: &str) -> Result<(), JsError> {
         let (local, remote) = (address(local)?, address(remote)?);
         self.input(now, Input::Opened { conn: ConnId(whole(conn)?), info: LinkInfo::between(local, remote) })
+    }
+
+    /// A web server's answer to `connectHttp` begins: its status, and the body's length, the first byte, the last one and
+    /// the total of its range, and the seconds of `Retry-After`; what is missing is no number.
+    pub fn answered(&mut self, now: f64, conn: f64, status: u16, told: &[f64]) -> Result<(), JsError> {
+        let one = |n: usize| told.get(n).copied().filter(|told| told.is_finite()).map(whole).transpose();
+        let range = match (one(1)?, one(2)?) {
+            (Some(first), Some(last)) => Some(ContentRange { first, last, total: one(3)? }),
+            _ => None,
+        };
+        let retry_after = one(4)?.map(Duration::from_secs);
+        let head = HttpHead { status, length: one(0)?, range, retry_after };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let info = LinkInfo { head: Some(Box::new(head)), ..LinkInfo::between(nowhere, nowhere) };
+        self.input(now, Input::Opened { conn: ConnId(whole(conn)?), info })
     }
 
     /// Bytes came on a link.
@@ -177,6 +195,12 @@ impl Engine {
     #[wasm_bindgen(js_name = addPeers)]
     pub fn add_peers(&mut self, now: f64, torrent: f64, peers: Vec<String>) -> Result<(), JsError> {
         self.tell(now, Command::Peers(TorrentId(whole(torrent)?), addresses(&peers)?))
+    }
+
+    /// More web seeds of a torrent (BEP 19), by their URLs.
+    #[wasm_bindgen(js_name = addWebSeeds)]
+    pub fn add_web_seeds(&mut self, now: f64, torrent: f64, urls: Vec<String>) -> Result<(), JsError> {
+        self.tell(now, Command::WebSeeds(TorrentId(whole(torrent)?), urls))
     }
 
     /// Leaves a torrent; `removed` says when all is done.

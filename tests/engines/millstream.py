@@ -36,15 +36,16 @@ def inspect(torrent: str | Path) -> dict[str, Any]:
 
 
 class Millstream(Node):
-    """Options beyond the job: `extra`, more words for its command line."""
+    """Options beyond the job: `extra`, more words for its command line; `env`, of its environment."""
 
     name = "millstream"
     prefix = b"-MS"
     takes_peers = True
 
-    def __init__(self, job: Job, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, job: Job, extra: tuple[str, ...] = (), env: dict[str, str] | None = None) -> None:
         super().__init__(job)
         self.extra = extra
+        self.env = env or {}
 
     @classmethod
     def version(cls) -> str:
@@ -67,7 +68,7 @@ class Millstream(Node):
         if job.download_max and not job.seed:
             words += ["--max-download", str(job.download_max)]
         # Resume data of its own, so that no other run's is found.
-        state = {"XDG_STATE_HOME": str(job.work / "state"), "HOME": str(job.work)}
+        state = {"XDG_STATE_HOME": str(job.work / "state"), "HOME": str(job.work), **self.env}
         child = self._launch([str(binary()), *words], state)
         child.wait_event("listening", timeout)
         if job.seed:

@@ -24,6 +24,8 @@ from engines.tracker import Tracker
 from engines.transmission import Transmission
 from interop.gossip import gossip_cases
 
+from .web_seeds import web_seed_cases
+
 KINDS = ("v1", "v2", "hybrid", "padded")
 PIECE = 64 << 10
 CASE_S = 60.0
@@ -85,6 +87,7 @@ class Cases:
             for kind in ("v1", "v2", "hybrid"):
                 cases[f"created by libtorrent {kind}, read by millstream"] = self._read(kind)
                 cases[f"created by millstream {kind}, seeded by libtorrent"] = self._created(kind)
+            cases |= web_seed_cases(self.album)
         return cases
 
     def _transfer(

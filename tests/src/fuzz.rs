@@ -6,11 +6,13 @@ mod gossip;
 mod pool;
 mod reach;
 mod session;
+mod webseed;
 
 pub use gossip::{holepunch, lsd, pex};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
+pub use webseed::webseed;
 
 pub use crate::engine_ops::engine_ops;
 use core::net::SocketAddr;
@@ -39,7 +41,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 28] = [
+pub const BODIES: [(&str, Body); 29] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -64,6 +66,7 @@ pub const BODIES: [(&str, Body); 28] = [
     ("pex", pex),
     ("lsd", lsd),
     ("holepunch", holepunch),
+    ("webseed", webseed),
     ("ip_filter", ip_filter),
     ("socks5_answer", socks5_answer),
     ("http_proxy_answer", http_proxy_answer),

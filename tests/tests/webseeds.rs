@@ -1,7 +1,7 @@
 //! Stories of web seeds (BEP 19): alone and beside peers, with servers of every kind.
 
 use core::time::Duration;
-use millstream_core::base::TorrentId;
+use millstream_core::base::{Rng, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, Config, Rates, Selection, Source, State, TorrentEvent, WebSeedConfig, WebSeedState,
 };
@@ -52,9 +52,8 @@ impl Story {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.world.news(self.leech, |news| match news {
-            TorrentEvent::Warning(text) => Some(text.clone()),
-            _ => None,
+        self.world.news(self.leech, |news| {
+            if let TorrentEvent::Warning(text) = news { Some(text.clone()) } else { None }
         })
     }
 }
@@ -324,6 +323,24 @@ fn a_range_that_was_not_asked_for_is_not_used() {
 }
 
 #[test]
+fn what_a_read_brings_too_early_is_used_when_it_is_asked_for() {
+    let weather = Weather {
+        read_bytes: (512 << 10, 512 << 10),
+        window_bytes: 1 << 20,
+        overrun_bytes: 256 << 10,
+        ..Weather::calm()
+    };
+    let files = [("a", 300_000), ("b", 300_001), ("c", 300_002), ("d", 77)];
+    for version in [Version::V1, Version::Hybrid] {
+        let content = Content::new(31, version, &files, 16 << 10);
+        let world = World::new(31, weather);
+        let mut story = Story::with(world, content, Manners::default(), Config::default());
+        story.complete(10 * SECOND);
+        assert_eq!((story.world.webs[0].requests.len(), story.warnings().len()), (4, 0));
+    }
+}
+
+#[test]
 fn a_rate_limit_holds_for_web_seeds() {
     let content = Content::v1(21, 1_000_000);
     let mut world = World::new(21, Weather::calm());
@@ -510,5 +527,15 @@ fn swarms_with_web_seeds_end_well_in_any_weather() {
         }
         world.complete(30 * MINUTE, &all);
         assert!(hosts.iter().all(|&host| world.is_whole(host, &content)));
+    }
+}
+
+#[test]
+fn servers_drawn_at_random_do_no_harm() {
+    for seed in 0..4_000_u64 {
+        let mut rng = Rng::new([7; 32]).fork_at("web server", seed);
+        let mut input = vec![0; 2 + rng.below(300) as usize];
+        rng.fill(&mut input);
+        millstream_tests::fuzz::webseed(&input);
     }
 }

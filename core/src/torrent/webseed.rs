@@ -268,10 +268,15 @@ impl Torrent {
             self.count_web(n);
             self.plan_web(cx, n);
             let Some(seat) = self.seat(n) else { return };
-            if let Some(request) = seat.seed.next_request(cx.now) {
-                seat.wish = Some(Box::new(request));
+            // A request that ended is heard of before the next one begins: its end would be taken for that one's.
+            let mut fact = seat.seed.next_fact();
+            if fact.is_none() {
+                if let Some(request) = seat.seed.next_request(cx.now) {
+                    seat.wish = Some(Box::new(request));
+                }
+                fact = seat.seed.next_fact();
             }
-            match seat.seed.next_fact() {
+            match fact {
                 Some(fact) => self.on_web_fact(cx, n, fact),
                 None => break,
             }

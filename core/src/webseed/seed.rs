@@ -217,6 +217,9 @@ impl WebSeed {
     /// The piece that `next_piece` named has nothing more to ask. Where that leaves a gap too large to read over, the run
     /// ends.
     pub fn on_exhausted(&mut self) {
+        if self.run.is_empty() {
+            return;
+        }
         self.run.start += 1;
         let geometry = self.info.geometry();
         let next = u64::from(self.run.start) * u64::from(geometry.piece_length());

@@ -33,6 +33,9 @@ const KEPT_FOR: Duration = Duration::from_secs(20);
 /// Bytes that are read from a link ahead of who reads the body.
 const READ_BYTES_MAX: usize = 256 << 10;
 
+/// Tells the addresses of the Internet from others.
+type Judge = fn(IpAddr) -> bool;
+
 /// An open link to a server.
 struct ServerLink {
     sender: SendRequest<Empty<Bytes>>,
@@ -54,7 +57,7 @@ impl ServerLink {
 pub(crate) struct Kept(Arc<Mutex<VecDeque<(Instant, ServerLink)>>>);
 
 impl Kept {
-    fn take(&self, target: &Target, only: Option<fn(IpAddr) -> bool>) -> Option<ServerLink> {
+    fn take(&self, target: &Target, only: Option<Judge>) -> Option<ServerLink> {
         let mut kept = lock(&self.0);
         kept.retain(|(since, link)| since.elapsed() < KEPT_FOR && !link.sender.is_closed());
         let fits =
@@ -96,11 +99,7 @@ pub(crate) async fn open(request: &HttpRequest, kept: &Kept) -> Result<Stream, F
 }
 
 /// As for trackers: whoever comes from a public server is led to public addresses only.
-pub(super) async fn follow(
-    request: &HttpRequest,
-    kept: &Kept,
-    public: fn(IpAddr) -> bool,
-) -> Result<Stream, FetchError> {
+pub(super) async fn follow(request: &HttpRequest, kept: &Kept, public: Judge) -> Result<Stream, FetchError> {
     let mut target = Target::parse(&request.url)?;
     let mut from_public = false;
     for _ in 0..=request.redirects_max {
@@ -120,7 +119,7 @@ pub(super) async fn follow(
 async fn ask(
     target: &Target,
     range: Option<(u64, u64)>,
-    (kept, only): (&Kept, Option<fn(IpAddr) -> bool>),
+    (kept, only): (&Kept, Option<Judge>),
 ) -> Result<(ServerLink, Response<Incoming>), FetchError> {
     while let Some(mut link) = kept.take(target, only) {
         if let Ok(response) = send(&mut link, target, range).await {
@@ -132,7 +131,7 @@ async fn ask(
     Ok((link, response))
 }
 
-async fn dial(target: &Target, only: Option<fn(IpAddr) -> bool>) -> Result<ServerLink, FetchError> {
+async fn dial(target: &Target, only: Option<Judge>) -> Result<ServerLink, FetchError> {
     let (stream, remote) = connect(target, only).await?;
     let (sender, driven) = match target.secure {
         true => handshake(target, secure(target, stream).await?).await?,

@@ -117,3 +117,128 @@ async fn only_http_urls_are_fetched() {
         assert!(matches!(get(url, LIMITS).await, Err(FetchError::Url(_))), "{url}");
     }
 }
+
+mod streams {
+    //! Answers that stream, against a server that hears whole requests and keeps its links.
+
+    use super::super::stream::{Kept, Stream, follow, open};
+    use super::*;
+    use millstream_core::base::Pool;
+    use millstream_core::wire::http::{ContentRange, HttpRequest};
+    use std::sync::Mutex;
+
+    type Heard = Arc<Mutex<Vec<String>>>;
+
+    /// Serves each request of each link by its path; tells the heads it heard, each with the number of its link.
+    async fn keeping(answer: fn(&str) -> Vec<u8>) -> (SocketAddr, Heard) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let heard = Heard::default();
+        let told = Arc::clone(&heard);
+        tokio::spawn(async move {
+            let mut links = 0;
+            while let Ok((mut stream, _)) = listener.accept().await {
+                links += 1;
+                let (told, number) = (Arc::clone(&told), links);
+                tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    while let Ok(read @ 1..) = stream.read(&mut head).await {
+                        let head = String::from_utf8_lossy(&head[..read]).into_owned();
+                        let path = head.split(' ').nth(1).unwrap_or("").to_owned();
+                        told.lock().unwrap().push(format!("{number} {head}"));
+                        if stream.write_all(&answer(&path)).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (addr, heard)
+    }
+
+    fn request(addr: SocketAddr, path: &str) -> HttpRequest {
+        HttpRequest { url: format!("http://{addr}{path}"), range: Some((3, 9)), redirects_max: 3 }
+    }
+
+    async fn body(stream: &mut Stream) -> Vec<u8> {
+        let (buffers, mut body) = (Pool::new(8, 4), Vec::new());
+        while let Some(chunk) = stream.next(&buffers, usize::MAX).await.unwrap() {
+            assert!(chunk.len() <= 8);
+            body.extend_from_slice(&chunk);
+        }
+        body
+    }
+
+    fn answers(path: &str) -> Vec<u8> {
+        match path {
+            "/moved" => b"HTTP/1.1 302 Found\r\nLocation: part\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            "/packed" => ok("Content-Encoding: gzip\r\n", b"x"),
+            "/busy" => {
+                b"HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nContent-Length: 20\r\n\r\nway too much to do no"
+                    .to_vec()
+            }
+            "/broken" => b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.".to_vec(),
+            _ => [
+                &b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 3-22/100\r\nContent-Length: 20\r\n\r\n"[..],
+                b"0123456789abcdefghij",
+            ]
+            .concat(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_range_is_asked_for_as_it_is_and_the_link_is_used_again() {
+        let (addr, heard) = keeping(answers).await;
+        let kept = Kept::default();
+        for _ in 0..3 {
+            let mut stream = open(&request(addr, "/part"), &kept).await.unwrap();
+            let range = ContentRange { first: 3, last: 22, total: Some(100) };
+            assert_eq!(
+                (stream.head.status, stream.head.length, stream.head.range),
+                (206, Some(20), Some(range))
+            );
+            assert_eq!(body(&mut stream).await, b"0123456789abcdefghij");
+        }
+        let heard = heard.lock().unwrap();
+        assert!(heard.iter().all(|head| head.starts_with("1 ")), "one link for all: {heard:?}");
+        let head = heard[0].to_ascii_lowercase();
+        assert!(head.contains("range: bytes=3-9\r\n") && head.contains("accept-encoding: identity\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_read_whole_costs_its_link() {
+        let (addr, heard) = keeping(answers).await;
+        let kept = Kept::default();
+        drop(open(&request(addr, "/part"), &kept).await.unwrap());
+        let mut stream = open(&request(addr, "/moved"), &kept).await.unwrap();
+        assert_eq!((stream.head.status, body(&mut stream).await.len()), (206, 20));
+        assert!(heard.lock().unwrap()[1].starts_with("2 "));
+    }
+
+    #[tokio::test]
+    async fn heads_say_why_there_is_no_body_and_packed_ones_are_refused() {
+        let (addr, _) = keeping(answers).await;
+        let kept = Kept::default();
+        let stream = open(&request(addr, "/busy"), &kept).await.unwrap();
+        assert_eq!((stream.head.status, stream.head.retry_after), (503, Some(Duration::from_secs(30))));
+        assert!(matches!(open(&request(addr, "/packed"), &kept).await, Err(FetchError::Http { .. })));
+    }
+
+    #[tokio::test]
+    async fn redirects_are_bounded_and_lead_nobody_into_a_private_network() {
+        let (round, _) =
+            keeping(|_| b"HTTP/1.1 301 Moved\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n".to_vec())
+                .await;
+        let kept = Kept::default();
+        assert!(matches!(open(&request(round, "/"), &kept).await, Err(FetchError::Redirects(3))));
+        let (lure, _) = keeping(|path| match path {
+            "/" => b"HTTP/1.1 301 Moved\r\nLocation: //127.0.0.2:1/\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            _ => ok("", b"x"),
+        })
+        .await;
+        // As if this one address were on the Internet.
+        let public = |ip: IpAddr| ip == IpAddr::from([127, 0, 0, 1]);
+        let led = follow(&request(lure, "/"), &kept, public).await;
+        assert!(matches!(led.map(|stream| stream.head), Err(FetchError::Private(_))));
+    }
+}

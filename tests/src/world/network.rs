@@ -365,9 +365,9 @@ impl World {
                 return;
             }
             let stream = &self.wires[wire].streams[side];
-            let most =
-                stream.unread.len().min((stream.read_until - stream.read.min(stream.read_until)) as usize);
-            if most == 0 {
+            let credit = (stream.read_until - stream.read.min(stream.read_until)) as usize;
+            let most = stream.unread.len().min(credit.saturating_add(self.weather.overrun_bytes));
+            if most == 0 || credit == 0 {
                 break;
             }
             let size = self.draw_read().min(most);

@@ -22,6 +22,8 @@ pub struct Weather {
     pub window_bytes: usize,
     /// Bytes of one read, least and most; small ones are as likely as large ones.
     pub read_bytes: (u64, u64),
+    /// Bytes that a read may take beyond the credit: one read of overrun is forgiven.
+    pub overrun_bytes: usize,
     /// Packets that come late because their first copy was lost, of a thousand.
     pub losses_per_mille: u64,
     /// Packets on whose way the link breaks, of a million.
@@ -46,6 +48,7 @@ impl Weather {
             uplink: None,
             window_bytes: 256 << 10,
             read_bytes: (64 << 10, 64 << 10),
+            overrun_bytes: 0,
             losses_per_mille: 0,
             cuts_per_million: 0,
             datagram_losses_per_mille: 0,
@@ -68,6 +71,7 @@ impl Weather {
             uplink: Some(400_000),
             window_bytes: 96 << 10,
             read_bytes: (1, 64 << 10),
+            overrun_bytes: 0,
             losses_per_mille: 20,
             cuts_per_million: 1_500,
             datagram_losses_per_mille: 200,

@@ -126,6 +126,15 @@ fn bep_0019_url_list_is_a_string_or_a_list() {
 }
 
 #[test]
+fn bep_0017_httpseeds_are_passed_over_whatever_they_are() {
+    let info = b"d6:lengthi0e4:name1:x12:piece lengthi16384e6:pieces0:e";
+    for seeds in [&b"l8:http://ae"[..], b"8:http://a", b"i5e", b"d1:a1:be", b"le"] {
+        let file = [b"d9:httpseeds", seeds, b"4:info", &info[..], b"8:url-list8:http://we"].concat();
+        assert_eq!(Metainfo::parse(&file).unwrap().web_seeds, ["http://w"]);
+    }
+}
+
+#[test]
 fn pitfall_13_web_seed_urls() {
     let single = b"d6:lengthi0e4:name5:a b.c12:piece lengthi16384e6:pieces0:e";
     let single = Info::parse(single).unwrap();
