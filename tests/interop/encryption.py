@@ -20,7 +20,7 @@ PIECE = 64 << 10
 CASE_S = 60.0
 KEEP = 8 << 20
 
-# What a relay can read of a link: all of it, all but the handshakes, nothing.
+# What a relay can read of a link: all of it, all but how it begins, nothing.
 CLEAR, VEILED, HIDDEN = "clear", "veiled", "hidden"
 
 # libtorrent's own words: forced both ways, at one level.
@@ -96,7 +96,7 @@ def _tapped(content: Content, parties: tuple[Party, Party], dialler: str, seen: 
         sample = (content.home / "album" / "cover.jpg").read_bytes()[1000:1064]
         shown = {
             CLEAR: all(one.startswith(PROTOCOL) for one in said),
-            VEILED: not any(PROTOCOL in one for one in said) and any(sample in one for one in said),
+            VEILED: not any(one.startswith(PROTOCOL) for one in said) and any(sample in one for one in said),
             HIDDEN: not any(PROTOCOL in one or sample in one for one in said),
         }
         _expect(shown[seen], f"the link should be {seen}, but {shown}")

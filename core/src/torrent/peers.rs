@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) level: Option<Level>,
     /// Stored bytes may go to it straight from the file.
     pub(super) plain: bool,
+    /// It says that it takes encrypted links.
+    pub(super) encrypts: bool,
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
@@ -267,6 +269,7 @@ impl Torrent {
             incoming,
             level,
             plain,
+            encrypts: false,
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,
@@ -527,8 +530,9 @@ impl Torrent {
         }
         self.tell_pex(cx, n);
         if hello.e == Some(true)
-            && let Some(peer) = self.peers.get(&n)
+            && let Some(peer) = self.peers.get_mut(&n)
         {
+            peer.encrypts = true;
             self.book.on_encrypts(peer.home);
         }
         self.on_metadata_offer(cx, n, hello.metadata_size);
