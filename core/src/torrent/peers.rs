@@ -528,13 +528,13 @@ impl Torrent {
         if self.is_seeding() && !self.super_seed_on() {
             self.tell_one_upload_only(n, true);
         }
-        self.tell_pex(cx, n);
         if hello.e == Some(true)
             && let Some(peer) = self.peers.get_mut(&n)
         {
             peer.encrypts = true;
             self.book.on_encrypts(peer.home);
         }
+        self.tell_pex(cx, n);
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
             self.on_upload_only(cx, n, upload_only);
