@@ -317,10 +317,10 @@ fn bytes_for_an_rc4_link_are_never_left_for_the_driver_to_send_from_a_file() {
 fn heard(frames: &[Vec<u8>]) -> (Vec<ExtensionHandshake>, Vec<PexMessage>) {
     let (mut hellos, mut told) = (Vec::new(), Vec::new());
     for frame in frames {
-        match parse(frame) {
-            Message::Extended { id: 0, payload } => hellos.push(ExtensionHandshake::parse(payload).unwrap()),
-            Message::Extended { id: 9, payload } => told.push(PexMessage::parse(payload, 1000).unwrap()),
-            _ => {}
+        if let Message::Extended { id: 0, payload } = parse(frame) {
+            hellos.push(ExtensionHandshake::parse(payload).unwrap());
+        } else if let Message::Extended { id: 9, payload } = parse(frame) {
+            told.push(PexMessage::parse(payload, 1000).unwrap());
         }
     }
     (hellos, told)
