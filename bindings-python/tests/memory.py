@@ -13,6 +13,8 @@ from millstream.sansio import (
     Cancel,
     Close,
     Connect,
+    ConnectHttp,
+    ConnectWebSocket,
     DatagramsReady,
     Digests,
     Engine,
@@ -133,6 +135,8 @@ class Host:
             match effect:
                 case Connect(conn, to):
                     self.world.join(self, conn, to)
+                case ConnectHttp(conn) | ConnectWebSocket(conn):
+                    self.engine.closed(self.world.now, conn, "unreachable")
                 case Close(conn, _):
                     self.world.part(self, conn)
                 case Interest(conn, _, write):

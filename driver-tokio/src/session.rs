@@ -13,7 +13,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
-use millstream_core::engine::{self, Command, CommandError, Rates, Reply, Source};
+use millstream_core::engine::{self, Command, CommandError, Encryption, Rates, Reply, Source};
 use millstream_core::wire::{Magnet, Metainfo, MetainfoLimits};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -244,6 +244,13 @@ impl SessionBuilder {
     pub fn without_discovery(mut self) -> Self {
         let engine = &mut self.config.engine;
         (engine.dht, engine.lsd, engine.port_mapping) = (false, false, false);
+        self
+    }
+
+    /// Whether links are encrypted: encrypted where the other side can (the default), never, or always.
+    #[must_use]
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.config.engine.encryption = encryption;
         self
     }
 

@@ -1,4 +1,5 @@
-"""A relay between two peers that reads their handshakes: who they say they are, and for which hash. Plain links only."""
+"""A relay between two peers that reads their handshakes: who they say they are, and for which hash. That takes plain
+links; of others it keeps what they began with."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from .node import HOST, Address, free_port
 from .process import EngineError
 
 HANDSHAKE = 68
+PROTOCOL = b"\x13BitTorrent protocol"
 
 
 @dataclass
@@ -19,6 +21,7 @@ class Side:
 
     begin: bytearray = field(default_factory=bytearray)
     carried: int = 0
+    keep: int = HANDSHAKE
 
     @property
     def info_hash(self) -> str:
@@ -32,11 +35,15 @@ class Side:
 class Tap:
     """Listens for the dialler, dials `to` for each link, and passes bytes both ways.
 
-    `watch` is asked for each link for what is to hear every byte of the dialler.
+    `watch` is asked for each link for what is to hear every byte of the dialler; `keep` is how many bytes of each side
+    are kept.
     """
 
-    def __init__(self, to: Address, watch: Callable[[], Callable[[bytes], None]] | None = None) -> None:
+    def __init__(
+        self, to: Address, watch: Callable[[], Callable[[bytes], None]] | None = None, keep: int = HANDSHAKE
+    ) -> None:
         self.to = to
+        self._keep = keep
         self._watch = watch
         self.links: list[tuple[Side, Side]] = []  # the dialler's, the listener's
         self._listener = socket.create_server((HOST, free_port()))
@@ -51,7 +58,7 @@ class Tap:
         """The dialler's id, the listener's id and the info-hash of the first link with both handshakes."""
         for dialler, listener in self.links:
             if len(dialler.begin) == HANDSHAKE == len(listener.begin):
-                if not dialler.begin.startswith(b"\x13BitTorrent protocol"):
+                if not dialler.begin.startswith(PROTOCOL):
                     raise EngineError("a link through the tap was not plain BitTorrent")
                 return dialler.peer_id, listener.peer_id, dialler.info_hash
         raise EngineError(f"no two handshakes on {len(self.links)} links")
@@ -80,7 +87,7 @@ class Tap:
                 continue
             outer.settimeout(None)
             self._sockets += [inner, outer]
-            sides = (Side(), Side())
+            sides = (Side(keep=self._keep), Side(keep=self._keep))
             self.links.append(sides)
             hear = self._watch() if self._watch else None
             threading.Thread(target=_pump, args=(inner, outer, sides[0], hear), daemon=True).start()
@@ -92,7 +99,7 @@ def _pump(
 ) -> None:
     try:
         while data := source.recv(1 << 18):
-            side.begin += data[: HANDSHAKE - len(side.begin)] if len(side.begin) < HANDSHAKE else b""
+            side.begin += data[: side.keep - len(side.begin)] if len(side.begin) < side.keep else b""
             side.carried += len(data)
             if hear:
                 hear(data)

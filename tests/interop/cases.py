@@ -22,6 +22,7 @@ from engines.process import EngineError
 from engines.tap import Tap
 from engines.tracker import Tracker
 from engines.transmission import Transmission
+from interop.encryption import Content, encryption_cases
 from interop.gossip import gossip_cases
 
 from .web_seeds import web_seed_cases
@@ -82,6 +83,7 @@ class Cases:
                 cases[f"millstream {kind} -> libtorrent, {end}"] = self._transfer(ours, Libtorrent, kind, dialler)
             cases[f"libtorrent {kind} -> millstream, magnet"] = self._transfer(Libtorrent, ours, kind, "leech", True)
             cases[f"millstream {kind} -> libtorrent, magnet"] = self._transfer(ours, Libtorrent, kind, "leech", True)
+        cases |= encryption_cases(Content(self.album.home, self.album.torrents["v1"], self.album.digests), ours)
         cases |= gossip_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         if ours is Millstream:
             for kind in ("v1", "v2", "hybrid"):

@@ -3,12 +3,14 @@
 //! a stranger can send, they pass on.
 
 mod gossip;
+mod mse;
 mod pool;
 mod reach;
 mod session;
 mod webseed;
 
 pub use gossip::{holepunch, lsd, pex};
+pub use mse::{mse_initiator, mse_responder};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
@@ -41,7 +43,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 29] = [
+pub const BODIES: &[(&str, Body)] = &[
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -71,6 +73,8 @@ pub const BODIES: [(&str, Body); 29] = [
     ("socks5_answer", socks5_answer),
     ("http_proxy_answer", http_proxy_answer),
     ("proxy_url", proxy_url),
+    ("mse_initiator", mse_initiator),
+    ("mse_responder", mse_responder),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.

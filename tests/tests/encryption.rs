@@ -6,10 +6,13 @@ use millstream_core::base::{Rng, TorrentId};
 use millstream_core::engine::{Config, Encryption, Work};
 use millstream_core::link::LinkFaults;
 use millstream_core::mse::{Initiator, Then, exchange};
+use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::handshake::Handshake;
+use millstream_core::wire::message::Message;
 use millstream_core::wire::mse::{KEY_BYTES, KeyExchange, Level, Levels, PrivateKey, VeiledHash};
+use millstream_core::wire::pex::{PexFlags, PexMessage};
 use millstream_core::wire::{InfoHash, PeerId};
-use millstream_tests::world::stranger::all_features;
+use millstream_tests::world::stranger::{all_features, parse};
 use millstream_tests::world::{Content, HostId, Stranger, Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -307,5 +310,55 @@ fn bytes_for_an_rc4_link_are_never_left_for_the_driver_to_send_from_a_file() {
         }
         assert!(!plain.is_empty() && plain.iter().all(|plain| *plain == stored), "{encryption:?}");
         assert!(world.is_whole(a, &content));
+    }
+}
+
+/// The extension handshakes that were heard, and the PEX messages under the number 9.
+fn heard(frames: &[Vec<u8>]) -> (Vec<ExtensionHandshake>, Vec<PexMessage>) {
+    let (mut hellos, mut told) = (Vec::new(), Vec::new());
+    for frame in frames {
+        if let Message::Extended { id: 0, payload } = parse(frame) {
+            hellos.push(ExtensionHandshake::parse(payload).unwrap());
+        } else if let Message::Extended { id: 9, payload } = parse(frame) {
+            told.push(PexMessage::parse(payload, 1000).unwrap());
+        }
+    }
+    (hellos, told)
+}
+
+#[test]
+fn that_encrypted_links_are_taken_is_said_to_peers_and_passed_on_by_pex() {
+    let content = Content::v1(211, 100_000);
+    for encryption in POLICIES {
+        let mut world = World::new(211, Weather::calm());
+        let host = world.host_with(with(encryption));
+        world.leech(host, &content, &[]);
+        let mut strangers: Vec<Stranger> = (0..3)
+            .map(|n| {
+                let from = world.stranger_addr();
+                let mut hello = hello(name(&content));
+                hello.peer_id.0[18] = n;
+                let mut stranger = match encryption {
+                    Encryption::Off | Encryption::Prefer => {
+                        let mut stranger = world.call_silently(from, host);
+                        stranger.say_bytes(&mut world, &hello.encode());
+                        stranger
+                    }
+                    Encryption::Require => world.call_encrypted(from, host, &hello, Levels::BOTH),
+                };
+                let (m, p) = (vec![(Extension::UtPex, 9)], Some(7000 + u16::from(n)));
+                let e = (n == 1).then_some(true);
+                stranger.say_extensions(&mut world, &ExtensionHandshake { m, p, e, ..Default::default() });
+                stranger
+            })
+            .collect();
+        let (hellos, told) = heard(&strangers[0].listen(&mut world, 10 * SECOND));
+        assert_eq!(hellos[0].e, (encryption != Encryption::Off).then_some(true));
+        let flags: Vec<(u16, bool)> = told[0]
+            .added
+            .iter()
+            .map(|peer| (peer.addr.port(), peer.flags.has(PexFlags::ENCRYPTION)))
+            .collect();
+        assert_eq!(flags, [(7001, true), (7002, false)]);
     }
 }

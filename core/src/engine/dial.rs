@@ -8,6 +8,7 @@ use crate::link::{Dialed, Link, Stage};
 use crate::pool::{CloseReason, OpenError, PoolConfig, PoolStatus, Prospect};
 use crate::torrent::{Config, Leave, UtpUse};
 use core::net::SocketAddr;
+use core::time::Duration;
 
 /// Why a link ends, as far as the pool is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +92,15 @@ impl Engine {
             }
             return;
         }
-        let link = Link::dial(addr, dialed, now + self.config.connect_timeout);
+        let link = Link::dial(addr, dialed, now + self.patience(dialed));
         let conn = self.insert_dialed(now, link, (dialed.torrent, prospect));
         let route = self.config.route();
         self.effects.push_back(Effect::Connect { conn, to: Endpoint::Tcp(addr), route });
+    }
+
+    /// How long a call may take: half as long over the second carrier, since most who don't answer aren't there.
+    pub(super) fn patience(&self, dialed: Dialed) -> Duration {
+        self.config.connect_timeout / if dialed.is_second { 2 } else { 1 }
     }
 
     /// Takes in a link that is being opened.

@@ -81,7 +81,7 @@ impl Engine {
         let socket = sockets.find(|(_, (at, kind))| fits(*kind) && at.is_ipv4() == addr.is_ipv4());
         let Some(local) = socket.map(|(&local, _)| local) else { return false };
         let Some(stream) = self.utp.sockets.connect(now, local, addr) else { return false };
-        let mut link = Link::dial(addr, dialed, now + self.config.connect_timeout);
+        let mut link = Link::dial(addr, dialed, now + self.patience(dialed));
         link.stream = Some(stream.0);
         let conn = self.insert_dialed(now, link, (dialed.torrent, prospect));
         self.utp.conns.insert(stream, conn);

@@ -7,6 +7,7 @@
 //! | `content` | all that exists once the metadata is known |
 //! | `dht` | whether and how the DHT is asked |
 //! | `files` | opening and checking what is stored |
+//! | `calls` | whom to call, and how |
 //! | `peers` | who joined, and what their sessions say |
 //! | `download` | what is asked of whom, and what becomes of blocks |
 //! | `judging` | what digests say of pieces, and of who sent them |
@@ -23,6 +24,7 @@
 //! | `gate` | rate limits |
 
 mod add;
+mod calls;
 mod config;
 mod content;
 mod dht;

@@ -1,13 +1,12 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
 use super::gate::{Direction, Pass};
-use super::{Call, Context, Encryption, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
+use super::{Context, Encryption, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
-use crate::book::{BanReason, Tried};
+use crate::book::BanReason;
 use crate::metadata::Asked;
 use crate::peer::{Fact, Fault, PeerTraits, Session};
 use crate::picker::{PeerPieces, Picker, SourceId};
-use crate::pool::Prospect;
 use crate::wire::PeerId;
 use crate::wire::allowed_fast::allowed_fast_set;
 use crate::wire::extension::{Extension, ExtensionHandshake};
@@ -33,6 +32,8 @@ pub(super) struct Peer {
     pub(super) level: Option<Level>,
     /// Stored bytes may go to it straight from the file.
     pub(super) plain: bool,
+    /// It says that it takes encrypted links.
+    pub(super) encrypts: bool,
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
@@ -140,82 +141,10 @@ impl Torrent {
         self.takes_peers() && self.peers.len() < config.torrent_links_max && !self.is_banned(addr)
     }
 
-    /// Whether it could use more links.
-    pub fn may_want_links(&self, config: &super::Config) -> bool {
-        self.wants_fetch() || self.may_want_peers(config)
-    }
-
-    fn may_want_peers(&self, config: &super::Config) -> bool {
-        self.may_dial()
-            && self.peers.len() + self.calls < config.torrent_links_max
-            && self.book.candidates(self.is_seeding()) > 0
-    }
-
-    pub(super) fn may_dial(&self) -> bool {
-        self.takes_part()
-    }
-
     pub(super) fn is_seeding(&self) -> bool {
         self.content
             .as_deref()
             .is_some_and(|content| content.is_checked() && content.picker.is_wanted_complete())
-    }
-
-    /// Whom to call next, by which name.
-    pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<Call> {
-        if !self.may_want_peers(cx.config) {
-            return None;
-        }
-        let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
-        let prospect = match self.book.tried(addr) {
-            Tried::Never => Prospect::Fresh,
-            Tried::Worked => Prospect::Proven,
-            Tried::Failed => Prospect::Failed,
-        };
-        self.book.on_connecting(addr);
-        self.calls += 1;
-        Some(Call { addr, info_hash: *self.names.first()?, prospect })
-    }
-
-    /// Whether an address is known to speak uTP.
-    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
-        self.book.speaks_utp(addr)
-    }
-
-    /// A call showed whether an address speaks uTP.
-    pub fn on_carrier(&mut self, addr: SocketAddr, utp: bool) {
-        self.book.on_utp(addr, utp);
-    }
-
-    /// Whether an address is still worth a call by other means.
-    pub fn goes_on_calling(&self, addr: SocketAddr) -> bool {
-        self.may_dial() && self.peers.values().all(|peer| peer.home != addr)
-    }
-
-    /// A call didn't lead to a peer.
-    pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
-        self.calls -= 1;
-        if self.peers.values().any(|peer| peer.home == addr) {
-            // It is here already, by a link of its own.
-            return self.book.on_connected(addr);
-        }
-        self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
-        self.seek_relay(cx, addr);
-    }
-
-    /// A peer that we called encrypted didn't answer so: it is called plain, at once.
-    pub fn on_not_encrypted(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
-        self.calls -= 1;
-        if self.peers.values().any(|peer| peer.home == addr) {
-            return self.book.on_connected(addr);
-        }
-        self.book.on_not_encrypted(addr);
-        tracing::debug!(torrent = ?self.id, %addr, now = ?cx.now, "no encrypted handshake: plain next");
-    }
-
-    /// Whether whoever is there is to be called plain: the last encrypted call failed.
-    pub fn calls_plain(&self, addr: SocketAddr) -> bool {
-        self.book.is_plain(addr)
     }
 
     /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
@@ -267,6 +196,7 @@ impl Torrent {
             incoming,
             level,
             plain,
+            encrypts: false,
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,
@@ -525,12 +455,13 @@ impl Torrent {
         if self.is_seeding() && !self.super_seed_on() {
             self.tell_one_upload_only(n, true);
         }
-        self.tell_pex(cx, n);
         if hello.e == Some(true)
-            && let Some(peer) = self.peers.get(&n)
+            && let Some(peer) = self.peers.get_mut(&n)
         {
+            peer.encrypts = true;
             self.book.on_encrypts(peer.home);
         }
+        self.tell_pex(cx, n);
         self.on_metadata_offer(cx, n, hello.metadata_size);
         if let Some(upload_only) = hello.upload_only {
             self.on_upload_only(cx, n, upload_only);

@@ -98,6 +98,9 @@ impl Torrent {
         let own = cx.host.own();
         for peer in told {
             tracing::trace!(torrent = ?self.id, from = n, addr = %peer.addr, flags = peer.flags.0, "told of a peer");
+            if peer.flags.has(PexFlags::ENCRYPTION) {
+                self.book.on_encrypts(peer.addr);
+            }
             if self.book.on_address(peer.addr, Source::Pex, &own, &cx.config.book).is_ok_and(|it| it.is_new())
                 && peer.flags.has(PexFlags::SEED)
             {
@@ -134,6 +137,7 @@ fn is_hearsay(sources: Sources) -> bool {
 
 fn flags(peer: &Peer) -> PexFlags {
     PexFlags::default()
+        .with(PexFlags::ENCRYPTION, peer.encrypts)
         .with(PexFlags::SEED, peer.is_seed())
         .with(PexFlags::HOLEPUNCH, peer.session.speaks(Extension::UtHolepunch))
         .with(PexFlags::REACHABLE, !peer.incoming)

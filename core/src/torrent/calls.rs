@@ -1,0 +1,80 @@
+//! Calling peers: whom next, over which carrier, plain or encrypted, and what is learned when nobody answers.
+
+use super::{Call, Context, Torrent};
+use crate::book::Tried;
+use crate::pool::Prospect;
+use core::net::SocketAddr;
+
+impl Torrent {
+    /// Whether it could use more links.
+    pub fn may_want_links(&self, config: &super::Config) -> bool {
+        self.wants_fetch() || self.may_want_peers(config)
+    }
+
+    fn may_want_peers(&self, config: &super::Config) -> bool {
+        self.may_dial()
+            && self.peers.len() + self.calls < config.torrent_links_max
+            && self.book.candidates(self.is_seeding()) > 0
+    }
+
+    pub(super) fn may_dial(&self) -> bool {
+        self.takes_part()
+    }
+
+    /// Whom to call next, by which name.
+    pub fn next_dial(&mut self, cx: &mut Context<'_>) -> Option<Call> {
+        if !self.may_want_peers(cx.config) {
+            return None;
+        }
+        let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
+        let prospect = match self.book.tried(addr) {
+            Tried::Never => Prospect::Fresh,
+            Tried::Worked => Prospect::Proven,
+            Tried::Failed => Prospect::Failed,
+        };
+        self.book.on_connecting(addr);
+        self.calls += 1;
+        Some(Call { addr, info_hash: *self.names.first()?, prospect })
+    }
+
+    /// Whether an address is known to speak uTP.
+    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
+        self.book.speaks_utp(addr)
+    }
+
+    /// A call showed whether an address speaks uTP.
+    pub fn on_carrier(&mut self, addr: SocketAddr, utp: bool) {
+        self.book.on_utp(addr, utp);
+    }
+
+    /// Whether an address is still worth a call by other means.
+    pub fn goes_on_calling(&self, addr: SocketAddr) -> bool {
+        self.may_dial() && self.peers.values().all(|peer| peer.home != addr)
+    }
+
+    /// A call didn't lead to a peer.
+    pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.calls -= 1;
+        if self.peers.values().any(|peer| peer.home == addr) {
+            // It is here already, by a link of its own.
+            return self.book.on_connected(addr);
+        }
+        self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+        self.seek_relay(cx, addr);
+    }
+
+    /// A peer that we called encrypted didn't answer so: it is called plain, at once.
+    pub fn on_not_encrypted(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.calls -= 1;
+        if self.peers.values().any(|peer| peer.home == addr) {
+            return self.book.on_connected(addr);
+        }
+        self.book.on_not_encrypted(addr);
+        tracing::debug!(torrent = ?self.id, %addr, now = ?cx.now, "no encrypted handshake: plain next");
+    }
+
+    /// Whether whoever is there is to be called plain: the last encrypted call failed.
+    pub fn calls_plain(&self, addr: SocketAddr) -> bool {
+        self.book.is_plain(addr)
+    }
+}
