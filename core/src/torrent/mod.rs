@@ -18,6 +18,7 @@
 //! | `holepunch` | peers behind routers, brought together by others (BEP 55) |
 //! | `pex` | peers from peers and to peers (BEP 11) |
 //! | `save` | resume data |
+//! | `updates` | newer torrents (BEP 39) |
 //! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
 //! | `gate` | rate limits |
@@ -43,6 +44,7 @@ mod save;
 mod spread;
 mod status;
 mod trackers;
+mod updates;
 mod upload;
 mod views;
 mod webseed;
@@ -141,6 +143,9 @@ pub struct Torrent {
     /// The exchange of peers, while there are any that may be told.
     pex: Option<Box<crate::pex::Pex>>,
     punching: Option<Box<holepunch::Punching>>,
+    /// Where its source says that newer ones are, until its content is looked at.
+    update_url: Option<Box<str>>,
+    updates: Option<Box<updates::Updates>>,
 }
 
 impl Torrent {
@@ -197,6 +202,8 @@ impl Torrent {
             own_serial: host.own_serial,
             pex: None,
             punching: None,
+            update_url: add.source.update_url(),
+            updates: None,
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);
@@ -250,6 +257,7 @@ impl Torrent {
             self.fetch_deadline(),
             self.hashes_deadline(),
             self.pex_deadline(),
+            self.update_deadline(),
         ];
         rooms.into_iter().flatten().min()
     }
@@ -264,6 +272,7 @@ impl Torrent {
         self.on_fetch_timeout(cx);
         self.on_hashes_timeout(cx);
         self.on_pex_timeout(cx);
+        self.on_update_timeout(cx);
         self.on_save_timeout(cx);
     }
 
@@ -287,6 +296,7 @@ impl Torrent {
             Errand::Close => {}
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Scrape => self.on_scrape_done(cx, outcome),
+            Errand::Update => self.on_update(cx, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
             Errand::Exchange => debug_assert!(false, "links exchange keys"),
         }

@@ -233,6 +233,8 @@ pub enum Errand {
     Ask(AskId, Box<AnswerLimits>),
     /// Scrape an HTTP tracker.
     Scrape,
+    /// Look for a newer torrent.
+    Update,
     /// Find a UDP tracker's address.
     Resolve(u64),
     /// Exchange keys for a link.
@@ -253,15 +255,21 @@ impl Errand {
             | Self::Read { .. }
             | Self::Leaves(..)
             | Self::Sync => true,
-            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) | Self::Exchange => {
+            Self::Save
+            | Self::Close
+            | Self::Ask(..)
+            | Self::Scrape
+            | Self::Update
+            | Self::Resolve(_)
+            | Self::Exchange => {
                 false
             }
         }
     }
 
-    /// Whether it asks a tracker.
+    /// Whether it asks a server on the Internet: nobody waits for its answer at the end.
     pub(super) fn asks(&self) -> bool {
-        matches!(self, Self::Ask(..) | Self::Scrape)
+        matches!(self, Self::Ask(..) | Self::Scrape | Self::Update)
     }
 }
 
