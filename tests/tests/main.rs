@@ -43,6 +43,8 @@ mod transfer;
 mod trust;
 /// Links over uTP (BEP 29).
 mod utp;
+/// Newer torrents, and who vouches for them.
+mod updates;
 /// v2 and hybrid torrents (BEP 52).
 mod v2;
 /// Web seeds (BEP 19).
