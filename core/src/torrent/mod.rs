@@ -18,6 +18,7 @@
 //! | `holepunch` | peers behind routers, brought together by others (BEP 55) |
 //! | `pex` | peers from peers and to peers (BEP 11) |
 //! | `save` | resume data |
+//! | `shared` | files that other torrents have (BEP 38) |
 //! | `updates` | newer torrents (BEP 39) |
 //! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
@@ -41,6 +42,7 @@ mod peers;
 mod pex;
 mod phase;
 mod save;
+mod shared;
 mod spread;
 mod status;
 mod trackers;
@@ -59,6 +61,7 @@ pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
+pub use shared::Shared;
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
 
@@ -146,6 +149,7 @@ pub struct Torrent {
     /// Where its source says that newer ones are, until its content is looked at.
     update_url: Option<Box<str>>,
     updates: Option<Box<updates::Updates>>,
+    sharing: Option<Box<shared::Sharing>>,
 }
 
 impl Torrent {
@@ -204,6 +208,7 @@ impl Torrent {
             punching: None,
             update_url: add.source.update_url(),
             updates: None,
+            sharing: None,
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);
@@ -297,6 +302,7 @@ impl Torrent {
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Scrape => self.on_scrape_done(cx, outcome),
             Errand::Update => self.on_update(cx, outcome),
+            Errand::Share(piece) => self.on_shared(cx, piece, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
             Errand::Exchange => debug_assert!(false, "links exchange keys"),
         }

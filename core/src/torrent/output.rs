@@ -235,6 +235,8 @@ pub enum Errand {
     Scrape,
     /// Look for a newer torrent.
     Update,
+    /// Read a piece that another torrent has.
+    Share(PieceIndex),
     /// Find a UDP tracker's address.
     Resolve(u64),
     /// Exchange keys for a link.
@@ -254,6 +256,7 @@ impl Errand {
             | Self::Spill { .. }
             | Self::Read { .. }
             | Self::Leaves(..)
+            | Self::Share(_)
             | Self::Sync => true,
             Self::Save
             | Self::Close
@@ -261,9 +264,7 @@ impl Errand {
             | Self::Scrape
             | Self::Update
             | Self::Resolve(_)
-            | Self::Exchange => {
-                false
-            }
+            | Self::Exchange => false,
         }
     }
 
@@ -314,6 +315,8 @@ pub enum Output {
     Named(InfoHash),
     /// Ask a UDP tracker; an announce has an id to be answered by, a scrape has none.
     Udp(Option<AskId>, Box<UdpAsk>),
+    /// It misses pieces: other torrents may have them.
+    Lacking,
     /// Someone sees us at this address.
     Seen(IpAddr, Teller),
     /// A peer says that there is a DHT node at this address (BEP 5).
