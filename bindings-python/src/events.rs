@@ -31,6 +31,9 @@ fn torrent_event(py: Python<'_>, id: u64, news: TorrentEvent) -> PyResult<Bound<
         TorrentEvent::Scraped { url, seeds, leeches, downloaded } => {
             make(py, "Scraped", (id, &*url, seeds, leeches, downloaded))
         }
+        TorrentEvent::UpdateAvailable { torrent, signed } => {
+            make(py, "UpdateAvailable", (id, PyBytes::new(py, &torrent), signed))
+        }
         TorrentEvent::Banned { addr, reason } => make(py, "Banned", (id, address(addr), reason)),
         TorrentEvent::Warning(message) => make(py, "Warned", (id, message)),
         TorrentEvent::Failed(reason) => make(py, "TorrentFailed", (id, reason)),

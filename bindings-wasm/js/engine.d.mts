@@ -101,6 +101,7 @@ export type Event =
   | { kind: "trackerAnswered"; torrent: number; url: string; peers: number }
   | { kind: "trackerFailed"; torrent: number; url: string; error: string }
   | { kind: "scraped"; torrent: number; url: string; seeds: number; leeches: number; downloaded: number }
+  | { kind: "updateAvailable"; torrent: number; metainfo: Uint8Array; signed: boolean }
   | { kind: "banned"; torrent: number; address: Address; reason: string }
   | { kind: "warned"; torrent: number; message: string }
   | { kind: "torrentFailed"; torrent: number; reason: string }

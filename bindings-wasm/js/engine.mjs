@@ -103,6 +103,7 @@ const news = {
   trackerAnswered: ([torrent, peers], [url]) => ({ torrent, url, peers }),
   trackerFailed: ([torrent], [url, error]) => ({ torrent, url, error }),
   scraped: ([torrent, seeds, leeches, downloaded], [url]) => ({ torrent, url, seeds, leeches, downloaded }),
+  updateAvailable: ([torrent, signed], _, metainfo) => ({ torrent, metainfo, signed: signed !== 0 }),
   banned: ([torrent], [address, reason]) => ({ torrent, address, reason }),
   warned: ([torrent], [message]) => ({ torrent, message }),
   torrentFailed: ([torrent], [reason]) => ({ torrent, reason }),
@@ -194,7 +195,11 @@ export function bind(native) {
     pollEvents() {
       const events = [];
       for (let kind; (kind = this.#engine.nextEvent()) !== undefined; ) {
-        const made = (news[kind] ?? ofTorrent)(this.#engine.flatNumbers(), this.#engine.flatTexts());
+        const made = (news[kind] ?? ofTorrent)(
+          this.#engine.flatNumbers(),
+          this.#engine.flatTexts(),
+          kind === "updateAvailable" ? this.#engine.flatData() : undefined,
+        );
         events.push({ kind, ...made });
       }
       return events;

@@ -44,6 +44,10 @@ fn torrent(id: f64, news: TorrentEvent) -> Flat {
             let numbers = [[id].as_slice(), &counts].concat();
             Flat { numbers, ..said("scraped", vec![String::from(&*url)]) }
         }
+        TorrentEvent::UpdateAvailable { torrent, signed } => {
+            let numbers = vec![id, f64::from(u8::from(signed))];
+            Flat { numbers, data: torrent.to_vec(), ..plain("updateAvailable") }
+        }
         TorrentEvent::Banned { addr, reason } => {
             let mut flat = at("banned", id, addr);
             flat.texts.push(reason);

@@ -41,6 +41,14 @@ pub struct CreateTorrent {
     pub comment: Option<String>,
     /// Seconds since 1970. Default: none.
     pub creation_date: Option<i64>,
+    /// Info-hashes of torrents that may hold the same files (BEP 38). Default: none.
+    pub similar: Vec<[u8; 20]>,
+    /// Collections that it belongs to (BEP 38). Default: none.
+    pub collections: Vec<String>,
+    /// Where a newer torrent will be found (BEP 39). Default: nowhere.
+    pub update_url: Option<String>,
+    /// The X.509 certificate, DER, of who signs newer torrents (BEP 39). Default: none.
+    pub originator: Option<Vec<u8>>,
     /// Threads that read and digest; 0 is one per core. Default 0.
     pub threads: usize,
 }
@@ -100,6 +108,10 @@ impl CreateTorrent {
             source: None,
             comment: None,
             creation_date: None,
+            similar: Vec::new(),
+            collections: Vec::new(),
+            update_url: None,
+            originator: None,
             threads: 0,
         }
     }
@@ -123,6 +135,10 @@ impl CreateTorrent {
             web_seeds: self.web_seeds,
             comment: self.comment,
             creation_date: self.creation_date,
+            similar: self.similar,
+            collections: self.collections,
+            update_url: self.update_url,
+            originator: self.originator,
             ..CreateOptions::new(&walk.name, walk.files.clone())
         }
     }

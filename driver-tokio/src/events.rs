@@ -36,7 +36,11 @@ pub(crate) trait Weight {
 impl Weight for TorrentEvent {
     fn is_kept(&self) -> bool {
         match self {
-            Self::Metadata(_) | Self::Completed | Self::Failed(_) | Self::Removed => true,
+            Self::Metadata(_)
+            | Self::Completed
+            | Self::Failed(_)
+            | Self::UpdateAvailable { .. }
+            | Self::Removed => true,
             Self::Checked
             | Self::Progress
             | Self::Verified(_)

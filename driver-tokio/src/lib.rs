@@ -38,6 +38,8 @@ mod pool;
 mod resume;
 mod run;
 mod session;
+#[cfg(feature = "signed")]
+mod sign;
 mod torrent;
 mod verify;
 
@@ -53,6 +55,8 @@ pub use millstream_core::engine::{
     Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig, WebSeedState, WebSeedStatus,
 };
 pub use session::{Session, SessionBuilder};
+#[cfg(feature = "signed")]
+pub use sign::{SignError, Signer, certificate_der};
 pub use torrent::Torrent;
 pub use verify::{Missing, Verified, VerifyFilesError, verify_files};
 

@@ -29,6 +29,8 @@ mod magnet;
 mod patience;
 /// The pool of links finds out what the network bears.
 mod pool;
+/// Files that another torrent has already.
+mod shared;
 /// What is said to scripted peers, and how what they say is taken.
 mod strangers;
 /// What a seed has to send, and what free riders get.
@@ -41,6 +43,8 @@ mod trackers;
 mod transfer;
 /// Liars are found, and nobody else is blamed.
 mod trust;
+/// Newer torrents, and who vouches for them.
+mod updates;
 /// Links over uTP (BEP 29).
 mod utp;
 /// v2 and hybrid torrents (BEP 52).

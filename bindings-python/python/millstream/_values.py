@@ -449,6 +449,15 @@ class Scraped:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAvailable:
+    """There is a newer torrent (BEP 39), as a torrent file; `signed` by the originator that this one names (BEP 35)."""
+
+    torrent: int
+    metainfo: bytes
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Banned:
     """A peer was banned."""
 
@@ -526,6 +535,7 @@ Event: TypeAlias = (
     | TrackerAnswered
     | TrackerFailed
     | Scraped
+    | UpdateAvailable
     | Banned
     | Warned
     | TorrentFailed

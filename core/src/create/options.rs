@@ -60,6 +60,14 @@ pub struct CreateOptions {
     pub comment: Option<String>,
     /// Seconds since 1970. By default none, so that the same input gives the same torrent.
     pub creation_date: Option<i64>,
+    /// Info-hashes of torrents that may hold the same files (BEP 38).
+    pub similar: Vec<[u8; 20]>,
+    /// Collections that it belongs to (BEP 38).
+    pub collections: Vec<String>,
+    /// Where a newer torrent may be found (BEP 39).
+    pub update_url: Option<String>,
+    /// The X.509 certificate, DER, of who signs newer torrents (BEP 39).
+    pub originator: Option<Vec<u8>>,
 }
 
 /// What is wrong with what was asked for; the user is to blame.
@@ -114,6 +122,10 @@ impl CreateOptions {
             web_seeds: Vec::new(),
             comment: None,
             creation_date: None,
+            similar: Vec::new(),
+            collections: Vec::new(),
+            update_url: None,
+            originator: None,
         }
     }
 
@@ -134,6 +146,8 @@ impl CreateOptions {
         info.multi_file = self.multi_file;
         info.private = self.private;
         info.source = self.source;
+        (info.similar, info.collections) = (self.similar, self.collections);
+        (info.update_url, info.originator) = (self.update_url, self.originator);
         info.files = entries(self.files, (!self.multi_file).then_some(self.name))?;
         info.sort();
         check_paths(&info.files)?;

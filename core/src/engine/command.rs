@@ -42,6 +42,8 @@ pub enum Command {
     WebSeeds(TorrentId, Vec<String>),
     /// Announce now, as far as the trackers' minimum intervals allow.
     Announce(TorrentId),
+    /// Look now for a newer torrent (BEP 39): `TorrentEvent::UpdateAvailable` tells of one.
+    CheckUpdate(TorrentId),
     /// Ask the current tracker how many are in the swarm (BEP 48): `TorrentEvent::Scraped` or `TrackerFailed` tells. Not
     /// while such a question is under way, and not without a tracker.
     Scrape(TorrentId),

@@ -41,6 +41,7 @@ impl Engine {
                 #[cfg(feature = "dht")]
                 self.with_finder(now, |finder| finder.on_hurry(now, id));
             }
+            Command::CheckUpdate(id) => self.tell(now, id, |torrent, cx| torrent.check_update(cx))?,
             Command::Scrape(id) => self.tell(now, id, |torrent, cx| torrent.scrape(cx))?,
             Command::TorrentRates(id, rates) => {
                 self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?

@@ -66,6 +66,7 @@ fn must_arrive(event: &Event) -> bool {
             TorrentEvent::Metadata(_)
             | TorrentEvent::Completed
             | TorrentEvent::Failed(_)
+            | TorrentEvent::UpdateAvailable { .. }
             | TorrentEvent::Removed
             | TorrentEvent::Checked => true,
             TorrentEvent::Progress

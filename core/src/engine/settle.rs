@@ -5,6 +5,7 @@ use super::event::Event;
 use super::{Alarm, Asker, Engine};
 use crate::base::{ConnId, Instant, JobId, PeerRef, TorrentId};
 use crate::torrent::{Errand, Output, Work};
+use alloc::vec::Vec;
 
 impl Engine {
     /// Carries all that was touched to its end. The work is bounded by what was touched.
@@ -74,7 +75,21 @@ impl Engine {
                 #[cfg(feature = "dht")]
                 self.with_finder(now, |finder| finder.on_node(now, _addr));
             }
+            Output::Lacking => self.share(now, id),
             Output::Gone => self.on_torrent_gone(id),
+        }
+    }
+
+    /// Lets a torrent have the pieces that others have already (BEP 38).
+    fn share(&mut self, now: Instant, id: TorrentId) {
+        let Some(seat) = self.torrents.get(id.0) else { return };
+        let others = self.torrents.iter().take(SHARERS_MAX).filter(|&(other, _)| other != id.0);
+        let found: Vec<_> = others
+            .map(|(other, there)| (TorrentId(other), seat.torrent.shared_with(&there.torrent)))
+            .filter(|(_, pieces)| !pieces.is_empty())
+            .collect();
+        for (other, pieces) in found {
+            self.with(now, id, |torrent, cx| torrent.take_shared(cx, other, pieces));
         }
     }
 
@@ -132,6 +147,9 @@ impl Engine {
         self.arm_utp();
     }
 }
+
+/// Torrents that are looked through for files that a new one may share. More take longer with each torrent that begins.
+const SHARERS_MAX: usize = 1_000;
 
 /// What a stranger may send before it has named a torrent, in bytes: a handshake and the first messages behind it.
 const HANDSHAKE_CREDIT: u64 = 4096;

@@ -132,6 +132,11 @@ impl Picker {
         BlockOutcome::Accepted { complete, cancel }
     }
 
+    /// All blocks of a piece follow at once, without having been asked for: those that are missing will be accepted.
+    pub fn on_found(&mut self, piece: PieceIndex) {
+        self.turn(piece, Fact::Asked);
+    }
+
     /// A received block was found bad alone (BEP 52's Merkle tree): it is askable again. Its piece goes on. Answers
     /// whether the block was here.
     pub fn on_block_bad(&mut self, block: BlockRef) -> bool {

@@ -55,6 +55,14 @@ impl Source {
         urls.iter().map(|url| url.as_str().into()).collect()
     }
 
+    /// Where it says that newer torrents are (BEP 39).
+    pub(super) fn update_url(&self) -> Option<Box<str>> {
+        match self {
+            Self::Metainfo(metainfo) => super::updates::update_url(metainfo),
+            Self::Magnet(_) => None,
+        }
+    }
+
     /// What the source itself selects: a magnet's `so` (BEP 53).
     pub(super) fn selection(&self) -> Option<Selection> {
         match self {

@@ -105,6 +105,10 @@ pub struct Config {
     pub tracker_bytes_max: usize,
     /// Metadata larger than this isn't fetched (BEP 9). Bytes.
     pub metadata_bytes_max: usize,
+    /// How often a newer torrent is looked for, where a torrent says where to look (BEP 39).
+    pub update_interval: Duration,
+    /// A newer torrent that is larger than this isn't taken. Bytes.
+    pub update_bytes_max: usize,
     /// Whether we take part in the DHT (BEP 5). Off, magnets need a tracker or a known peer.
     pub dht: bool,
     /// The limits of our DHT node.
@@ -192,6 +196,8 @@ impl Default for Config {
             announce_port: None,
             tracker_bytes_max: 2 << 20,
             metadata_bytes_max: 16 << 20,
+            update_interval: Duration::from_secs(24 * 3600),
+            update_bytes_max: 16 << 20,
             dht: true,
             #[cfg(feature = "dht")]
             dht_node: crate::dht::DhtConfig::default(),

@@ -209,7 +209,7 @@ impl Torrent {
         }
     }
 
-    fn take_back(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
+    pub(super) fn take_back(&mut self, cx: &mut Context<'_>, n: u32, block: BlockRef) {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&n)) else {
             return self.take_back_web(cx, n, block);
         };
@@ -241,7 +241,7 @@ impl Torrent {
         }
     }
 
-    fn keep(&mut self, cx: &mut Context<'_>, block: BlockRef, data: Parts) {
+    pub(super) fn keep(&mut self, cx: &mut Context<'_>, block: BlockRef, data: Parts) {
         let Some(content) = &mut self.content else { return };
         let before = content.assembly.pinned();
         let parts: Vec<_> = data.into_iter().collect();

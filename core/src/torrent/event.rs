@@ -51,6 +51,13 @@ pub enum TorrentEvent {
         /// How often a download became whole.
         downloaded: u32,
     },
+    /// There is a newer torrent (BEP 39). Add it to follow.
+    UpdateAvailable {
+        /// The torrent file's bytes.
+        torrent: Arc<[u8]>,
+        /// Whether the originator that this torrent names signed it (BEP 35); if it names one, nothing else is told of.
+        signed: bool,
+    },
     /// A peer was banned.
     Banned {
         /// Its address.

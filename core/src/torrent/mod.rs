@@ -19,6 +19,8 @@
 //! | `holepunch` | peers behind routers, brought together by others (BEP 55) |
 //! | `pex` | peers from peers and to peers (BEP 11) |
 //! | `save` | resume data |
+//! | `shared` | files that other torrents have (BEP 38) |
+//! | `updates` | newer torrents (BEP 39) |
 //! | `views` | what the engine sees of peers |
 //! | `spread` | who passes on what it gets |
 //! | `gate` | rate limits |
@@ -42,9 +44,11 @@ mod peers;
 mod pex;
 mod phase;
 mod save;
+mod shared;
 mod spread;
 mod status;
 mod trackers;
+mod updates;
 mod upload;
 mod views;
 mod webseed;
@@ -59,6 +63,7 @@ pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
+pub use shared::Shared;
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
 pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
 
@@ -143,6 +148,10 @@ pub struct Torrent {
     /// The exchange of peers, while there are any that may be told.
     pex: Option<Box<crate::pex::Pex>>,
     punching: Option<Box<holepunch::Punching>>,
+    /// Where its source says that newer ones are, until its content is looked at.
+    update_url: Option<Box<str>>,
+    updates: Option<Box<updates::Updates>>,
+    sharing: Option<Box<shared::Sharing>>,
 }
 
 impl Torrent {
@@ -199,6 +208,9 @@ impl Torrent {
             own_serial: host.own_serial,
             pex: None,
             punching: None,
+            update_url: add.source.update_url(),
+            updates: None,
+            sharing: None,
         };
         let own = host.own();
         torrent.know_peers(&add.peers, config, &own);
@@ -252,6 +264,7 @@ impl Torrent {
             self.fetch_deadline(),
             self.hashes_deadline(),
             self.pex_deadline(),
+            self.update_deadline(),
         ];
         rooms.into_iter().flatten().min()
     }
@@ -266,6 +279,7 @@ impl Torrent {
         self.on_fetch_timeout(cx);
         self.on_hashes_timeout(cx);
         self.on_pex_timeout(cx);
+        self.on_update_timeout(cx);
         self.on_save_timeout(cx);
     }
 
@@ -289,6 +303,8 @@ impl Torrent {
             Errand::Close => {}
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Scrape => self.on_scrape_done(cx, outcome),
+            Errand::Update => self.on_update(cx, outcome),
+            Errand::Share(piece) => self.on_shared(cx, piece, outcome),
             Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
             Errand::Exchange => debug_assert!(false, "links exchange keys"),
         }

@@ -233,6 +233,10 @@ pub enum Errand {
     Ask(AskId, Box<AnswerLimits>),
     /// Scrape an HTTP tracker.
     Scrape,
+    /// Look for a newer torrent.
+    Update,
+    /// Read a piece that another torrent has.
+    Share(PieceIndex),
     /// Find a UDP tracker's address.
     Resolve(u64),
     /// Exchange keys for a link.
@@ -252,16 +256,21 @@ impl Errand {
             | Self::Spill { .. }
             | Self::Read { .. }
             | Self::Leaves(..)
+            | Self::Share(_)
             | Self::Sync => true,
-            Self::Save | Self::Close | Self::Ask(..) | Self::Scrape | Self::Resolve(_) | Self::Exchange => {
-                false
-            }
+            Self::Save
+            | Self::Close
+            | Self::Ask(..)
+            | Self::Scrape
+            | Self::Update
+            | Self::Resolve(_)
+            | Self::Exchange => false,
         }
     }
 
-    /// Whether it asks a tracker.
+    /// Whether it asks a server on the Internet: nobody waits for its answer at the end.
     pub(super) fn asks(&self) -> bool {
-        matches!(self, Self::Ask(..) | Self::Scrape)
+        matches!(self, Self::Ask(..) | Self::Scrape | Self::Update)
     }
 }
 
@@ -306,6 +315,8 @@ pub enum Output {
     Named(InfoHash),
     /// Ask a UDP tracker; an announce has an id to be answered by, a scrape has none.
     Udp(Option<AskId>, Box<UdpAsk>),
+    /// It misses pieces: other torrents may have them.
+    Lacking,
     /// Someone sees us at this address.
     Seen(IpAddr, Teller),
     /// A peer says that there is a DHT node at this address (BEP 5).

@@ -4,6 +4,8 @@
 mod blame;
 mod fetch;
 mod serve;
+#[cfg(feature = "signed")]
+pub mod signed;
 mod trees;
 
 pub use blame::{Blame, BlameConfig};

@@ -58,6 +58,7 @@ impl Body {
             TorrentEvent::TrackerAnswered { .. }
             | TorrentEvent::TrackerFailed { .. }
             | TorrentEvent::Scraped { .. }
+            | TorrentEvent::UpdateAvailable { .. }
             | TorrentEvent::Banned { .. }
             | TorrentEvent::Saved => {}
             TorrentEvent::Metadata(_)

@@ -50,6 +50,10 @@ pub struct World {
     pub trackers: Vec<SimTracker>,
     /// Its web servers.
     pub webs: Vec<web::SimWeb>,
+    /// What lies at URLs, for whoever asks once.
+    pub pages: BTreeMap<String, Vec<u8>>,
+    /// Which of those were asked for, in order, with what was added to the URL.
+    pub asked: Vec<String>,
     /// Its clock.
     pub now: Instant,
     hosts: Vec<Host>,
@@ -103,6 +107,8 @@ impl World {
             seed,
             weather,
             trackers: Vec::new(),
+            pages: BTreeMap::new(),
+            asked: Vec::new(),
             webs: Vec::new(),
             now: Instant::from_micros(1_000_000),
             hosts: Vec::new(),
@@ -469,6 +475,10 @@ impl World {
 
     fn outcome(&mut self, n: usize, work: &Work) -> Outcome {
         match work {
+            Work::Http { url, .. } if let Some(page) = self.page(url) => {
+                self.asked.push(url.clone());
+                Outcome::Http { status: 200, body: page.into() }
+            }
             Work::Http { url, bytes_max, .. } => {
                 let (now, source) = (self.now, self.hosts[n].addr);
                 let named = |tracker: &&mut SimTracker| url.contains(&tracker.host);
@@ -500,6 +510,10 @@ impl World {
             | Work::Exchange(_)
             | Work::Save { .. } => self.hosts[n].work(self.now, work, &self.weather, &mut self.rng),
         }
+    }
+
+    fn page(&self, url: &str) -> Option<Vec<u8>> {
+        self.pages.iter().find(|(start, _)| url.starts_with(start.as_str())).map(|(_, page)| page.clone())
     }
 
     /// Whether a tracker takes a GET and never answers.

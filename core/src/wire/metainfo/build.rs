@@ -55,6 +55,14 @@ pub struct InfoBuilder {
     pub source: Option<String>,
     /// v1: one digest a piece, over the span that `layout` describes.
     pub v1_digests: Vec<[u8; 20]>,
+    /// Info-hashes of torrents that may hold the same files (BEP 38).
+    pub similar: Vec<[u8; 20]>,
+    /// Collections that it belongs to (BEP 38).
+    pub collections: Vec<String>,
+    /// Where a newer torrent may be found (BEP 39).
+    pub update_url: Option<String>,
+    /// The X.509 certificate, DER, of who signs newer torrents (BEP 39).
+    pub originator: Option<Vec<u8>>,
 }
 
 impl InfoBuilder {
@@ -70,6 +78,10 @@ impl InfoBuilder {
             private: false,
             source: None,
             v1_digests: Vec::new(),
+            similar: Vec::new(),
+            collections: Vec::new(),
+            update_url: None,
+            originator: None,
         }
     }
 
@@ -114,6 +126,9 @@ impl InfoBuilder {
         if let Some(attributes) = attributes {
             e.emit_pair(b"attr", attributes)?;
         }
+        if !self.collections.is_empty() {
+            e.emit_pair(b"collections", &self.collections)?;
+        }
         if v2 {
             let files: Vec<&FileEntry> = self.files.iter().collect();
             e.emit_pair_with(b"file tree", |e| emit_tree(e, &files, 0))?;
@@ -127,6 +142,9 @@ impl InfoBuilder {
             e.emit_pair(b"meta version", 2)?;
         }
         e.emit_pair(b"name", self.name.as_str())?;
+        if let Some(originator) = &self.originator {
+            e.emit_pair_with(b"originator", |e| e.emit_bytes(originator))?;
+        }
         e.emit_pair(b"piece length", self.piece_length)?;
         if v1 {
             e.emit_pair_with(b"pieces", |e| e.emit_bytes(self.v1_digests.as_flattened()))?;
@@ -134,13 +152,21 @@ impl InfoBuilder {
         if self.private {
             e.emit_pair(b"private", 1)?;
         }
+        if !self.similar.is_empty() {
+            e.emit_pair_with(b"similar", |e| {
+                e.emit_list(|e| self.similar.iter().try_for_each(|hash| e.emit_bytes(hash)))
+            })?;
+        }
         if let Some(source) = &self.source {
             e.emit_pair(b"source", source.as_str())?;
         }
         if let Some(target) = one.filter(|_| v1).and_then(|file| file.symlink.as_ref()) {
             e.emit_pair(b"symlink path", target)?;
         }
-        Ok(())
+        match &self.update_url {
+            Some(url) => e.emit_pair(b"update-url", url.as_str()),
+            None => Ok(()),
+        }
     }
 
     fn emit_list(&self, e: SingleItemEncoder<'_>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::base::{Extent, Geometry, Part, PieceIndex};
 use crate::wire::merkle::{self, Hash};
 use crate::wire::{InfoHash, InfoHashV2, percent};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -97,6 +98,7 @@ pub struct Info {
     pub(super) similar: Vec<Vec<u8>>,
     pub(super) collections: Vec<String>,
     pub(super) update_url: Option<String>,
+    pub(super) originator: Option<Box<[u8]>>,
 }
 
 impl Info {
@@ -226,6 +228,11 @@ impl Info {
     /// Where a newer torrent may be found (BEP 39).
     pub fn update_url(&self) -> Option<&str> {
         self.update_url.as_deref()
+    }
+
+    /// The X.509 certificate, DER, of who signs newer torrents (BEP 39).
+    pub fn originator(&self) -> Option<&[u8]> {
+        self.originator.as_deref()
     }
 
     /// The URL of one file at a web seed (BEP 19). For a single-file torrent a URL that ends in `/` gets the name

@@ -1,4 +1,4 @@
-//! Torrent files: v1, v2 and hybrid, read and written (BEP 3, 12, 19, 27, 38, 39, 47, 52). It owns what a torrent says;
+//! Torrent files: v1, v2 and hybrid, read and written (BEP 3, 12, 19, 27, 35, 38, 39, 47, 52). It owns what a torrent says;
 //! what is done about it (files, trackers, trees) is of the rooms above.
 
 mod build;
@@ -6,10 +6,12 @@ mod error;
 mod info;
 mod list;
 mod parse;
+mod signature;
 
 pub use build::{FileEntry, InfoBuilder, MetainfoBuilder, Placement};
 pub use error::{FileFault, MetainfoError, MetainfoLimits};
 pub use info::{Attributes, Extents, File, Info, Version};
+pub use signature::{Signature, with_signature};
 
 use crate::wire::bencode::{Dict, Value};
 use alloc::borrow::ToOwned;
@@ -35,6 +37,8 @@ pub struct Metainfo {
     pub created_by: Option<String>,
     /// Seconds since 1970.
     pub creation_date: Option<i64>,
+    /// Who vouches for it (BEP 35). Nobody has looked at whether they do.
+    pub signatures: Vec<Signature>,
 }
 
 impl Metainfo {
@@ -54,6 +58,7 @@ impl Metainfo {
             let strings = entries.filter_map(|(root, layer)| Some((root, layer.as_bytes()?)));
             info.take_layers(&strings.collect::<BTreeMap<_, _>>())?;
         }
+        info.take_hints(outer);
         let text = |key: &[u8]| outer.get(key).and_then(Value::as_bytes).map(lossy);
         Ok(Self {
             info,
@@ -63,6 +68,7 @@ impl Metainfo {
             comment: text(b"comment.utf-8").or_else(|| text(b"comment")),
             created_by: text(b"created by"),
             creation_date: outer.get(b"creation date").and_then(Value::as_int),
+            signatures: signature::signatures(outer),
         })
     }
 }

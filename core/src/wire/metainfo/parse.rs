@@ -9,6 +9,7 @@ use crate::wire::bencode::{BencodeLimits, Dict, Document, Value};
 use crate::wire::merkle::{self, Hash};
 use crate::wire::{InfoHash, InfoHashV2, path};
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::string::String;
@@ -57,7 +58,6 @@ impl Info {
         }
         let digests = if version.has_v1() { digests(info, &geometry)? } else { 0..0 };
         let text = |key: &[u8]| info.get(key).and_then(Value::as_bytes).map(lossy);
-        let list = |key: &[u8]| info.get(key).and_then(Value::as_list).into_iter().flatten();
         let raw = info.value().raw();
         Ok(Self {
             raw: Arc::from(raw),
@@ -73,10 +73,17 @@ impl Info {
             geometry,
             digests,
             layers: Vec::new(),
-            similar: list(b"similar").filter_map(Value::as_bytes).map(<[u8]>::to_vec).collect(),
-            collections: list(b"collections").filter_map(Value::as_bytes).map(lossy).collect(),
+            similar: similar(info),
+            collections: collections(info),
             update_url: text(b"update-url"),
+            originator: info.get(b"originator").and_then(Value::as_bytes).map(Box::from),
         })
+    }
+
+    /// Adds what stands outside of the info dictionary of where else its files may be (BEP 38).
+    pub(super) fn take_hints(&mut self, outer: Dict<'_, '_>) {
+        self.similar.extend(similar(outer));
+        self.collections.extend(collections(outer));
     }
 
     /// Takes the piece layers of a `.torrent` (root to hashes), each verified against the files that need it.
@@ -105,6 +112,22 @@ impl Info {
         }
         Ok(())
     }
+}
+
+/// Hints of each kind that are read. More are passed over.
+const HINTS_MAX: usize = 1_000;
+
+fn hints<'t, 'a>(of: Dict<'t, 'a>, key: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'t, 'a> {
+    let list = of.get(key).and_then(Value::as_list);
+    list.into_iter().flatten().filter_map(Value::as_bytes).take(HINTS_MAX)
+}
+
+fn similar(of: Dict<'_, '_>) -> Vec<Vec<u8>> {
+    hints(of, b"similar").map(<[u8]>::to_vec).collect()
+}
+
+fn collections(of: Dict<'_, '_>) -> Vec<String> {
+    hints(of, b"collections").map(lossy).collect()
 }
 
 fn raw_path(file: &File) -> Vec<&[u8]> {

@@ -150,6 +150,24 @@ pub(crate) struct CreateArgs {
     /// Peers from trackers alone (BEP 27)
     #[arg(long)]
     pub(crate) private: bool,
+    /// The info-hash, in hex, of a torrent that may hold the same files (BEP 38); may be given again
+    #[arg(long, value_name = "HASH", value_parser = rate::info_hash)]
+    pub(crate) similar: Vec<[u8; 20]>,
+    /// A collection that it belongs to, like org.example.series (BEP 38); may be given again
+    #[arg(long = "collection", value_name = "NAME")]
+    pub(crate) collections: Vec<String>,
+    /// Where newer torrents will be found (BEP 39)
+    #[arg(long, value_name = "URL", value_parser = rate::url)]
+    pub(crate) update_url: Option<String>,
+    /// The certificate of who signs newer torrents (BEP 39), X.509 in PEM or DER
+    #[arg(long, value_name = "FILE")]
+    pub(crate) originator: Option<PathBuf>,
+    /// Sign it (BEP 35) with this RSA key, in PEM or DER
+    #[arg(long, value_name = "FILE", requires = "sign_certificate")]
+    pub(crate) sign_key: Option<PathBuf>,
+    /// The certificate of that key, X.509 in PEM or DER
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub(crate) sign_certificate: Option<PathBuf>,
     /// Free text to put into it
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,

@@ -8,7 +8,7 @@ use crate::ui::{self, Bar, text};
 use millstream::core::create::OptionsError;
 use millstream::core::wire::Metainfo;
 use millstream::core::wire::metainfo::Version;
-use millstream::{CreateTorrent, CreateTorrentError};
+use millstream::{CreateTorrent, CreateTorrentError, SignError, Signer, certificate_der};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -26,7 +26,8 @@ struct Created<'a> {
 pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
     let (json, output) = (args.json, args.output.clone());
     interruptible(move || {
-        let options = options(args);
+        let signer = signer(&args)?;
+        let options = options(args)?;
         let output = output.unwrap_or_else(|| default_output(&options.path));
         if lies_within(&output, &options.path) {
             let words = "lies in what the torrent is made of, and would change it: put it elsewhere with -o";
@@ -35,7 +36,10 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
         let bar = Bar::new("hashing", json);
         let made = options.create(|done, all| bar.set(done, all));
         bar.end();
-        let bytes = made.map_err(|error| trouble(&error))?;
+        let mut bytes = made.map_err(|error| trouble(&error))?;
+        if let Some(signer) = signer {
+            bytes = signer.sign(&bytes).map_err(Trouble::failed)?;
+        }
         let metainfo = Metainfo::parse(&bytes).map_err(Trouble::failed)?;
         write(&output, &bytes)
             .map_err(|error| Trouble::failed(format!("{} can't be written: {error}", output.display())))?;
@@ -44,21 +48,41 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
     })
 }
 
-fn options(args: CreateArgs) -> CreateTorrent {
+/// Who signs it, if anybody is to.
+fn signer(args: &CreateArgs) -> Result<Option<Signer>, Trouble> {
+    let (Some(key), Some(certificate)) = (&args.sign_key, &args.sign_certificate) else { return Ok(None) };
+    let signer = Signer::new(&read(key)?, &read(certificate)?);
+    signer.map(Some).map_err(|error| Trouble::Usage(error.to_string()))
+}
+
+fn originator(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let error = || Trouble::Usage(format!("--originator: {}", SignError::Certificate));
+    certificate_der(&read(path)?).ok_or_else(error)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
+    fs::read(path).map_err(|error| Trouble::failed(format!("{} can't be read: {error}", path.display())))
+}
+
+fn options(args: CreateArgs) -> Result<CreateTorrent, Trouble> {
     let version = match (args.v1, args.v2) {
         (true, _) => Version::V1,
         (_, true) => Version::V2,
         _ => Version::Hybrid,
     };
-    CreateTorrent {
+    Ok(CreateTorrent {
         version,
         piece_length: args.piece_length,
         trackers: args.trackers.into_iter().map(|url| vec![url]).collect(),
         web_seeds: args.web_seeds,
         private: args.private,
         comment: args.comment,
+        similar: args.similar,
+        collections: args.collections,
+        update_url: args.update_url,
+        originator: args.originator.as_deref().map(originator).transpose()?,
         ..CreateTorrent::new(args.path)
-    }
+    })
 }
 
 fn trouble(error: &CreateTorrentError) -> Trouble {

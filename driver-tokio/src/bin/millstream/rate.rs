@@ -98,6 +98,20 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err(format!("`{text}` is no URL, such as http://host/announce")) }
 }
 
+/// An info-hash in hex; of v2's only what others see of it (BEP 52).
+pub(crate) fn info_hash(text: &str) -> Result<[u8; 20], String> {
+    let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let wrong = || format!("`{text}` is no info-hash of 40 or 64 hex digits");
+    if !(text.len() == 40 || text.len() == 64) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut hash = [0; 20];
+    for (n, byte) in hash.iter_mut().enumerate() {
+        *byte = digit(n * 2).ok_or_else(wrong)?;
+    }
+    Ok(hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use crate::signals::Signals;
 use crate::ui::{Line, News, Output, Track, text};
 use core::time::Duration;
 use millstream::core::base::TorrentId;
+use millstream::core::wire::Metainfo;
 use millstream::{Events, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -126,6 +127,17 @@ impl Watched {
                 self.warn(output, &format!("a peer was banned: {reason}"));
             }
             TorrentEvent::Warning(message) => self.warn(output, message),
+            TorrentEvent::UpdateAvailable { torrent, signed } => {
+                let newer = Metainfo::parse(torrent).ok().map(|metainfo| metainfo.info);
+                self.track.say(
+                    output,
+                    News::Update {
+                        signed: *signed,
+                        newer_v1: newer.as_ref().and_then(|it| it.info_hash()).map(|it| it.to_string()),
+                        newer_v2: newer.as_ref().and_then(|it| it.info_hash_v2()).map(|it| it.to_string()),
+                    },
+                );
+            }
             TorrentEvent::Failed(reason) => self.fail(output, reason, 1),
             TorrentEvent::Checked
             | TorrentEvent::Progress

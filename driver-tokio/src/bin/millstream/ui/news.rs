@@ -32,6 +32,8 @@ pub(crate) enum News<'a> {
     Progress(Progress),
     /// All that is wanted is verified and written.
     Complete { verified: u64, downloaded: u64, uploaded: u64, seconds: f64 },
+    /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35).
+    Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String> },
     /// Something is amiss that doesn't stop it.
     Warning { message: &'a str },
     /// It can't go on.
@@ -154,6 +156,11 @@ impl Line<'_> {
             News::Progress(progress) => progress.words(),
             News::Complete { verified, seconds, .. } => {
                 format!("complete: {} verified in {seconds:.1} s", text::size(*verified))
+            }
+            News::Update { signed, newer_v1, newer_v2 } => {
+                let hash = newer_v1.as_ref().or(newer_v2.as_ref()).map_or("", String::as_str);
+                let by = if *signed { "signed by its originator" } else { "by nobody that is known" };
+                format!("there is a newer torrent, {by}: {hash}")
             }
             News::Warning { message } => format!("warning: {message}"),
             // The process says it on stderr.
