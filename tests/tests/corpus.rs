@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 fn every_input_of_every_corpus_is_replayed() {
     let corpora = corpora();
     let mut replayed = 0;
-    for (name, body) in BODIES {
+    for &(name, body) in BODIES {
         for (file, input) in corpora.get(name).into_iter().flatten() {
             println!("{name}/{file}"); // shown when the body panics
             body(input);
