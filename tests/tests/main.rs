@@ -41,6 +41,8 @@ mod trackers;
 mod transfer;
 /// Liars are found, and nobody else is blamed.
 mod trust;
+/// Links over uTP (BEP 29).
+mod utp;
 /// v2 and hybrid torrents (BEP 52).
 mod v2;
 /// Web seeds (BEP 19).

@@ -122,6 +122,7 @@ struct Entry {
     upload_only: bool,
     /// An encrypted call failed: the next one is plain.
     plain: bool,
+    utp: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,8 +221,21 @@ impl Book {
 
     /// Whether `addr` is to be called plain.
     pub fn is_plain(&self, addr: SocketAddr) -> bool {
-        let inner = self.inner.as_ref();
-        inner.and_then(|inner| inner.known.get(&Compact::new(addr))).is_some_and(|entry| entry.plain)
+        self.entry(addr).is_some_and(|entry| entry.plain)
+    }
+
+    /// The peer at `addr` speaks uTP, or doesn't (BEP 29; BEP 11 tells of it too).
+    pub fn on_utp(&mut self, addr: SocketAddr, utp: bool) {
+        self.change(addr, |entry| entry.utp = utp);
+    }
+
+    /// Whether the peer at `addr` is known to speak uTP.
+    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
+        self.entry(addr).is_some_and(|entry| entry.utp)
+    }
+
+    fn entry(&self, addr: SocketAddr) -> Option<&Entry> {
+        self.inner.as_ref()?.known.get(&Compact::new(addr))
     }
 
     /// A try at `addr` failed: it pauses, twice as long each time, with jitter.
@@ -360,6 +374,7 @@ impl Inner {
             worked: false,
             upload_only: false,
             plain: false,
+            utp: false,
         };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);

@@ -109,6 +109,9 @@ pub enum Refusal {
     /// As many unfinished handshakes as `Config::handshakes_max` allows.
     #[error("too many handshakes under way")]
     TooManyHandshakes,
+    /// Links come over uTP alone.
+    #[error("links come over uTP alone")]
+    UtpOnly,
     /// Every torrent that could want it has banned this address.
     #[error("the address is banned")]
     Banned,

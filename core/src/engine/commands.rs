@@ -128,8 +128,8 @@ impl Engine {
         }
     }
 
-    #[cfg_attr(not(feature = "dht"), allow(unused_variables))]
     pub(super) fn on_unbound(&mut self, now: Instant, local: crate::base::LocalId) {
+        self.on_utp_unbound(now, local);
         self.sockets.remove(&local);
         #[cfg(feature = "dht")]
         self.with_finder(now, |finder| finder.on_unbound(now, local));

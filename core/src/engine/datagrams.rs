@@ -8,14 +8,14 @@ use crate::net::NetOutput;
 use crate::torrent::{Errand, Outcome, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 impl Engine {
     pub(super) fn on_datagrams(
         &mut self,
         now: Instant,
         local: LocalId,
-        from: SocketAddr,
+        ends: (SocketAddr, Option<IpAddr>),
         (data, stride): (Chunk, u16),
     ) {
         if !self.sockets.contains_key(&local) || data.is_empty() {
@@ -23,16 +23,19 @@ impl Engine {
         }
         let stride = if stride == 0 { data.len() } else { usize::from(stride) };
         if self.is_multicast(local) {
-            return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, from, datagram));
+            return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, ends.0, datagram));
         }
-        for datagram in data.chunks(stride) {
+        for at in (0..data.len()).step_by(stride) {
+            let datagram = data.slice(at, at + stride);
             // KRPC is a dictionary; no other protocol of ours begins with its letter.
             #[cfg(feature = "dht")]
             if let (Some(b'd'), Some(finder)) = (datagram.first(), &mut self.finder) {
-                finder.on_datagram(now, local, from, datagram);
+                finder.on_datagram(now, local, ends.0, &datagram);
                 continue;
             }
-            self.net.on_datagram(now, from, datagram);
+            if !self.on_utp_datagram(now, Self::arrival(local, ends, datagram.clone())) {
+                self.net.on_datagram(now, ends.0, &datagram);
+            }
         }
         self.drain_net(now);
         #[cfg(feature = "dht")]
@@ -41,22 +44,31 @@ impl Engine {
 
     pub(super) fn on_datagram_refused(
         &mut self,
-        _now: Instant,
+        now: Instant,
         _local: LocalId,
         (to, bytes): (SocketAddr, usize),
     ) {
         // A tracker that refuses now may answer the retransmission.
         tracing::debug!(%to, bytes, "a datagram was refused");
+        self.on_utp_refused(now, to, bytes);
     }
 
-    /// Datagrams to send from a socket, `max` bytes at most beside the first.
-    pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, _max: usize) -> Option<Datagrams> {
-        self.advance(now);
+    /// Datagrams to send from a socket, `max` bytes at most beside the first. Packets of uTP are put together now. When
+    /// there are no more it may make effects: take them afterwards.
+    pub fn poll_datagrams(&mut self, now: Instant, local: LocalId, max: usize) -> Option<Datagrams> {
+        let now = self.advance(now);
         let waiting = self.net.next_datagram(local).or_else(|| self.neighbours.next_datagram(local));
         #[cfg(feature = "dht")]
         let waiting = waiting.or_else(|| self.finder.as_mut()?.next_datagram(local));
-        let (to, data) = waiting?;
-        Some(Datagrams::one(to, Chunk::from(data)))
+        if let Some((to, data)) = waiting {
+            return Some(Datagrams::one(to, Chunk::from(data)));
+        }
+        let next = self.next_utp(now, local, max);
+        if next.is_none() {
+            // What left made room, and deadlines.
+            self.settle(now);
+        }
+        next
     }
 
     pub(super) fn on_udp_ask(

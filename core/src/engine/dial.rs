@@ -2,11 +2,12 @@
 //! what became of each link.
 
 use super::effect::{Effect, Endpoint};
-use super::{Alarm, Engine, LinkEnd};
+use super::{Engine, LinkEnd};
 use crate::base::{ConnId, Instant};
 use crate::link::{Dialed, Link, Stage};
-use crate::pool::{CloseReason, OpenError, PoolConfig, PoolStatus};
-use crate::torrent::{Config, Leave};
+use crate::pool::{CloseReason, OpenError, PoolConfig, PoolStatus, Prospect};
+use crate::torrent::{Config, Leave, UtpUse};
+use core::net::SocketAddr;
 
 /// Why a link ends, as far as the pool is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +65,8 @@ impl Engine {
                 continue;
             };
             let levels = self.levels_to_offer(id, call.addr);
-            let dialed = Dialed { torrent: id, info_hash: call.info_hash, levels };
-            let deadline = now + self.config.connect_timeout;
-            let conn = ConnId(self.links.insert(Link::dial(call.addr, dialed, deadline)));
-            self.pool.on_started(now, conn, id, call.prospect);
-            if let Some(link) = self.links.get_mut(conn.0) {
-                self.timers.arm(Alarm::Link(conn.0), &mut link.armed, Some(deadline));
-            }
-            let route = self.config.route();
-            self.effects.push_back(Effect::Connect { conn, to: Endpoint::Tcp(call.addr), route });
+            let dialed = Dialed { torrent: id, info_hash: call.info_hash, levels, is_second: false };
+            self.call(now, (call.addr, call.prospect), dialed);
         }
     }
 
@@ -99,6 +93,65 @@ impl Engine {
             | Stage::Joined(_) => {
                 self.pool.on_closed(now, conn, ended.open);
             }
+        }
+    }
+
+    /// Whether the budgets allow one more link of ours.
+    fn may_open(&self) -> bool {
+        self.stopping.is_none()
+            && self.pool.half_open() < self.config.half_open_max
+            && self.links.len() < self.config.links_max
+    }
+
+    /// Calls an address over the carrier that is likeliest to get through, or over the other one the second time.
+    fn call(&mut self, now: Instant, (addr, prospect): (SocketAddr, Prospect), dialed: Dialed) {
+        let seat = self.torrents.get(dialed.torrent.0);
+        let utp = match self.config.utp {
+            UtpUse::Off => false,
+            UtpUse::Only => true,
+            UtpUse::On => seat.is_some_and(|seat| seat.torrent.speaks_utp(addr)) != dialed.is_second,
+        };
+        if utp {
+            if !self.dial_utp(now, (addr, prospect), dialed) {
+                self.on_call_failed(now, (dialed, addr), true);
+            }
+            return;
+        }
+        let link = Link::dial(addr, dialed, now + self.config.connect_timeout);
+        let conn = self.insert_dialed(now, link, (dialed, prospect));
+        let route = self.config.route();
+        self.effects.push_back(Effect::Connect { conn, to: Endpoint::Tcp(addr), route });
+    }
+
+    pub(super) fn insert_dialed(
+        &mut self,
+        now: Instant,
+        link: Link,
+        (dialed, prospect): (Dialed, Prospect),
+    ) -> ConnId {
+        let conn = ConnId(self.links.insert(link));
+        self.pool.on_started(now, conn, dialed.torrent, prospect);
+        if let Some(link) = self.links.get_mut(conn.0) {
+            let deadline = link.deadline;
+            self.timers.arm(super::Alarm::Link(conn.0), &mut link.armed, deadline);
+        }
+        conn
+    }
+
+    /// A call ended before its link was open: the other carrier may get through.
+    pub(super) fn on_call_failed(&mut self, now: Instant, (dialed, addr): (Dialed, SocketAddr), utp: bool) {
+        let seat = self.torrents.get(dialed.torrent.0);
+        let again = self.config.utp == UtpUse::On
+            && !dialed.is_second
+            && self.may_open()
+            && seat.is_some_and(|seat| seat.torrent.goes_on_calling(addr));
+        if !again {
+            return self.on_dial_failed(now, dialed, addr);
+        }
+        // The choice of the second carrier rests on what was known for the first one.
+        self.call(now, (addr, Prospect::Failed), Dialed { is_second: true, ..dialed });
+        if utp {
+            self.with(now, dialed.torrent, |torrent, _| torrent.on_carrier(addr, false));
         }
     }
 }

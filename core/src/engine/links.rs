@@ -5,9 +5,10 @@ use super::effect::{Effect, How, Transmit};
 use super::{Alarm, Engine, Incoming, LinkEnd, LinkInfo, Refusal};
 use crate::base::{Chunk, ConnId, Instant, PeerRef, Segment, TorrentId};
 use crate::link::{Dialed, Link, LinkFault, Lobby, Prelude, Stage, Step, answers, is_self};
-use crate::torrent::{Joining, Leave};
+use crate::torrent::{Joining, Leave, UtpUse};
 use crate::wire::InfoHash;
 use crate::wire::handshake::{Feature, Handshake, Reserved};
+use crate::wire::mse::Level;
 use alloc::vec;
 use core::net::SocketAddr;
 
@@ -15,33 +16,56 @@ impl Engine {
     /// Takes a link that a stranger opened. It has a bounded time to name a torrent of ours.
     pub fn accept(&mut self, now: Instant, incoming: Incoming) -> Result<ConnId, Refusal> {
         let now = self.advance(now);
-        if self.stopping.is_some() {
-            return Err(Refusal::Stopping);
+        if self.config.utp == UtpUse::Only {
+            return Err(Refusal::UtpOnly);
         }
-        if self.links.len() >= self.config.links_max || !self.pool.may_accept() {
-            return Err(Refusal::TooManyLinks);
-        }
-        if self.handshakes >= self.config.handshakes_max {
-            return Err(Refusal::TooManyHandshakes);
-        }
+        self.admit()?;
+        let conn = self.insert_called(now, incoming.from);
+        self.settle(now);
+        Ok(conn)
+    }
+
+    /// A stranger is in, whoever carries its link.
+    pub(super) fn insert_called(&mut self, now: Instant, from: SocketAddr) -> ConnId {
         self.handshakes += 1;
-        let (from, deadline) = (incoming.from, now + self.config.handshake_timeout);
+        let deadline = now + self.config.handshake_timeout;
         let (admission, rng) = (self.admission(), &self.rng);
         let conn = ConnId(self.links.insert_with(|n| {
             Link::accept(from, Lobby::called(admission, rng.fork_at("encrypted link", n)), deadline)
         }));
         self.pool.on_accepted(now, conn);
         self.touch(conn);
-        self.settle(now);
-        Ok(conn)
+        conn
+    }
+
+    /// Whether one more stranger may come in.
+    pub(super) fn admit(&self) -> Result<(), Refusal> {
+        if self.stopping.is_some() {
+            Err(Refusal::Stopping)
+        } else if self.links.len() >= self.config.links_max || !self.pool.may_accept() {
+            Err(Refusal::TooManyLinks)
+        } else if self.handshakes >= self.config.handshakes_max {
+            Err(Refusal::TooManyHandshakes)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, info: &LinkInfo) {
-        let deadline = now + self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(conn.0) else { return };
         if matches!(link.stage(), Stage::Asking(_)) {
             return self.on_answered(now, conn, info.head.clone());
         }
+        if matches!(link.stage(), Stage::Connecting(_)) {
+            self.host.learn_address(info.local.ip());
+            self.on_link_open(now, conn);
+        }
+    }
+
+    /// A link that we called for is open: our handshake goes first.
+    pub(super) fn on_link_open(&mut self, now: Instant, conn: ConnId) {
+        let deadline = now + self.config.handshake_timeout;
+        let Some(link) = self.links.get_mut(conn.0) else { return };
         let Stage::Connecting(dialed) = *link.stage() else { return };
         let hello = Handshake {
             reserved: self
@@ -56,11 +80,11 @@ impl Engine {
             self.faults.count(LinkFault::Plain);
             return self.close(now, conn, How::Abort);
         };
+        tracing::debug!(remote = %link.remote, "link open");
         self.pool.on_opened(now, conn);
         self.handshakes += 1;
-        self.host.learn_address(info.local.ip());
-        tracing::debug!(remote = %info.remote, "link open");
         self.touch(conn);
+        self.learn_carrier(now, conn);
         self.on_step(now, conn, step);
     }
 
@@ -117,6 +141,7 @@ impl Engine {
     fn on_whole(&mut self, now: Instant, conn: ConnId, handshake: &Handshake, rest: Chunk) {
         let Some(link) = self.links.get(conn.0) else { return };
         let (remote, incoming) = (link.remote, link.incoming);
+        let plain = link.stream.is_none() && link.level() != Some(Level::Rc4);
         let called = match *link.stage() {
             Stage::Calling(dialed, _) => Some(dialed),
             Stage::Connecting(_)
@@ -141,7 +166,7 @@ impl Engine {
             self.with(now, id, |torrent, cx| torrent.on_stranger(cx, remote, ours));
             return self.close(now, conn, How::Abort);
         }
-        let joining = Joining { addr: remote, incoming, handshake: *handshake, level: link.level() };
+        let joining = Joining { addr: remote, incoming, handshake: *handshake, level: link.level(), plain };
         match self.with(now, id, |torrent, cx| torrent.join(cx, joining)) {
             Some(Ok(n)) => {
                 let peer = PeerRef { torrent: id, n };
@@ -179,6 +204,16 @@ impl Engine {
     /// cancelled any more; it is written whole, or the link is closed. It may make effects: take them afterwards.
     pub fn poll_transmit(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
         let now = self.advance(now);
+        let transmit = self.hand_out(now, conn, max);
+        if transmit.is_none() {
+            self.touch(conn);
+        }
+        self.settle(now);
+        transmit
+    }
+
+    /// What a link has to say next, whoever carries it.
+    pub(super) fn hand_out(&mut self, now: Instant, conn: ConnId, max: usize) -> Option<Transmit> {
         let link = self.links.get_mut(conn.0)?;
         if let Some(hello) = link.take_hello() {
             return Some(Transmit { len: hello.len(), segments: vec![Segment::Bytes(hello)] });
@@ -193,16 +228,13 @@ impl Engine {
             && let Some(link) = self.links.get_mut(conn.0)
         {
             link.on_dry();
-            self.touch(conn);
         }
-        let transmit = transmit.map(|mut t| {
+        transmit.map(|mut t| {
             if let Some(link) = self.links.get_mut(conn.0) {
                 link.seal(&mut t.segments);
             }
             Transmit { segments: t.segments, len: t.len }
-        });
-        self.settle(now);
-        transmit
+        })
     }
 
     /// A peer's link is to be closed: the torrent has let it go already.
@@ -229,7 +261,7 @@ impl Engine {
     /// Ends a link from our side or after the other side did; either way the driver owes `Drained`.
     fn end(&mut self, now: Instant, conn: ConnId, how: How, why: Ended) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
-        let remote = link.remote;
+        let (remote, stream) = (link.remote, link.stream);
         let stage = link.on_closed();
         self.exchanges.on_closed(conn);
         self.timers.disarm(Alarm::Link(conn.0), &mut link.armed);
@@ -237,7 +269,7 @@ impl Engine {
         match stage {
             Stage::Closed => return,
             Stage::Connecting(dialed) => {
-                self.on_dial_failed(now, dialed, remote);
+                self.on_call_failed(now, (dialed, remote), stream.is_some());
             }
             Stage::Calling(dialed, lobby) => {
                 self.handshakes -= 1;
@@ -255,7 +287,10 @@ impl Engine {
                 }
             }
         }
-        self.effects.push_back(Effect::Close { conn, how });
+        match stream {
+            Some(stream) => self.close_utp(now, conn, (stream, how)),
+            None => self.effects.push_back(Effect::Close { conn, how }),
+        }
     }
 
     pub(super) fn on_dial_failed(&mut self, now: Instant, dialed: Dialed, remote: SocketAddr) {

@@ -16,9 +16,13 @@ mod input;
 mod links;
 mod neighbours;
 mod news;
+#[cfg(not(feature = "utp"))]
+mod no_utp;
 mod settle;
 mod slots;
 mod stop;
+#[cfg(feature = "utp")]
+mod utp;
 mod web;
 
 #[cfg(feature = "dht")]
@@ -52,6 +56,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use exchanges::Exchanges;
 use news::News;
+#[cfg(not(feature = "utp"))]
+use no_utp as utp;
 
 /// How many of those who told our address last are heard, in each family. More make a change of it slower to be seen.
 const VOTERS_MAX: usize = 64;
@@ -90,6 +96,7 @@ pub struct Engine {
     neighbours: Neighbours,
     #[cfg(feature = "dht")]
     finder: Option<alloc::boxed::Box<crate::net::Finder>>,
+    utp: utp::UtpLinks,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
@@ -133,6 +140,7 @@ enum Alarm {
     Pool,
     #[cfg(feature = "dht")]
     Dht,
+    Utp,
     Stop,
 }
 
@@ -174,6 +182,7 @@ impl Engine {
             finder: dht::finder(now, &config, &rng),
             net: Net::new(rng.fork("net"), Arc::new(config.announce())),
             neighbours: Neighbours::new(&mut rng.fork("neighbours")),
+            utp: utp::UtpLinks::new(&config, rng.fork("utp")),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             pool: Connections::new(now, dial::pool_config(&config)),
@@ -211,8 +220,8 @@ impl Engine {
             Input::Wrote { conn, bytes } => self.on_wrote(now, conn, bytes),
             Input::Closed { conn, why } => self.on_closed(now, conn, &why),
             Input::Drained { conn } => self.on_drained(conn),
-            Input::Datagrams { local, from, to: _, data, stride } => {
-                self.on_datagrams(now, local, from, (data, stride))
+            Input::Datagrams { local, from, to, data, stride } => {
+                self.on_datagrams(now, local, (from, to), (data, stride))
             }
             Input::DatagramRefused { local, to, bytes } => self.on_datagram_refused(now, local, (to, bytes)),
             Input::Done { job, outcome } => self.on_done(now, job, outcome),
@@ -234,6 +243,7 @@ impl Engine {
                 Alarm::Pool => self.on_pool_alarm(now),
                 #[cfg(feature = "dht")]
                 Alarm::Dht => self.on_dht_alarm(now),
+                Alarm::Utp => self.on_utp_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }

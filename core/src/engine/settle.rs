@@ -14,12 +14,16 @@ impl Engine {
                 self.drain(now, slot);
             }
             self.dial(now);
-            if self.busy.is_empty() {
+            let heard = self.hear_utp(now);
+            if !self.busy.is_empty() {
+                continue;
+            }
+            while let Some(slot) = self.touched.pop() {
+                self.tell_interest(now, slot);
+            }
+            if self.busy.is_empty() && !heard {
                 break;
             }
-        }
-        while let Some(slot) = self.touched.pop() {
-            self.tell_interest(slot);
         }
         while let Some(change) = self.pool.next_change() {
             tracing::debug!(?change, "the pool of links changes");
@@ -80,7 +84,7 @@ impl Engine {
         self.effects.push_back(Effect::Job { job, work });
     }
 
-    fn tell_interest(&mut self, slot: u32) {
+    fn tell_interest(&mut self, now: Instant, slot: u32) {
         let Some((id, link)) = self.links.at_mut(slot) else { return };
         let conn = ConnId(id);
         let (credit, wants_write) = match link.peer() {
@@ -99,11 +103,15 @@ impl Engine {
                 | crate::link::Stage::Joined(_) => (HANDSHAKE_CREDIT, false),
             },
         };
-        if let Some((read_until, write)) = link.next_interest(credit, wants_write) {
-            self.effects.push_back(Effect::Interest { conn, read_until, write });
-        }
         let deadline = link.deadline;
         self.timers.arm(Alarm::Link(id), &mut link.armed, deadline);
+        if let Some(stream) = link.stream {
+            if wants_write || link.has_hello() {
+                self.push_utp(now, conn, stream);
+            }
+        } else if let Some((read_until, write)) = link.next_interest(credit, wants_write) {
+            self.effects.push_back(Effect::Interest { conn, read_until, write });
+        }
     }
 
     fn arm(&mut self) {
@@ -121,6 +129,7 @@ impl Engine {
             let dht = self.finder.as_ref().and_then(|finder| finder.deadline());
             self.timers.arm(Alarm::Dht, &mut self.armed.dht, dht);
         }
+        self.arm_utp();
     }
 }
 

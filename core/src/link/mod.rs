@@ -46,6 +46,8 @@ pub struct Dialed {
     pub info_hash: InfoHash,
     /// The levels at which it is to be encrypted; `None` for a plain link.
     pub levels: Option<Levels>,
+    /// Another carrier was tried before.
+    pub is_second: bool,
 }
 
 /// What came of bytes in a handshake.
@@ -79,6 +81,8 @@ pub struct Link {
     pub remote: SocketAddr,
     /// Whether a stranger opened it.
     pub incoming: bool,
+    /// The number of the uTP stream that carries it; without one, the driver does.
+    pub stream: Option<u64>,
     /// When opening it or its handshake must be done.
     pub deadline: Option<Instant>,
     /// The engine's timer entry.
@@ -123,6 +127,7 @@ impl Link {
             stage,
             remote,
             incoming,
+            stream: None,
             deadline: Some(deadline),
             armed: None,
             hello: Vec::new(),
@@ -296,6 +301,11 @@ impl Link {
         self.hello = Vec::new();
         self.crypt = None;
         core::mem::replace(&mut self.stage, Stage::Closed)
+    }
+
+    /// Whether part of our handshakes waits to be handed out.
+    pub fn has_hello(&self) -> bool {
+        !self.hello.is_empty()
     }
 
     /// Our part of the handshakes, each byte once.

@@ -122,6 +122,9 @@ pub struct Config {
     pub web_seed: WebSeedConfig,
     /// Whether links go over uTP (BEP 29).
     pub utp: UtpUse,
+    /// Settings of uTP streams; their numbers and their window follow from the limits of links.
+    #[cfg(feature = "utp")]
+    pub utp_config: crate::utp::UtpConfig,
     /// Whether links are encrypted.
     pub encryption: Encryption,
     /// Exchanges of keys outstanding at once, for encrypted links. More than the driver has cores only queue there; the
@@ -198,6 +201,8 @@ impl Default for Config {
             web_seeds: true,
             web_seed: WebSeedConfig::default(),
             utp: UtpUse::default(),
+            #[cfg(feature = "utp")]
+            utp_config: crate::utp::UtpConfig::default(),
             encryption: Encryption::default(),
             key_exchanges_max: 8,
             port_mapping: true,

@@ -128,6 +128,8 @@ pub struct Joining {
     pub handshake: Handshake,
     /// The level at which its link is encrypted, if it is.
     pub level: Option<Level>,
+    /// Whether the driver may send stored bytes on its link straight from the file.
+    pub plain: bool,
 }
 
 /// Why a peer may not join.

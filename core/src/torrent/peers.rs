@@ -31,6 +31,8 @@ pub(super) struct Peer {
     pub(super) incoming: bool,
     /// The level at which its link is encrypted, if it is.
     pub(super) level: Option<Level>,
+    /// Stored bytes may go to it straight from the file.
+    pub(super) plain: bool,
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
@@ -175,6 +177,21 @@ impl Torrent {
         Some(Call { addr, info_hash: *self.names.first()?, prospect })
     }
 
+    /// Whether an address is known to speak uTP.
+    pub fn speaks_utp(&self, addr: SocketAddr) -> bool {
+        self.book.speaks_utp(addr)
+    }
+
+    /// A call showed whether an address speaks uTP.
+    pub fn on_carrier(&mut self, addr: SocketAddr, utp: bool) {
+        self.book.on_utp(addr, utp);
+    }
+
+    /// Whether an address is still worth a call by other means.
+    pub fn goes_on_calling(&self, addr: SocketAddr) -> bool {
+        self.may_dial() && self.peers.values().all(|peer| peer.home != addr)
+    }
+
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
         self.calls -= 1;
@@ -227,7 +244,7 @@ impl Torrent {
 
     /// A peer joins, its handshake done.
     pub fn join(&mut self, cx: &mut Context<'_>, joining: Joining) -> Result<u32, JoinError> {
-        let Joining { addr, incoming, handshake, level } = joining;
+        let Joining { addr, incoming, handshake, level, plain } = joining;
         let pass = self.pass.filter(|_| self.takes_peers()).ok_or(JoinError::Closed)?;
         if self.peers.len() >= cx.config.torrent_links_max {
             return Err(JoinError::Full);
@@ -249,6 +266,7 @@ impl Torrent {
             peer_id: handshake.peer_id,
             incoming,
             level,
+            plain,
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,

@@ -4,7 +4,6 @@ use super::{Context, Direction, Errand, HostErrorKind, Outcome, Output, Torrent,
 use crate::base::{BlockRef, Part, PieceIndex, Segment};
 use crate::peer::{Transmit, UploadRun};
 use crate::picker::{SourceId, SuperSeed};
-use crate::wire::mse::Level;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -28,8 +27,8 @@ impl Torrent {
                 return peer.session.on_load_failed(run);
             };
             let parts = content.layout.block(&content.geometry, range).collect();
+            let plain = peer.plain;
             let errand = Errand::Read { peer: n, range, requests: run.count as usize };
-            let plain = peer.level != Some(Level::Rc4);
             self.job(errand, Work::Read { torrent: self.id, parts, plain });
         }
     }
