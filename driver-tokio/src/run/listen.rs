@@ -1,6 +1,7 @@
 //! The sockets that wait for strangers: listeners for links, and one for datagrams beside each.
 
 use super::Body;
+use super::datagrams::{Buffers, Datagram};
 use super::link::Phase;
 use super::multicast::Multicast;
 use crate::SessionEvent;
@@ -8,22 +9,15 @@ use crate::error::StartError;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
-use millstream_core::base::{Chunk, Instant, LocalId};
-use millstream_core::engine::{Datagrams, Incoming, Input, SocketKind};
+use millstream_core::base::{Instant, LocalId};
+use millstream_core::engine::{Incoming, Input, SocketKind};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::collections::VecDeque;
 use std::io;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Links accepted in one pass.
 const ACCEPTS_MAX: usize = 32;
-
-/// Datagrams taken from a socket, or given to it, in one pass.
-const DATAGRAMS_MAX: usize = 64;
-
-/// The largest datagram that is taken in. Bytes.
-const DATAGRAM_BYTES: usize = 4096;
 
 /// How long nobody is accepted after the host ran out of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
@@ -35,20 +29,11 @@ const BACKLOG: i32 = 1024;
 #[derive(Default)]
 pub(super) struct Sockets {
     listeners: Vec<(LocalId, TcpListener)>,
-    datagrams: Vec<Datagram>,
+    pub(super) datagrams: Vec<Datagram>,
+    pub(super) buffers: Buffers,
     pub(super) multicast: Vec<Multicast>,
     next: u64,
     paused_until: Option<Instant>,
-}
-
-/// A socket for datagrams.
-struct Datagram {
-    local: LocalId,
-    socket: UdpSocket,
-    /// What the engine handed out and the socket didn't take yet.
-    waiting: VecDeque<Datagrams>,
-    /// The engine may have more.
-    pull: bool,
 }
 
 impl Sockets {
@@ -106,8 +91,7 @@ impl Body {
         if let Some(socket) = pair.udp {
             let socket = UdpSocket::from_std(socket.into())?;
             let (local, addr) = (self.sockets.name(), socket.local_addr()?);
-            let socket = Datagram { local, socket, waiting: VecDeque::new(), pull: false };
-            self.sockets.datagrams.push(socket);
+            self.sockets.datagrams.push(Datagram::new(local, socket)?);
             self.engine.handle_input(now, Input::Bound { local, addr, kind: SocketKind::Udp });
         }
         Ok(())
@@ -152,81 +136,6 @@ impl Body {
             Err(refusal) => tracing::debug!(%from, %refusal, "a link isn't taken"),
         }
     }
-
-    /// Takes in datagrams, and sends those that had to wait.
-    pub(super) fn receive_datagrams(&mut self, cx: &mut Context<'_>) {
-        let mut buffer = [0; DATAGRAM_BYTES];
-        for n in 0..self.sockets.datagrams.len() {
-            for turn in 0..=DATAGRAMS_MAX {
-                let Some(datagram) = self.sockets.datagrams.get(n) else { break };
-                if datagram.socket.poll_recv_ready(cx).is_pending() {
-                    break;
-                }
-                if turn == DATAGRAMS_MAX {
-                    cx.waker().wake_by_ref();
-                    break;
-                }
-                let local = datagram.local;
-                // Errors here are news of earlier datagrams that nobody received; they name no address.
-                let Ok((bytes, from)) = datagram.socket.try_recv_from(&mut buffer) else { continue };
-                let data = Chunk::copy_from(buffer.get(..bytes).unwrap_or_default());
-                let now = self.now();
-                let stride = bytes as u16;
-                self.engine.handle_input(now, Input::Datagrams { local, from, to: None, data, stride });
-            }
-            self.push_datagrams(n, Some(cx));
-        }
-    }
-
-    /// The engine has datagrams for a socket.
-    pub(super) fn send_datagrams(&mut self, local: LocalId) {
-        let found = self.sockets.datagrams.iter().position(|datagram| datagram.local == local);
-        if let Some(n) = found {
-            if let Some(datagram) = self.sockets.datagrams.get_mut(n) {
-                datagram.pull = true;
-            }
-            self.push_datagrams(n, None);
-        } else {
-            self.send_multicast(local);
-        }
-    }
-
-    fn push_datagrams(&mut self, n: usize, cx: Option<&mut Context<'_>>) {
-        let now = self.now();
-        let Some(datagram) = self.sockets.datagrams.get_mut(n) else { return };
-        for _ in 0..DATAGRAMS_MAX {
-            if datagram.waiting.is_empty() && datagram.pull {
-                match self.engine.poll_datagrams(now, datagram.local, DATAGRAM_BYTES) {
-                    Some(more) => datagram.waiting.extend(split(more)),
-                    None => datagram.pull = false,
-                }
-            }
-            let Some(first) = datagram.waiting.front() else { return };
-            match datagram.socket.try_send_to(&first.data, first.to) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    tracing::debug!(to = %first.to, %error, "a datagram wasn't sent");
-                    let bytes = first.data.len();
-                    let input = Input::DatagramRefused { local: datagram.local, to: first.to, bytes };
-                    self.engine.handle_input(now, input);
-                }
-            }
-            datagram.waiting.pop_front();
-        }
-        // The rest goes when the socket takes it. Without a context, the next pass asks.
-        let Some(cx) = cx else { return self.answers.ring() };
-        if datagram.socket.poll_send_ready(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-    }
-}
-
-/// One by one what was handed out as a run.
-fn split(run: Datagrams) -> Vec<Datagrams> {
-    let stride = run.stride.map_or(run.data.len(), usize::from).max(1);
-    let one = |at: usize| Datagrams { data: run.data.slice(at, at + stride), stride: None, ..run.clone() };
-    (0..run.data.len()).step_by(stride).map(one).collect()
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

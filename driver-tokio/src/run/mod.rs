@@ -5,6 +5,7 @@
 //! for one turn of bounded work. An idle link so costs its socket and an entry in a map, and holds no buffer.
 
 mod carry;
+mod datagrams;
 mod effects;
 mod link;
 mod listen;
@@ -50,6 +51,9 @@ const REQUESTS_MAX: usize = 64;
 /// Pieces of one torrent that are checked at once, for each thread of the pool: while the engine hears of one, the
 /// thread has the next.
 const CHECKS_PER_THREAD: usize = 2;
+
+/// The largest packets of uTP that are tried: the loopback takes them, and networks with jumbo frames some of them.
+const UTP_PACKET_BYTES: usize = 32_000;
 
 /// How much longer than the engine the driver waits at the end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -117,6 +121,11 @@ pub(crate) fn start(
     let (pool, threads) = Pool::start(config.pool_threads, Arc::clone(&disk), Arc::clone(&answers))
         .map_err(StartError::Thread)?;
     config.engine.check_jobs_max = config.engine.check_jobs_max.max(threads.len() * CHECKS_PER_THREAD);
+    if cfg!(target_os = "linux") {
+        // Here fragments can be forbidden datagram by datagram, so that large ones may be tried.
+        let utp = &mut config.engine.utp_config;
+        utp.packet_bytes_max = utp.packet_bytes_max.max(UTP_PACKET_BYTES);
+    }
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
     let board = Arc::new(Board {
