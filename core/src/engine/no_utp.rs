@@ -4,6 +4,7 @@ use super::effect::{Datagrams, How};
 use super::{Alarm, Engine};
 use crate::base::{Chunk, ConnId, Instant, LocalId, Rng};
 use crate::link::Dialed;
+use crate::pool::Prospect;
 use crate::torrent::Config;
 use core::net::{IpAddr, SocketAddr};
 
@@ -31,7 +32,7 @@ impl Engine {
 
     pub(super) fn on_utp_alarm(&mut self, _: Instant) {}
 
-    pub(super) fn dial_utp(&mut self, _: Instant, _: SocketAddr, _: Dialed) -> bool {
+    pub(super) fn dial_utp(&mut self, _: Instant, _: (SocketAddr, Prospect), _: Dialed) -> bool {
         false
     }
 
