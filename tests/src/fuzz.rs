@@ -2,11 +2,13 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod dht;
 mod gossip;
 mod pool;
 mod reach;
 mod session;
 
+pub use dht::{dht_node, krpc};
 pub use gossip::{holepunch, lsd, pex};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
@@ -39,7 +41,7 @@ use std::collections::BTreeSet;
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 28] = [
+pub const BODIES: [(&str, Body); 30] = [
     ("bitfield", bitfield),
     ("bencode", bencode),
     ("handshake", handshake),
@@ -61,6 +63,8 @@ pub const BODIES: [(&str, Body); 28] = [
     ("resume", resume),
     ("tracker_server", tracker_server),
     ("engine_ops", engine_ops),
+    ("krpc", krpc),
+    ("dht_node", dht_node),
     ("pex", pex),
     ("lsd", lsd),
     ("holepunch", holepunch),
