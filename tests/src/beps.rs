@@ -4,9 +4,9 @@ use crate::tidy::{Source, tests_in};
 use std::collections::BTreeSet;
 
 /// The BEPs we claim, each of which must have a row; no other may.
-pub const CLAIMED: [u32; 28] = [
-    3, 6, 7, 9, 10, 11, 12, 14, 15, 16, 19, 20, 21, 23, 24, 27, 31, 35, 38, 39, 40, 41, 47, 48, 52, 53, 54,
-    55,
+pub const CLAIMED: &[u32] = &[
+    3, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 19, 20, 21, 23, 24, 27, 31, 32, 33, 35, 38, 39, 40, 41, 42, 43,
+    44, 45, 46, 47, 48, 51, 52, 53, 54, 55,
 ];
 
 /// One row of the table.

@@ -2,6 +2,7 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod dht;
 mod gossip;
 mod mse;
 mod pool;
@@ -9,6 +10,7 @@ mod reach;
 mod session;
 mod webseed;
 
+pub use dht::{dht_node, krpc};
 pub use gossip::{holepunch, lsd, pex};
 pub use mse::{mse_initiator, mse_responder};
 pub use pool::pool;
@@ -65,6 +67,8 @@ pub const BODIES: &[(&str, Body)] = &[
     ("resume", resume),
     ("tracker_server", tracker_server),
     ("engine_ops", engine_ops),
+    ("krpc", krpc),
+    ("dht_node", dht_node),
     ("pex", pex),
     ("lsd", lsd),
     ("holepunch", holepunch),

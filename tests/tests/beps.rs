@@ -9,7 +9,7 @@ fn every_bep_we_claim_is_proved_by_tests_that_exist() {
     let table = std::fs::read_to_string(root().join("tests/BEPS.md")).expect("the table exists");
     let rows = rows(&table);
     assert!(rows.len() >= CLAIMED.len(), "the table is read: {} rows", rows.len());
-    let found = gaps(&rows, &CLAIMED, &tests_of(&tree()));
+    let found = gaps(&rows, CLAIMED, &tests_of(&tree()));
     assert!(found.is_empty(), "{found:#?}");
 }
 

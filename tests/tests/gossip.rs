@@ -61,6 +61,7 @@ fn bep_0011_a_peer_tells_of_its_other_peers_and_they_are_called() {
 fn bep_0011_switched_off_nothing_is_told_and_nothing_believed() {
     let mut world = World::new(502, Weather::calm());
     let content = content(102, false);
+    // Nor by the DHT, whose nodes peers tell each other too.
     let config = Config { pex: false, dht: false, ..Config::default() };
     let [_, (host, id)] = chain(&mut world, &content, &config);
     world.complete(10 * MINUTE, &[(host, id)]);

@@ -141,7 +141,6 @@ enum Alarm {
     Utp,
     #[cfg(feature = "dht")]
     Dht,
-    Utp,
     Stop,
 }
 
@@ -245,7 +244,6 @@ impl Engine {
                 Alarm::Utp => self.on_utp_alarm(now),
                 #[cfg(feature = "dht")]
                 Alarm::Dht => self.on_dht_alarm(now),
-                Alarm::Utp => self.on_utp_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }

@@ -1,4 +1,4 @@
-//! Magnet links (BEP 9, BEP 52's `urn:btmh`, BEP 53's `so`): read and written. What they name is fetched elsewhere.
+//! Magnet links (BEP 9, BEP 46's `urn:btpk`, BEP 52's `urn:btmh`, BEP 53's `so`): read and written. What they name is fetched elsewhere.
 
 use super::percent;
 use super::{InfoHash, InfoHashV2};
@@ -148,6 +148,50 @@ impl Magnet {
     }
 }
 
+/// A link to whatever torrent a key names now (BEP 46): `magnet:?xs=urn:btpk:` and the key, `s=` and the salt, in hex. It
+/// names no torrent itself, and so is no [`Magnet`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLink {
+    /// The publisher's ed25519 public key.
+    pub key: [u8; 32],
+    /// The salt; empty if there is none.
+    pub salt: Vec<u8>,
+}
+
+impl KeyLink {
+    /// Reads a link; `None` if it has no key, or a salt that can't be one.
+    pub fn parse(link: &str) -> Option<Self> {
+        let link = link.trim();
+        let query =
+            link.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("magnet:?")).and(link.get(8..))?;
+        let of = |wanted: &str| query.split('&').find_map(|pair| pair.strip_prefix(wanted));
+        let key = unhex(percent_decoded(of("xs=")?).strip_prefix("urn:btpk:")?)?;
+        let salt = of("s=").unwrap_or_default();
+        let (pairs, rest) = salt.as_bytes().as_chunks::<2>();
+        let byte = |&[high, low]: &[u8; 2]| Some(percent::hex(high)? << 4 | percent::hex(low)?);
+        let salt: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+        (rest.is_empty() && salt.len() <= super::krpc::SALT_BYTES_MAX).then_some(Self { key, salt })
+    }
+}
+
+impl fmt::Display for KeyLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex =
+            |f: &mut fmt::Formatter<'_>, bytes: &[u8]| bytes.iter().try_for_each(|b| write!(f, "{b:02x}"));
+        f.write_str("magnet:?xs=urn:btpk:")?;
+        hex(f, &self.key)?;
+        if self.salt.is_empty() {
+            return Ok(());
+        }
+        f.write_str("&s=")?;
+        hex(f, &self.salt)
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    String::from_utf8_lossy(&percent::decode(text)).into_owned()
+}
+
 fn btih(hash: &str) -> Option<InfoHash> {
     unhex(hash).or_else(|| unbase32(hash)).map(InfoHash)
 }
@@ -286,6 +330,29 @@ fn range_text(range: &RangeInclusive<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bep_0046_a_link_names_a_key_and_its_salt() {
+        let key = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+        let plain = format!("magnet:?xs=urn:btpk:{key}");
+        let link = KeyLink::parse(&plain).unwrap();
+        assert_eq!((link.key[0], link.salt.len(), link.to_string()), (0x85, 0, plain.clone()));
+        let target = crate::wire::krpc::mutable_target(&link.key, &link.salt);
+        assert_eq!(target.to_string(), "cc3f9d90b572172053626f9980ce261a850d050b");
+        let salted = format!("{plain}&s=6e");
+        let link = KeyLink::parse(&salted).unwrap();
+        assert_eq!((&link.salt[..], link.to_string()), (&b"n"[..], salted));
+        let target = crate::wire::krpc::mutable_target(&link.key, &link.salt);
+        assert_eq!(target.to_string(), "59ee7c2cb9b4f7eb1986ee2d18fd2fdb8a56554f");
+        assert_eq!(KeyLink::parse(&plain.replace(':', "%3a").replacen("%3a", ":", 1)).unwrap().key, link.key);
+        let long = "00".repeat(65);
+        for bad in
+            [&plain[..plain.len() - 1], &format!("{plain}&s=6"), &format!("{plain}&s={long}"), "magnet:?x"]
+        {
+            assert_eq!(KeyLink::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Magnet::parse(&plain), Err(MagnetError::NoHash), "it names no torrent");
+    }
     use alloc::format;
     use alloc::string::ToString;
 
