@@ -1,12 +1,13 @@
 //! Web seeds (BEP 19): sources like peers, asked by HTTP. What they are asked for comes from the same picker, memory and
 //! rate limits; what a URL and an answer mean is the room `webseed`'s.
 
-use super::content::Content;
+mod asking;
+
 use super::gate::{Direction, Pass};
 use super::{Context, Leave, Output, Torrent, TorrentEvent, WebSeedStatus};
-use crate::base::{BLOCK, Bits, BlockRef, Chunk, Instant, PeerRef, Rng};
+use crate::base::{BLOCK, Bits, BlockRef, Chunk, Instant, PeerRef};
 use crate::peer::Parts;
-use crate::picker::{PeerPieces, Pick, SourceId};
+use crate::picker::{PeerPieces, SourceId};
 use crate::webseed::{Fact, WebSeed, WebSeedConfig, WebSeedState};
 use crate::wire::http::{HttpHead, HttpRequest};
 use alloc::boxed::Box;
@@ -15,7 +16,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
+use asking::Asking;
 
 /// The web seeds of a torrent.
 #[derive(Debug, Default)]
@@ -445,75 +446,6 @@ impl Torrent {
     }
 }
 
-/// Blocks on their way from the picker to a web seed.
-struct Asking<'a> {
-    seed: &'a mut WebSeed,
-    content: &'a mut Content,
-    source: SourceId,
-    now: Instant,
-    /// Blocks that may still be asked.
-    left: usize,
-    /// Bytes that were.
-    bytes: u64,
-}
-
-impl Asking<'_> {
-    /// What others began, and what they are asked for in the end game: up to a piece of it.
-    fn scattered(&mut self, rng: &mut Rng) {
-        let whole = self.content.geometry.piece_length().div_ceil(BLOCK) as usize;
-        let has = obtainable(self.content, self.seed);
-        let pick = Pick {
-            source: self.source,
-            pieces: has.as_ref().map_or(PeerPieces::All, PeerPieces::Some),
-            only: None,
-            suggested: &[],
-            count: self.left.min(whole),
-            fast: false,
-            may_start: true,
-            now: self.now,
-        };
-        let mut blocks = Vec::new();
-        self.content.picker.pick(rng, &pick, &mut blocks);
-        blocks.sort_unstable();
-        self.give(blocks);
-    }
-
-    /// The pieces of its run, one after the other.
-    fn run(&mut self) {
-        while let Some(piece) = self.seed.next_piece().filter(|_| self.left > 0) {
-            let mut blocks = Vec::new();
-            if self.content.judgeable.as_ref().is_none_or(|judgeable| judgeable.get(piece.get())) {
-                self.content.picker.pick_in(self.source, piece, self.left, &mut blocks);
-            }
-            let exhausted = blocks.len() < self.left;
-            self.give(blocks);
-            if exhausted {
-                self.seed.on_exhausted();
-            }
-        }
-    }
-
-    fn give(&mut self, blocks: Vec<BlockRef>) {
-        self.left -= blocks.len().min(self.left);
-        for block in blocks {
-            if self.seed.ask(self.now, block) {
-                self.bytes += u64::from(block.length);
-            } else {
-                self.content.picker.on_released(self.source, block);
-            }
-        }
-    }
-}
-
-/// What can be had of a web seed and judged; `None` is all.
-fn obtainable(content: &Content, seed: &WebSeed) -> Option<Bits> {
-    match (&content.judgeable, seed.pieces()) {
-        (Some(judgeable), Some(bits)) => Some(judgeable.both(bits)),
-        (Some(bits), None) | (None, Some(bits)) => Some(bits.clone()),
-        (None, None) => None,
-    }
-}
-
 impl Seat {
     fn new(seed: WebSeed) -> Self {
         Self {
@@ -532,25 +464,3 @@ impl Seat {
 
 /// Another web seed's run that is shared, and the piece at which that one is to end.
 type Shared = (u32, u32);
-
-impl Web {
-    /// Pieces in a row for one of them, where no other is at work; where that is everywhere, the second half of the
-    /// longest run of another, with that one and where it is to end.
-    fn next_run(&self, content: &mut Content, n: u32) -> Option<(Range<u32>, Option<Shared>)> {
-        let seed = &self.seats.get(&n)?.seed;
-        let unit = u64::from(content.geometry.piece_length());
-        let max = u32::try_from(seed.config().run_bytes_max / unit).unwrap_or(u32::MAX).max(1);
-        let has = obtainable(content, seed);
-        let has = has.as_ref().map_or(PeerPieces::All, PeerPieces::Some);
-        let others = || self.seats.iter().filter(|&(&m, _)| m != n).map(|(&m, seat)| (m, seat.seed.run()));
-        let taken: Vec<Range<u32>> = others().map(|(_, run)| run).collect();
-        if let Some(run) = content.picker.gap(has, &taken, max) {
-            return Some((run, None));
-        }
-        let (other, longest) = others().max_by_key(|(_, run)| run.len()).filter(|(_, run)| run.len() > 1)?;
-        let middle = longest.start + (longest.end - longest.start) / 2;
-        let run = content.picker.gap(has, &[0..middle, longest.end..u32::MAX], max)?;
-        let start = run.start;
-        Some((run, Some((other, start))))
-    }
-}

@@ -8,7 +8,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `seed` | the conversation: runs, requests, time, pauses |
+//! | `seed` | the conversation: runs, requests, what is asked and told |
+//! | `seed/outcome` | what becomes of requests; failures and pauses |
 //! | `cut` | a body's bytes into blocks |
 //! | `answer` | what the head of an answer means |
 
