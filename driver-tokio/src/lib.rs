@@ -39,6 +39,8 @@ mod resume;
 mod run;
 mod session;
 mod torrent;
+#[cfg(feature = "tracker")]
+pub mod tracker;
 mod verify;
 
 pub use add::AddTorrent;
