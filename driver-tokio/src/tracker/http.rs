@@ -21,8 +21,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// How long a request's head may take, and a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: who reads slowly doesn't hold it for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a worker may take.
@@ -33,10 +31,15 @@ const BUFFER_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, guests: Arc<Guests>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    guests: Arc<Guests>,
+    head_timeout: Duration,
+) {
     loop {
         let Some((stream, from, guest)) = accept(&listener, &guests).await else { continue };
-        tokio::spawn(connection(stream, from, Arc::clone(&shared), guest));
+        tokio::spawn(connection((stream, from), Arc::clone(&shared), guest, head_timeout));
     }
 }
 
@@ -61,11 +64,16 @@ pub(super) async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, shared: Arc<Shared>, guest: Guest) {
+async fn connection(
+    (stream, from): (TcpStream, SocketAddr),
+    shared: Arc<Shared>,
+    guest: Guest,
+    head_timeout: Duration,
+) {
     let service = service_fn(|request| answer(&shared, request, from));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .pipeline_flush(true)
         .max_buf_size(BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)

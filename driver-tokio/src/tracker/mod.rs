@@ -71,6 +71,8 @@ pub struct TrackerServerConfig {
     pub state_interval_s: u32,
     /// Connections over HTTP at once; more are closed at once. About 20 KiB each.
     pub http_connections_max: usize,
+    /// Milliseconds that a request's head may take, and a connection over HTTP may be idle: who is slower is closed.
+    pub http_head_timeout_ms: u32,
     /// Connections over WebSockets at once. About 30 KiB each.
     pub websocket_connections_max: usize,
     /// Connections of one IPv4 address or IPv6 /64, of each kind; the loopback has no such limit.
@@ -90,6 +92,7 @@ impl Default for TrackerServerConfig {
             state: None,
             state_interval_s: 300,
             http_connections_max: 4096,
+            http_head_timeout_ms: 10_000,
             websocket_connections_max: 10_000,
             connections_per_source_max: 256,
         }
@@ -382,7 +385,8 @@ fn serve(front: Front, shared: &Arc<Shared>, config: &TrackerServerConfig) -> io
     let sockets = Arc::new(ws::Sockets::default());
     for listener in front.http {
         let listener = TcpListener::from_std(listener)?;
-        tokio::spawn(http::serve(listener, Arc::clone(shared), Arc::clone(&http_guests)));
+        let head_timeout = Duration::from_millis(u64::from(config.http_head_timeout_ms));
+        tokio::spawn(http::serve(listener, Arc::clone(shared), Arc::clone(&http_guests), head_timeout));
     }
     for listener in front.websocket {
         let listener = TcpListener::from_std(listener)?;
