@@ -1,6 +1,7 @@
 //! How a worker is asked from another thread: bounded queues with a bell, and what may be asked. Not who asks.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use millstream_core::base;
 use millstream_core::tracker::{ProtocolStatistics, Rules, TrackerStatistics, signal};
 use millstream_core::wire::InfoHash;
@@ -9,7 +10,6 @@ use millstream_core::wire::tracker_http_server::HttpAnnounce;
 use millstream_core::wire::tracker_udp::TransactionId;
 use millstream_core::wire::tracker_ws::{SignalAnnounce, SignalAnswer};
 use mio::Waker;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -4,6 +4,7 @@
 use super::guests::{Guest, Guests};
 use super::http::accept;
 use super::queue::{Ask, Shared};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use millstream_core::tracker::{Fault, ProtocolStatistics, signal};
@@ -12,7 +13,6 @@ use millstream_core::wire::tracker_ws::{
     MESSAGE_BYTES_MAX, SignalReply, SignalRequest, read_request, write_reply,
 };
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
