@@ -5,6 +5,8 @@
 //! quarter of them seeds, says `{"event":"filled"}` with the memory that process PID has then, announces for SECONDS
 //! seconds known peers of random torrents that want 30 peers each, and says `{"event":"done"}` with the announces
 //! answered, the milliseconds, the CPU milliseconds of the process, and the peers that an answer had on average.
+//!
+//! `tracker_load hashes TORRENTS` prints the info-hashes of so many torrents, for a tracker that must be told them.
 #![allow(clippy::print_stdout, reason = "its output is its interface")]
 
 use core::net::SocketAddr;
@@ -61,6 +63,14 @@ fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
+fn hash(torrent: u64) -> [u8; 20] {
+    let mut out = [0; 20];
+    for (n, part) in out.chunks_mut(8).enumerate() {
+        part.copy_from_slice(&mix(torrent * 3 + n as u64 + 1).to_be_bytes()[..part.len()]);
+    }
+    out
+}
+
 impl Port {
     fn new(number: u32, to: SocketAddr, poll: &Poll) -> Outcome<Self> {
         // The whole of 127/8 is here.
@@ -102,9 +112,7 @@ impl Port {
         let mut packet = [0; 98];
         packet[..8].copy_from_slice(&id);
         packet[11] = 1;
-        for (n, part) in packet[16..40].chunks_exact_mut(8).enumerate() {
-            part.copy_from_slice(&mix(torrent * 3 + n as u64 + 1).to_be_bytes());
-        }
+        packet[16..36].copy_from_slice(&hash(torrent));
         packet[36..44].copy_from_slice(b"-XX0001-");
         packet[44..52].copy_from_slice(&mix(torrent << 32 | peer).to_be_bytes());
         packet[52..56].copy_from_slice(&(peer as u32).to_be_bytes());
@@ -210,6 +218,14 @@ fn run(ports: &mut [Port], poll: &mut Poll, plan: Plan, until: Option<Instant>) 
 
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().collect();
+    if let [_, verb, torrents] = &words[..]
+        && verb == "hashes"
+    {
+        for torrent in 0..torrents.parse()? {
+            println!("{}", hash(torrent).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        }
+        return Ok(());
+    }
     let [_, to, pid, torrents, peers, seconds] = &words[..] else {
         return Err("usage: tracker_load ADDRESS PID TORRENTS PEERS SECONDS".into());
     };

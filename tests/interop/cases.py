@@ -23,6 +23,7 @@ from engines.tap import Tap
 from engines.tracker import Tracker
 from engines.transmission import Transmission
 from interop.gossip import gossip_cases
+from interop.trackers import tracker_cases
 
 from .web_seeds import web_seed_cases
 
@@ -83,6 +84,7 @@ class Cases:
             cases[f"libtorrent {kind} -> millstream, magnet"] = self._transfer(Libtorrent, ours, kind, "leech", True)
             cases[f"millstream {kind} -> libtorrent, magnet"] = self._transfer(ours, Libtorrent, kind, "leech", True)
         cases |= gossip_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
+        cases |= tracker_cases(self.album.home, self.album.folder, self._whole)
         if ours is Millstream:
             for kind in ("v1", "v2", "hybrid"):
                 cases[f"created by libtorrent {kind}, read by millstream"] = self._read(kind)
