@@ -41,6 +41,8 @@ mod session;
 #[cfg(feature = "signed")]
 mod sign;
 mod torrent;
+#[cfg(feature = "tracker")]
+pub mod tracker;
 mod verify;
 
 pub use add::AddTorrent;

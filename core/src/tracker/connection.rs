@@ -9,6 +9,9 @@ use core::net::IpAddr;
 /// How long a connection id is valid, seconds (BEP 15).
 pub const CONNECTION_LIFE_S: u64 = 120;
 
+/// How far another worker's clock may be ahead, seconds: each reads it once for many datagrams.
+const SKEW_S: u64 = 2;
+
 /// Gives out and checks connection ids.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionIds {
@@ -28,10 +31,10 @@ impl ConnectionIds {
 
     /// Whether it was given to who is at `ip` within the last two minutes.
     pub fn check(&self, now: Instant, ip: IpAddr, id: ConnectionId) -> bool {
-        let second = now.as_micros() / 1_000_000;
+        let latest = now.as_micros() / 1_000_000 + SKEW_S;
         // Its lowest byte is that of the second it was given in.
-        let age = second.wrapping_sub(id.0) & 0xff;
-        age <= CONNECTION_LIFE_S && age <= second && self.at(second - age, ip) == id
+        let age = latest.wrapping_sub(id.0) & 0xff;
+        age <= CONNECTION_LIFE_S + SKEW_S && age <= latest && self.at(latest - age, ip) == id
     }
 
     fn at(&self, second: u64, ip: IpAddr) -> ConnectionId {
@@ -62,6 +65,16 @@ mod tests {
                 assert_eq!(IDS().check(at(given + age), ip, id), age <= 120, "{given} + {age}");
             }
         }
+    }
+
+    #[test]
+    fn a_worker_that_read_its_clock_a_while_ago_takes_what_another_just_gave() {
+        let ip = "192.0.2.1".parse().unwrap();
+        for given in [0, 5, 255, 256] {
+            let id = IDS().give(at(given), ip);
+            assert!(IDS().check(at(given.saturating_sub(1)), ip, id));
+        }
+        assert!(!IDS().check(at(90), ip, IDS().give(at(100), ip)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The tracker over HTTP (BEP 3, 7, 23, 24, 48): a request's target in, status and body out. It owns no connection, so
 //! that any HTTP server can host it.
 
-use super::{Fault, Protocol, Tracker};
+use super::{Fault, Protocol, ProtocolStatistics, Tracker};
 use crate::base::Instant;
 use crate::wire::InfoHash;
 use crate::wire::tracker::SwarmCounts;
@@ -79,7 +79,7 @@ pub fn announce(now: Instant, tracker: &mut Tracker, asked: &HttpAnnounce, sourc
         }
         Err(refusal) => (write_failure(&refusal.to_string(), Some(refusal.retry())), Some(refusal.fault())),
     };
-    let statistics = tracker.count().protocol_mut(Protocol::Http);
+    let statistics = tracker.statistics_mut().protocol_mut(Protocol::Http);
     statistics.bytes_out += body.len() as u64;
     match fault {
         Some(fault) => statistics.fault(fault),
@@ -111,7 +111,7 @@ pub fn elsewhere() -> HttpAnswer {
 
 /// Answers a GET of `target` from `source`, of a tracker that holds all its torrents itself.
 pub fn answer(now: Instant, tracker: &mut Tracker, target: &[u8], source: SocketAddr) -> HttpAnswer {
-    tracker.count().protocol_mut(Protocol::Http).bytes_in += target.len() as u64;
+    tracker.statistics_mut().protocol_mut(Protocol::Http).bytes_in += target.len() as u64;
     let ask = read(target);
     let body = match &ask {
         HttpAsk::Announce(asked) => return HttpAnswer::ok(announce(now, tracker, asked, source)),
@@ -123,13 +123,12 @@ pub fn answer(now: Instant, tracker: &mut Tracker, target: &[u8], source: Socket
         HttpAsk::Bad(error) => refused(error),
         HttpAsk::ScrapeAll => refused_scrape(),
     };
-    count(tracker, &ask, body.len());
+    count(tracker.statistics_mut().protocol_mut(Protocol::Http), &ask, body.len());
     HttpAnswer::ok(body)
 }
 
 /// Counts what was answered without [`announce`].
-pub fn count(tracker: &mut Tracker, ask: &HttpAsk, body_bytes: usize) {
-    let statistics = tracker.count().protocol_mut(Protocol::Http);
+pub fn count(statistics: &mut ProtocolStatistics, ask: &HttpAsk, body_bytes: usize) {
     statistics.bytes_out += body_bytes as u64;
     match ask {
         HttpAsk::Scrape(hashes) => {

@@ -32,7 +32,7 @@ pub fn announce(now: Instant, tracker: &mut Tracker, socket: u64, announce: Sign
             if place.is_some() && event != TrackerEvent::Stopped {
                 hand_out(tracker, announce, at, &mut out);
             }
-            let statistics = tracker.count();
+            let statistics = tracker.statistics_mut();
             statistics.announces += 1;
             let statistics = statistics.protocol_mut(Protocol::WebSocket);
             statistics.announced(event);
@@ -43,7 +43,7 @@ pub fn announce(now: Instant, tracker: &mut Tracker, socket: u64, announce: Sign
             out
         }
         Err(refusal) => {
-            tracker.count().protocol_mut(Protocol::WebSocket).fault(refusal.fault());
+            tracker.statistics_mut().protocol_mut(Protocol::WebSocket).fault(refusal.fault());
             let reason = refusal.to_string().into_boxed_str();
             Vec::from([(socket, SignalReply::Failed { info_hash: Some(hash), reason })])
         }
@@ -108,7 +108,7 @@ fn hand_out(tracker: &mut Tracker, announce: SignalAnnounce, at: Option<usize>, 
 pub fn answer(tracker: &mut Tracker, socket: u64, answer: SignalAnswer) -> Option<Outgoing> {
     let SignalAnswer { info_hash, peer_id, to, offer_id, sdp } = answer;
     let found = route(tracker, socket, (&info_hash, peer_id, to));
-    let statistics = tracker.count().protocol_mut(Protocol::WebSocket);
+    let statistics = tracker.statistics_mut().protocol_mut(Protocol::WebSocket);
     match found {
         Some(to) => {
             statistics.relayed += 1;

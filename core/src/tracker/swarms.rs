@@ -253,8 +253,8 @@ impl Tracker {
         &self.statistics
     }
 
-    /// The same, for who speaks a protocol and counts it.
-    pub(super) fn count(&mut self) -> &mut TrackerStatistics {
+    /// The same, for who counts what the room can't see.
+    pub fn statistics_mut(&mut self) -> &mut TrackerStatistics {
         &mut self.statistics
     }
 

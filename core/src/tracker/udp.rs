@@ -38,7 +38,7 @@ pub fn read(
     (packet, source): (&[u8], SocketAddr),
     out: &mut Vec<u8>,
 ) -> UdpStep {
-    let statistics = tracker.count().protocol_mut(Protocol::Udp);
+    let statistics = tracker.statistics_mut().protocol_mut(Protocol::Udp);
     statistics.bytes_in += packet.len() as u64;
     let (connection, transaction, step) = match read_request(packet) {
         Ok(Request::Connect { transaction }) => {
@@ -99,7 +99,7 @@ pub fn announce(
             Some(refusal.fault())
         }
     };
-    let statistics = tracker.count().protocol_mut(Protocol::Udp);
+    let statistics = tracker.statistics_mut().protocol_mut(Protocol::Udp);
     statistics.bytes_out += (out.len() - before) as u64;
     match fault {
         Some(fault) => statistics.fault(fault),
@@ -110,7 +110,7 @@ pub fn announce(
 /// Answers a scrape with these counts, in its order; what is unknown is nothing but zeros.
 pub fn scraped(tracker: &mut Tracker, transaction: TransactionId, counts: &[SwarmCounts], out: &mut Vec<u8>) {
     let answer = write_scraped(transaction, counts);
-    let statistics = tracker.count().protocol_mut(Protocol::Udp);
+    let statistics = tracker.statistics_mut().protocol_mut(Protocol::Udp);
     statistics.scrapes += 1;
     statistics.scraped += counts.len() as u64;
     statistics.bytes_out += answer.len() as u64;

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check stored files against a torrent; exits 1 and shows what is missing if they are not whole
     Verify(VerifyArgs),
+    /// Serve a tracker over UDP, HTTP and WebSockets until interrupted
+    Tracker(TrackerArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page (for example: millstream man > millstream.1)
@@ -194,6 +196,49 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// One JSON object: `complete`, and `missing` as a list of `offset` and `length` (0: an empty file)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct TrackerArgs {
+    /// Serve HTTP here; may be given again, as all addresses [default, if none of any kind is given: 0.0.0.0:6969]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Vec<SocketAddr>,
+    /// Serve UDP here [default, if none of any kind is given: 0.0.0.0:6969]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) udp: Vec<SocketAddr>,
+    /// Serve WebSockets here, for browsers (WebTorrent)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ws: Vec<SocketAddr>,
+    /// Serve statistics here, over HTTP: /stats.json, /metrics for Prometheus, /events; not for the open Internet
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) stats: Vec<SocketAddr>,
+    /// Threads that share the torrents [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+    /// Serve only the torrents in this file: an info-hash a line, v1 or v2, in hexadecimal digits; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+    /// Don't serve the torrents in this file; likewise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) deny: Option<PathBuf>,
+    /// Keep torrents and peers here over a restart; saved every five minutes and at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Seconds between a peer's announces; who is silent for twice as long is forgotten
+    #[arg(long, value_name = "S", default_value_t = 1800, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(crate) interval: u32,
+    /// Torrents held at the most
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) max_torrents: usize,
+    /// Peers held at the most; about 40 bytes each over IPv4, 55 over IPv6
+    #[arg(long, value_name = "N", default_value_t = 20_000_000)]
+    pub(crate) max_peers: usize,
+    /// Peers of one IPv4 address or IPv6 /64 in a torrent
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) max_peers_per_source: usize,
+    /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
 }

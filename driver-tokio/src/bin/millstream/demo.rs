@@ -1,14 +1,14 @@
-//! `millstream demo`: a tracker, a seed and leeches as real nodes on loopback. It uses what `download` uses; only the
-//! tracker's little server is its own.
+//! `millstream demo`: a tracker, a seed and leeches as real nodes on loopback. It uses what `download` and
+//! `tracker` use.
 
 use crate::args::DemoArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::tracker::DemoTracker;
 use crate::ui::{self, News, Output, Track, text};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::base::Rng;
+use millstream::tracker::{TrackerConfig, TrackerServer, TrackerServerConfig};
 use millstream::{AddTorrent, CreateTorrent, Session, State, Status, Torrent};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -71,23 +71,22 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Trouble> {
 
 async fn demo(args: &DemoArgs, output: &Output, scratch: &Path) -> Result<(), Trouble> {
     let seed = seed()?;
-    let tracker = DemoTracker::start(seed)
-        .await
-        .map_err(|error| Trouble::failed(format!("the tracker can't listen on loopback: {error}")))?;
+    let tracker = start_tracker()?;
     let note = |words: String| {
         if !args.json {
             ui::line(&words);
         }
     };
     note(format!("makes a file of {} and its torrent (hybrid, v1 and v2)", text::size(args.size)));
-    let (folder, size, url) = (scratch.join("seed"), args.size, tracker.url());
+    let (folder, size, url) =
+        (scratch.join("seed"), args.size, format!("http://{}/announce", tracker.addresses().http[0]));
     let made = tokio::task::spawn_blocking(move || make(&folder, size, url, seed)).await;
     let (torrent, digest) = made.map_err(|_| Trouble::failed("the file wasn't made"))??;
     let leeches = if args.leeches == 1 { "a leech".to_owned() } else { format!("{} leeches", args.leeches) };
     note(format!("starts a tracker, a seed and {leeches} on loopback"));
     let first = Node::start("seed", scratch.join("seed"), &torrent, output).await?;
     first.torrent.wait_complete().await.map_err(Trouble::failed)?;
-    while tracker.seeds() == 0 {
+    while tracker.statistics().await.seeds == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let begun = Instant::now();
@@ -169,7 +168,16 @@ impl Node {
     }
 }
 
-/// Chance for the file and the tracker.
+/// A tracker on a free port of the loopback.
+fn start_tracker() -> Result<TrackerServer, Trouble> {
+    // Soon again, so that whoever came too early hears of the others.
+    let limits = TrackerConfig { interval_s: 5, min_interval_s: 1, ..TrackerConfig::default() };
+    let http = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+    TrackerServer::start(TrackerServerConfig { tracker: limits, http, ..TrackerServerConfig::default() })
+        .map_err(Trouble::failed)
+}
+
+/// Chance for the file.
 fn seed() -> Result<[u8; 32], Trouble> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)

@@ -34,6 +34,7 @@ fn main() {
         Command::Create(args) => create::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(args),
+        Command::Tracker(args) => tracker::run(args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };
