@@ -32,20 +32,25 @@ mod crew;
 mod disk;
 mod error;
 mod events;
+mod filter;
 mod hash;
 mod http;
+mod letters;
 mod pool;
 mod resume;
+mod router;
 mod run;
 mod session;
 mod torrent;
 mod verify;
+mod way;
 
 pub use add::AddTorrent;
 pub use config::SessionConfig;
 pub use create::{CreateTorrent, CreateTorrentError};
-pub use error::{AddError, CommandFailed, FetchError, StartError, WaitError};
+pub use error::{AddError, CommandFailed, FetchError, LoadFilterError, StartError, WaitError};
 pub use events::{Events, SessionEvent};
+pub use filter::FilterFileError;
 pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
 pub use millstream_core::engine::{

@@ -58,7 +58,9 @@ pub use gate::{Direction, Gate};
 pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
-pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
+pub use work::{
+    Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PortProtocol, Route, Work,
+};
 
 use crate::announce::Announce;
 use crate::base::{Bits, Instant, Meter, PieceIndex, Rng, Timers, TorrentId};
@@ -287,8 +289,10 @@ impl Torrent {
             Errand::Close => {}
             Errand::Ask(ask, limits) => self.on_asked(cx, (ask, &limits), outcome),
             Errand::Scrape => self.on_scrape_done(cx, outcome),
-            Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
             Errand::Exchange => debug_assert!(false, "links exchange keys"),
+            Errand::Resolve(_) | Errand::MapPort(_) => {
+                debug_assert!(false, "the engine asks for that itself")
+            }
         }
         self.begin_recheck(cx);
         self.check_left(cx);
