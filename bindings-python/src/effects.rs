@@ -58,6 +58,9 @@ fn work(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
             make(py, "Exchange", (PyBytes::new(py, &job.private.0), job.public, theirs))
         }
         Work::Resolve { host, port, route: _ } => make(py, "Resolve", (host, port)),
+        Work::MapPort { internal, external, lease, .. } => {
+            make(py, "MapPort", (internal.port(), external, lease.as_secs_f64()))
+        }
     }
 }
 

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// Settings of an engine by name.
 pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
-    let mut config = Config::default();
+    // These drivers know no way to speak to a router.
+    let mut config = Config { port_mapping: false, ..Config::default() };
     for (name, value) in settings.into_iter().flatten() {
         let name: String = name.extract()?;
         set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;

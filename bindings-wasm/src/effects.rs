@@ -87,6 +87,8 @@ impl Flat {
             Work::Resolve { host, port, route: _ } => {
                 Self { texts: vec![host], ..plain("resolve", vec![job, f64::from(port)]) }
             }
+            // Never asked for: it is off in the settings of such an engine.
+            Work::MapPort { .. } => plain("mapPort", vec![job]),
         }
     }
 

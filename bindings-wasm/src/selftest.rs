@@ -132,7 +132,7 @@ impl Side {
             }
             Work::Save { .. } => Outcome::Saved,
             Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(&job))),
-            Work::Http { .. } | Work::Resolve { .. } => Outcome::Cancelled,
+            Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => Outcome::Cancelled,
         }
     }
 }

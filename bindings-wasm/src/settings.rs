@@ -18,7 +18,8 @@ impl Settings {
     /// The defaults.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
-        Self::default()
+        // A browser knows no way to speak to a router.
+        Self(Config { port_mapping: false, ..Config::default() })
     }
 
     /// Sets what is a number. Times in milliseconds, rates in bytes a second.

@@ -155,6 +155,7 @@ impl Side {
             }
             Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(job))),
             Work::Resolve { .. } => Outcome::Resolved(Vec::new()),
+            Work::MapPort { .. } => Outcome::Cancelled,
         }
     }
 

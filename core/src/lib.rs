@@ -63,6 +63,7 @@ pub mod lsd;
 pub mod metadata;
 pub mod mse;
 pub mod net;
+pub mod offers;
 pub mod peer;
 pub mod pex;
 pub mod picker;

@@ -44,6 +44,8 @@ pub struct SessionConfig {
     /// Everything goes through this proxy or not at all: `socks5://[user:password@]host:port` or `http://…`. Nothing
     /// listens then, and no name is looked up. Default: none.
     pub proxy: Option<String>,
+    /// The router to ask for a port, over IPv4. Default: the one of the system's default route; over UPnP, any.
+    pub router: Option<Ipv4Addr>,
     /// The interface or local address that everything goes out of and comes in by. Default: the system chooses.
     pub bind: Option<String>,
     /// A list of addresses to have nothing to do with. Default: none.
@@ -81,6 +83,7 @@ impl Default for SessionConfig {
             .to_vec(),
             proxy: None,
             bind: None,
+            router: None,
             ip_filter: None,
             seed: None,
         }

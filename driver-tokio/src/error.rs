@@ -1,6 +1,8 @@
 //! What can go wrong for an application: one enum per operation, each saying who is to blame.
 
+use crate::filter::FilterFileError;
 use millstream_core::engine::CommandError;
+use millstream_core::wire::proxy_url::ProxyUrlError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -14,6 +16,20 @@ pub enum StartError {
     /// None of the addresses in `SessionConfig::listen` could be bound.
     #[error("none of the listening addresses could be bound: {0}")]
     Listen(#[source] io::Error),
+    /// The interface or address of `SessionConfig::bind` isn't there.
+    #[error("{0}")]
+    Bind(#[source] io::Error),
+    /// `SessionConfig::proxy` is no proxy's URL.
+    #[error(transparent)]
+    Proxy(ProxyUrlError),
+    /// The list of `SessionConfig::ip_filter` can't be used. Nothing is started without it.
+    #[error("{path}: {error}")]
+    Filter {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: FilterFileError,
+    },
     /// The operating system gave no random numbers.
     #[error("the system has no random numbers: {0}")]
     Seed(String),
@@ -106,6 +122,17 @@ pub enum CommandFailed {
     /// The session has ended.
     #[error("the session has ended")]
     Ended,
+}
+
+/// Why a filter list doesn't take effect: the one before still does.
+#[derive(Debug, Error)]
+pub enum LoadFilterError {
+    /// The list can't be used.
+    #[error(transparent)]
+    File(#[from] FilterFileError),
+    /// The session has ended.
+    #[error(transparent)]
+    Failed(#[from] CommandFailed),
 }
 
 /// Why a torrent will not complete.

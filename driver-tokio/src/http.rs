@@ -5,7 +5,8 @@
 pub(crate) mod stream;
 
 use crate::error::FetchError;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::way::{self, OpenError, Opened, Ways, Wish};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -19,18 +20,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-
-/// How long one address of a server may take to answer before the next is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use tokio_rustls::client::TlsStream;
 
 /// Bytes of an answer's head. A longer one breaks the exchange.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-
-/// Addresses of one server that are tried.
-const ADDRESSES_MAX: usize = 8;
 
 /// Bounds of one exchange.
 #[derive(Clone, Copy, Debug)]
@@ -49,18 +45,32 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Gets a URL.
-pub(crate) async fn get(url: &str, limits: Limits) -> Result<Answer, FetchError> {
-    timeout(limits.timeout, follow(url, limits, is_public)).await.unwrap_or(Err(FetchError::TimedOut))
+/// Gets a URL, from an address of ours and so over its family, or over any.
+pub(crate) async fn get(
+    ways: &Ways,
+    from: Option<IpAddr>,
+    url: &str,
+    limits: Limits,
+) -> Result<Answer, FetchError> {
+    let wish = Wish { from, only: None };
+    let answer = follow((ways, wish), url, limits, is_public);
+    timeout(limits.timeout, answer).await.unwrap_or(Err(FetchError::TimedOut))
 }
 
 /// Follows redirects; `public` tells the addresses of the Internet from those that only this host or its network reach.
-async fn follow(url: &str, limits: Limits, public: fn(IpAddr) -> bool) -> Result<Answer, FetchError> {
+async fn follow(
+    (ways, wish): (&Ways, Wish),
+    url: &str,
+    limits: Limits,
+    public: fn(IpAddr) -> bool,
+) -> Result<Answer, FetchError> {
     let mut target = Target::parse(url)?;
     let mut from_public = false;
     for _ in 0..=limits.redirects_max {
-        let (stream, addr) = connect(&target, from_public.then_some(public)).await?;
-        from_public |= public(addr.ip());
+        let wish = Wish { only: from_public.then_some(public), ..wish };
+        let Opened { stream, remote } = connect(ways, &target, wish).await?;
+        // A name that a proxy looked up is taken for one of the Internet: it leads nobody to an address of ours.
+        from_public |= remote.is_none_or(|addr| public(addr.ip()));
         let answer = match target.secure {
             true => exchange(&target, secure(&target, stream).await?, limits).await?,
             false => exchange(&target, stream, limits).await?,
@@ -140,7 +150,7 @@ impl Target {
 }
 
 /// Escapes what strangers write into URLs though it doesn't belong there, and leaves the fragment away.
-fn escape(url: &str) -> String {
+pub(crate) fn escape(url: &str) -> String {
     let url = url.split('#').next().unwrap_or_default();
     let mut out = String::with_capacity(url.len());
     for byte in url.bytes() {
@@ -157,28 +167,15 @@ fn escape(url: &str) -> String {
 
 /// A link to the server. Whoever comes from a public server is led to public addresses only: the addresses that are
 /// judged are those that are used, so that a name can't change its meaning in between.
-async fn connect(
-    target: &Target,
-    only: Option<fn(IpAddr) -> bool>,
-) -> Result<(TcpStream, SocketAddr), FetchError> {
-    let found = lookup_host((target.host.as_str(), target.port)).await;
-    let found = found.map_err(|error| FetchError::Resolve { host: target.host.clone(), error })?;
-    let mut addresses: Vec<SocketAddr> = found.collect();
-    if let Some(public) = only {
-        addresses.retain(|addr| public(addr.ip()));
-        if addresses.is_empty() {
-            return Err(FetchError::Private(target.host.clone()));
-        }
-    }
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for addr in addresses.into_iter().take(ADDRESSES_MAX) {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => return Ok((stream, addr)),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(FetchError::Connect { host: target.host.clone(), error: last })
+async fn connect(ways: &Ways, target: &Target, wish: Wish) -> Result<Opened, FetchError> {
+    let host = || target.host.clone();
+    let there = way::Target::new(&target.host, target.port);
+    let there = there.ok_or_else(|| FetchError::Url(target.uri.to_string()))?;
+    ways.open(&there, wish).await.map_err(|error| match error {
+        OpenError::Resolve(error) => FetchError::Resolve { host: host(), error },
+        OpenError::Private => FetchError::Private(host()),
+        OpenError::Connect(error) => FetchError::Connect { host: host(), error },
+    })
 }
 
 async fn secure(
@@ -186,10 +183,13 @@ async fn secure(
     stream: TcpStream,
 ) -> Result<impl AsyncRead + AsyncWrite + use<>, FetchError> {
     let broken = |error| FetchError::Connect { host: target.host.clone(), error };
-    let name =
-        ServerName::try_from(target.host.clone()).map_err(|_| FetchError::Url(target.uri.to_string()))?;
-    let connector = TlsConnector::from(tls().map_err(broken)?);
-    connector.connect(name, stream).await.map_err(broken)
+    tls_over(&target.host, stream).await.map_err(broken)
+}
+
+/// TLS with a host, over a link to it.
+pub(crate) async fn tls_over(host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(tls()?).connect(name, stream).await
 }
 
 /// The settings of TLS, made when they are first needed.

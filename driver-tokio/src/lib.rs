@@ -32,10 +32,13 @@ mod crew;
 mod disk;
 mod error;
 mod events;
+mod filter;
 mod hash;
 mod http;
+mod letters;
 mod pool;
 mod resume;
+mod router;
 mod run;
 mod session;
 #[cfg(feature = "signed")]
@@ -44,12 +47,14 @@ mod torrent;
 #[cfg(feature = "tracker")]
 pub mod tracker;
 mod verify;
+mod way;
 
 pub use add::AddTorrent;
 pub use config::SessionConfig;
 pub use create::{CreateTorrent, CreateTorrentError};
-pub use error::{AddError, CommandFailed, FetchError, StartError, WaitError};
+pub use error::{AddError, CommandFailed, FetchError, LoadFilterError, StartError, WaitError};
 pub use events::{Events, SessionEvent};
+pub use filter::FilterFileError;
 pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
 pub use millstream_core::engine::{

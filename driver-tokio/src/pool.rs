@@ -208,7 +208,9 @@ impl Pool {
             }
             Work::Save { torrent: _, data } => save(save_to, &data),
             Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(&job))),
-            Work::Http { .. } | Work::Resolve { .. } => failed(HostErrorKind::Other, "no work for the disk"),
+            Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => {
+                failed(HostErrorKind::Other, "no work for the disk")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A session as an application holds it: starting, adding, watching, ending. The work is done by `run`'s thread.
 
 use crate::add::Origin;
-use crate::error::{AddError, CommandFailed, FetchError, StartError};
+use crate::error::{AddError, CommandFailed, FetchError, LoadFilterError, StartError};
 use crate::events::{Events, Hub, SessionEvent};
 use crate::pool::Pool;
 use crate::resume::Shelf;
@@ -41,6 +41,8 @@ pub(crate) struct Board {
     pub(crate) hub: Hub<SessionEvent>,
     pub(crate) torrents: Mutex<BTreeMap<TorrentId, Arc<Shared>>>,
     pub(crate) listening: Mutex<Vec<SocketAddr>>,
+    /// What was amiss before anybody could listen.
+    pub(crate) warnings: Mutex<Vec<String>>,
     pub(crate) shelf: Option<Shelf>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) sent_by_sendfile: AtomicU64,
@@ -127,6 +129,15 @@ impl Session {
         answer.await.ok()
     }
 
+    /// The addresses of a host. Behind a proxy a name isn't looked up here: it gets a stand-in, good for this session
+    /// alone, and the proxy hears the name when a link goes there.
+    pub async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || io::Error::other("the session has ended");
+        self.port.send(Request::LookUp { host: host.to_owned(), port, reply }).map_err(|()| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
     /// A torrent of this session.
     pub fn torrent(&self, id: TorrentId) -> Option<Torrent> {
         let shared = lock(&self.port.board.torrents).get(&id).cloned()?;
@@ -149,10 +160,26 @@ impl Session {
         lock(&self.port.board.listening).clone()
     }
 
+    /// What was amiss when the session started and didn't stop it; later warnings are events.
+    pub fn warnings(&self) -> Vec<String> {
+        lock(&self.port.board.warnings).clone()
+    }
+
     /// Bytes that went from files into links by `sendfile`, without a copy in this process. 0 where there is none, and
     /// of what went to peers on this host (see `SessionConfig::sendfile_locally`).
     pub fn sent_by_sendfile(&self) -> u64 {
         self.port.board.sent_by_sendfile.load(Ordering::Relaxed)
+    }
+
+    /// Have nothing more to do with the addresses of a filter list, which takes the place of the one before; links to
+    /// who is forbidden are closed. What is to be warned of, if lines of it are no rules.
+    pub async fn load_ip_filter(&self, path: impl Into<PathBuf>) -> Result<Option<String>, LoadFilterError> {
+        let path = path.into();
+        let read = self.on_pool(move || crate::filter::read(&path).map(|read| (path, read))).await;
+        let (path, read) = read.ok_or(CommandFailed::Ended)??;
+        let warning = crate::filter::warning(&path, &read);
+        self.port.command(Command::IpFilter(Some(Arc::new(read.filter)))).await?;
+        Ok(warning)
     }
 
     /// Limits the rates of all torrents together.

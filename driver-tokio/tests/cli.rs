@@ -7,3 +7,7 @@ mod files;
 mod fixture;
 #[path = "cli/network.rs"]
 mod network;
+#[path = "cli/proxy.rs"]
+mod proxy;
+#[path = "cli/ways.rs"]
+mod ways;

@@ -338,6 +338,10 @@ impl Run {
                 Outcome::Http { status: 200, body: Chunk::copy_from(bodies[usize::from(how) % 3]) }
             }
             Work::Resolve { port, .. } => Outcome::Resolved(vec![SocketAddr::from(([91, 1, 1, 1], *port))]),
+            Work::MapPort { external, lease, .. } => {
+                let external = SocketAddr::from(([91, 1, 1, how], *external));
+                Outcome::Mapped { external, lease: *lease / u32::from(how).max(1) }
+            }
             Work::Files { .. }
             | Work::Read { .. }
             | Work::Write { .. }

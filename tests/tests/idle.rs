@@ -107,6 +107,7 @@ fn answer(work: &Work) -> Outcome {
         | Work::Hash { .. }
         | Work::Http { .. }
         | Work::Exchange(_)
+        | Work::MapPort { .. }
         | Work::Resolve { .. } => panic!("{work:?} of a torrent that nobody asks for"),
     }
 }

@@ -6,11 +6,13 @@ mod connection_ids;
 mod standing;
 mod tiers;
 mod udp_exchange;
+mod web_socket;
 
 pub use connection_ids::ConnectionIds;
 pub use standing::{TrackerState, TrackerView};
 pub use tiers::Announce;
 pub use udp_exchange::{UdpContext, UdpExchange, UdpInput, UdpOutput};
+pub use web_socket::{SocketId, WebSockets, WsAsk, WsOutput, WsWhat};
 
 use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, SwarmCounts};
 use crate::wire::tracker_http::{HttpAnswerError, RetryIn, read_announce, read_scrape};
@@ -50,6 +52,12 @@ pub struct AnnounceConfig {
     pub udp_retransmissions_max: u8,
     /// Addresses tried of one UDP tracker.
     pub udp_addresses_max: usize,
+    /// WebSockets to trackers at once, of all torrents; one more tracker isn't reached.
+    pub ws_sockets_max: usize,
+    /// How long a tracker on a WebSocket may take to answer, its opening included, milliseconds.
+    pub ws_timeout_ms: u64,
+    /// The first pause after a WebSocket broke, milliseconds; it doubles up to `retry_max_ms`.
+    pub ws_retry_first_ms: u64,
 }
 
 impl Default for AnnounceConfig {
@@ -66,6 +74,9 @@ impl Default for AnnounceConfig {
             udp_timeout_first_ms: 15_000,
             udp_retransmissions_max: 1,
             udp_addresses_max: 4,
+            ws_sockets_max: 32,
+            ws_timeout_ms: 30_000,
+            ws_retry_first_ms: 10_000,
         }
     }
 }
@@ -130,6 +141,8 @@ pub enum AskWhat {
     },
     /// Run a [`UdpExchange`].
     Udp(Box<UdpAsk>),
+    /// Give it to the [`WebSockets`].
+    WebSocket(Box<WsAsk>),
 }
 
 /// An announce to a UDP tracker, or a scrape.

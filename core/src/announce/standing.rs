@@ -5,7 +5,7 @@ use super::{AnnounceConfig, AskError};
 use crate::base::{Instant, Rng};
 use crate::wire::tracker::{AnnounceAnswer, TrackerEvent};
 use crate::wire::tracker_http::RetryIn;
-use crate::wire::tracker_url::{Scheme, TrackerUrl};
+use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
@@ -75,9 +75,8 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn new(url: Arc<str>, tier: u16) -> Self {
-        let (state, error) = match TrackerUrl::parse(&url).map(|url| url.scheme) {
-            Ok(Scheme::Http | Scheme::Https | Scheme::Udp) => (TrackerState::Unused, None),
-            Ok(Scheme::Ws | Scheme::Wss) => (TrackerState::Unsupported, Some("needs WebRTC".into())),
+        let (state, error) = match TrackerUrl::parse(&url) {
+            Ok(_) => (TrackerState::Unused, None),
             Err(error) => (TrackerState::Unsupported, Some(error.to_string().into())),
         };
         Self {

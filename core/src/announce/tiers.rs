@@ -7,7 +7,9 @@
 mod scrape;
 
 use super::standing::{Standing, TrackerView};
-use super::{AnnounceConfig, Answered, Ask, AskError, AskId, AskWhat, Facts, Identity, UdpAsk, UdpWhat};
+use super::{
+    AnnounceConfig, Answered, Ask, AskError, AskId, AskWhat, Facts, Identity, UdpAsk, UdpWhat, WsAsk, WsWhat,
+};
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
 use crate::wire::tracker::{AnnounceAnswer, AnnounceQuery, AnswerLimits, TrackerEvent};
@@ -399,7 +401,12 @@ impl Announce {
                 url_data: url.path_and_query.as_bytes().into(),
                 limits,
             })),
-            Scheme::Http | Scheme::Https | Scheme::Ws | Scheme::Wss => {
+            Scheme::Ws | Scheme::Wss => {
+                let tracker_id = tracker.tracker_id.clone();
+                let what = WsWhat::Announce { query, tracker_id, offers: Vec::new() };
+                AskWhat::WebSocket(Box::new(WsAsk { url: Arc::clone(&tracker.url), what }))
+            }
+            Scheme::Http | Scheme::Https => {
                 AskWhat::Http { url: announce_url(&url, &query, tracker.tracker_id.as_deref()) }
             }
         };
@@ -421,8 +428,13 @@ fn lowest(lanes: u8) -> Option<u8> {
 /// The lanes of one hash to a tracker, and whether the family is left open.
 fn lanes(url: &str, facts: &Facts, each_family: bool) -> (u8, bool) {
     let url = TrackerUrl::parse(url).ok();
-    // A datagram's family is ours to choose; an HTTP request's is the driver's.
-    if !each_family && url.is_none_or(|url| url.scheme != Scheme::Udp) {
+    // A datagram's family is ours to choose; a request's is chosen where that is wanted; a socket is one for all.
+    let chosen = url.is_some_and(|url| match url.scheme {
+        Scheme::Udp => true,
+        Scheme::Http | Scheme::Https => each_family,
+        Scheme::Ws | Scheme::Wss => false,
+    });
+    if !chosen {
         return (LANE_V4, true);
     }
     let host = url.and_then(|url| url.host_address());

@@ -216,8 +216,11 @@ impl UdpExchange {
         bytes: &[u8],
         context: &mut UdpContext<'_>,
     ) -> UdpOutput {
-        // A multihomed tracker may answer from another of its addresses.
-        let same = |addr: &SocketAddr| addr.ip().to_canonical() == from.ip().to_canonical();
+        // A multihomed tracker may answer from another of its addresses. One whose name a proxy looks up answers from an
+        // address that is unknown here.
+        let same = |addr: &SocketAddr| {
+            addr.ip().to_canonical() == from.ip().to_canonical() || stands_for_a_name(addr.ip())
+        };
         let known = self.addresses.iter().any(|addr| same(addr) && addr.port() == from.port());
         let Ok((transaction, reply)) = read_reply(bytes) else { return UdpOutput::Wait };
         if !known || transaction != self.transaction {
@@ -270,6 +273,14 @@ impl UdpExchange {
     fn end(&mut self) {
         self.state = State::Over;
         self.deadline = None;
+    }
+}
+
+/// Addresses out of 240.0.0.0/4, which nobody has, stand for names behind a proxy.
+fn stands_for_a_name(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[0] >= 240,
+        IpAddr::V6(_) => false,
     }
 }
 
@@ -410,6 +421,18 @@ mod tests {
         let packet = write_scraped(w.exchange.transaction(), &[]);
         let output = w.step(UdpInput::Packet { from: addr(A), bytes: &packet });
         assert_eq!(output, UdpOutput::Scraped(Err(AskError::NoCounts)));
+    }
+
+    #[test]
+    fn behind_a_proxy_a_tracker_answers_from_an_address_that_was_never_known() {
+        let mut world = World::new();
+        let _ = world.step(UdpInput::Start);
+        let _ = world.sent(UdpInput::Resolved(&[addr("240.0.0.5:80")]));
+        let packet = write_connected(world.exchange.transaction(), ConnectionId(99));
+        let other_port = UdpInput::Packet { from: addr("203.0.113.9:81"), bytes: &packet };
+        assert_eq!(world.step(other_port), UdpOutput::Wait, "the port is the one that was asked");
+        assert!(matches!(world.connected("203.0.113.9:80"), Request::Announce { .. }));
+        assert!(matches!(world.announced("[2001:db8::9]:80"), UdpOutput::Done(Ok(_))));
     }
 
     #[test]

@@ -54,13 +54,16 @@ pub enum AddressRefusal {
     /// It is ourselves.
     #[error("our own address")]
     Ourselves,
+    /// The filter forbids it.
+    #[error("forbidden by the filter")]
+    Filtered,
     /// The book is full of better ones.
     #[error("the book is full of better addresses")]
     Full,
 }
 
 impl AddressRefusal {
-    pub(super) const COUNT: usize = 5;
+    pub(super) const COUNT: usize = 6;
 }
 
 /// An address in 18 bytes; IPv4 in its mapped form, so that one peer has one address.

@@ -3,8 +3,10 @@
 use super::address::{AddressRefusal, Compact, Source, Sources, compact_ip};
 use super::priority::priority;
 use crate::base::{Instant, Rng};
+use crate::wire::ip_filter::IpFilter;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -23,6 +25,15 @@ pub struct BookConfig {
     pub back_off_max_ms: u64,
     /// The pause after a connection that worked was closed, milliseconds.
     pub reconnect_ms: u64,
+    /// Addresses that nobody is to have anything to do with; 8 bytes a range of IPv4, 32 of IPv6. `None` forbids none.
+    pub ip_filter: Option<Arc<IpFilter>>,
+}
+
+impl BookConfig {
+    /// Whether the filter forbids an address.
+    pub fn forbids(&self, ip: IpAddr) -> bool {
+        self.ip_filter.as_ref().is_some_and(|filter| filter.forbids(ip))
+    }
 }
 
 impl Default for BookConfig {
@@ -34,6 +45,7 @@ impl Default for BookConfig {
             back_off_ms: 5_000,
             back_off_max_ms: 900_000,
             reconnect_ms: 15_000,
+            ip_filter: None,
         }
     }
 }
@@ -144,7 +156,11 @@ impl Book {
         config: &BookConfig,
     ) -> Result<Added, AddressRefusal> {
         let inner = self.inner.get_or_insert_default();
-        let done = inner.add(Compact::new(addr), source, own, config);
+        let done = if config.forbids(addr.ip()) {
+            Err(AddressRefusal::Filtered)
+        } else {
+            inner.add(Compact::new(addr), source, own, config)
+        };
         if let Err(refusal) = done {
             inner.refused[refusal as usize] += 1;
         }
@@ -287,6 +303,15 @@ impl Book {
     pub fn sources(&self, addr: SocketAddr) -> Sources {
         let entry = self.inner.as_ref().and_then(|inner| inner.known.get(&Compact::new(addr)));
         entry.map_or_else(Sources::default, |entry| entry.sources)
+    }
+
+    /// The filter was replaced: who is forbidden now is forgotten, and counted as refused.
+    pub fn on_filter(&mut self, config: &BookConfig) {
+        let Some(inner) = &mut self.inner else { return };
+        let forbidden = |addr: &&Compact| config.forbids(addr.get().ip());
+        let gone: alloc::vec::Vec<Compact> = inner.known.keys().filter(forbidden).copied().collect();
+        inner.refused[AddressRefusal::Filtered as usize] += gone.len() as u64;
+        gone.into_iter().for_each(|addr| inner.remove(addr));
     }
 
     /// Takes a ban back.
@@ -497,6 +522,26 @@ mod tests {
         }
         assert_eq!((book.refused(AddressRefusal::Host), book.refused(AddressRefusal::Port)), (6, 1));
         assert!(book.is_empty());
+    }
+
+    #[test]
+    fn what_the_filter_forbids_is_refused_and_a_new_filter_forgets_who_was_known() {
+        let mut book = Book::default();
+        let list = b"10.0.0.0/8\n2001:db8::/32\n";
+        let filter = |list| Some(Arc::new(IpFilter::read(list, &Default::default()).unwrap().filter));
+        let mut config = BookConfig { ip_filter: filter(&list[..]), ..BookConfig::default() };
+        let tell = |book: &mut Book, s, config: &BookConfig| {
+            book.on_address(addr(s), Source::User, &Own::default(), config)
+        };
+        for bad in ["10.1.2.3:4", "[2001:db8::7]:1", "[::ffff:10.0.0.1]:1"] {
+            assert_eq!(tell(&mut book, bad, &config), Err(AddressRefusal::Filtered), "{bad}");
+        }
+        assert_eq!(tell(&mut book, "192.0.2.1:1", &config), Ok(Added::New));
+        assert_eq!(tell(&mut book, "192.0.3.1:1", &config), Ok(Added::New));
+        config.ip_filter = filter(b"192.0.2.0/24");
+        book.on_filter(&config);
+        assert_eq!((book.len(), book.refused(AddressRefusal::Filtered)), (1, 4));
+        assert_eq!(book.next_candidate(at(0), false), Some(addr("192.0.3.1:1")));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Rates, Selection};
+use crate::wire::ip_filter::IpFilter;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -51,6 +53,9 @@ pub enum Command {
     TorrentRates(TorrentId, Rates),
     /// Limit the engine's rates; `None` is no limit. Bytes a second.
     Rates(Rates),
+    /// Have nothing more to do with the addresses in this filter, which takes the place of the one before; `None`
+    /// forbids nobody. Links to who is forbidden are closed.
+    IpFilter(Option<Arc<IpFilter>>),
     /// Save the torrent's resume data now.
     Save(TorrentId),
     /// Something of the DHT. Answered by `Reply::Lookup` where it begins one, else by `Reply::Done`.
@@ -114,6 +119,9 @@ pub enum Refusal {
     /// Links come over uTP alone.
     #[error("links come over uTP alone")]
     UtpOnly,
+    /// The filter forbids its address.
+    #[error("the filter forbids the address")]
+    Filtered,
     /// Every torrent that could want it has banned this address.
     #[error("the address is banned")]
     Banned,

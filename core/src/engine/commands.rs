@@ -47,6 +47,7 @@ impl Engine {
                 self.tell(now, id, |torrent, cx| torrent.set_rates(cx, rates))?
             }
             Command::Rates(rates) => self.set_rates(now, rates),
+            Command::IpFilter(filter) => self.set_filter(now, filter),
             Command::Save(id) => self.tell(now, id, |torrent, cx| torrent.save(cx))?,
             Command::Stop { by } => self.stop(now, by),
             #[cfg(feature = "dht")]
@@ -115,13 +116,19 @@ impl Engine {
         (addr, kind): (core::net::SocketAddr, super::SocketKind),
     ) {
         self.sockets.insert(local, (addr, kind));
+        self.map_port(local, addr, kind);
         match kind {
             super::SocketKind::TcpListener => {
                 self.learn_ports();
                 self.news.push(Event::Listening(local, addr));
             }
             super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => {
-                self.net.on_bound(local, addr);
+                if kind == super::SocketKind::Udp {
+                    self.net.on_bound(local, addr);
+                } else {
+                    self.net.on_relay(local, addr);
+                    self.drain_net(now);
+                }
                 #[cfg(feature = "dht")]
                 self.with_finder(now, |finder| finder.on_bound(now, local, addr));
             }
@@ -136,6 +143,7 @@ impl Engine {
         self.with_finder(now, |finder| finder.on_unbound(now, local));
         self.net.on_unbound(local);
         self.neighbours.on_unbound(local);
+        self.unmap_port(local);
         self.learn_ports();
     }
 

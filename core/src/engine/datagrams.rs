@@ -22,11 +22,17 @@ impl Engine {
             return;
         }
         let stride = if stride == 0 { data.len() } else { usize::from(stride) };
-        if self.is_multicast(local) {
+        let forbidden = self.forbids(ends.0.ip());
+        if self.is_multicast(local) && !forbidden {
             return data.chunks(stride).for_each(|datagram| self.on_neighbour(now, ends.0, datagram));
         }
         for at in (0..data.len()).step_by(stride) {
             let datagram = data.slice(at, at + stride);
+            // A tracker is no peer: it was chosen by the torrent or the user, and is asked.
+            if forbidden && !self.net.is_answer(&datagram) {
+                self.filtered.datagrams += 1;
+                continue;
+            }
             // KRPC is a dictionary; no other protocol of ours begins with its letter.
             #[cfg(feature = "dht")]
             if let (Some(b'd'), Some(finder)) = (datagram.first(), &mut self.finder) {
@@ -94,7 +100,7 @@ impl Engine {
         self.drain_net(now);
     }
 
-    fn drain_net(&mut self, now: Instant) {
+    pub(super) fn drain_net(&mut self, now: Instant) {
         while let Some(output) = self.net.next_output() {
             match output {
                 NetOutput::Resolve { exchange, host, port } => {

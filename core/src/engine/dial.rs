@@ -151,11 +151,14 @@ impl Engine {
     pub(super) fn pool_ended(&mut self, now: Instant, conn: ConnId, stage: &Stage, ended: Ended) {
         match stage {
             Stage::Closed => {}
-            Stage::Connecting(_) | Stage::Asking(_) => self.pool.on_failed(now, conn, ended.opening),
+            Stage::Connecting(_) | Stage::Asking(_) | Stage::Summoning(_) => {
+                self.pool.on_failed(now, conn, ended.opening)
+            }
             Stage::Calling(..)
             | Stage::Called(_)
             | Stage::Answered(_)
             | Stage::Streaming(_)
+            | Stage::Signalling(_)
             | Stage::Joined(_) => {
                 self.pool.on_closed(now, conn, ended.open);
             }

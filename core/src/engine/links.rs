@@ -19,6 +19,10 @@ impl Engine {
         if self.config.utp == UtpUse::Only {
             return Err(Refusal::UtpOnly);
         }
+        if self.forbids(incoming.from.ip()) {
+            self.filtered.links_refused += 1;
+            return Err(Refusal::Filtered);
+        }
         self.admit()?;
         let conn = self.take_in(now, incoming.from, None);
         self.settle(now);
@@ -59,6 +63,9 @@ impl Engine {
         if matches!(link.stage(), Stage::Asking(_)) {
             return self.on_answered(now, conn, info.head.clone());
         }
+        if let Some(socket) = link.on_summoned() {
+            return self.on_socket_open(now, conn, socket);
+        }
         if matches!(link.stage(), Stage::Connecting(_)) {
             self.host.learn_address(info.local.ip());
             self.on_link_open(now, conn);
@@ -94,6 +101,10 @@ impl Engine {
     pub(super) fn on_received(&mut self, now: Instant, conn: ConnId, data: Chunk) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         link.count_received(data.len());
+        if let Some(socket) = link.socket() {
+            self.touch(conn);
+            return self.on_socket_message(now, socket, &data);
+        }
         self.pool.on_bytes(now, conn, data.len() as u64);
         match link.peer() {
             Some(peer) => {
@@ -152,6 +163,8 @@ impl Engine {
             | Stage::Joined(_)
             | Stage::Asking(_)
             | Stage::Streaming(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
             | Stage::Closed => None,
         };
         let torrent = called.map(|dialed| dialed.torrent).or_else(|| self.find(handshake.info_hash));
@@ -222,6 +235,11 @@ impl Engine {
         if let Some(hello) = link.take_hello() {
             return Some(Transmit { len: hello.len(), segments: vec![Segment::Bytes(hello)] });
         }
+        if let Some(socket) = link.socket() {
+            let message = self.poll_message(now, conn, socket);
+            self.settle(now);
+            return message;
+        }
         let transmit = match link.peer() {
             Some(peer) => {
                 self.with(now, peer.torrent, |torrent, cx| torrent.poll_transmit(cx, peer.n, max)).flatten()
@@ -254,6 +272,7 @@ impl Engine {
     pub(super) fn on_closed(&mut self, now: Instant, conn: ConnId, why: &LinkEnd) {
         tracing::debug!(?conn, ?why, "link ended");
         self.on_web_closed(now, conn, why);
+        self.note_socket_end(conn, why);
         self.end(now, conn, How::Abort, Ended::by_driver(why));
     }
 
@@ -285,6 +304,7 @@ impl Engine {
             }
             Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
             Stage::Asking(peer) | Stage::Streaming(peer) => self.on_web_lost(now, peer),
+            Stage::Summoning(socket) | Stage::Signalling(socket) => self.on_socket_lost(now, socket),
             Stage::Joined(peer) => {
                 if self.conns.remove(&peer).is_some() {
                     self.with(now, peer.torrent, |torrent, cx| torrent.on_gone(cx, peer.n));

@@ -12,25 +12,28 @@ mod dial;
 mod effect;
 mod event;
 mod exchanges;
+mod filter;
 mod input;
 mod links;
 mod neighbours;
 mod news;
 #[cfg(not(feature = "utp"))]
 mod no_utp;
+mod ports;
 mod settle;
 mod slots;
 mod stop;
 #[cfg(feature = "utp")]
 mod utp;
 mod web;
+mod websocket;
 
 #[cfg(feature = "dht")]
 pub use crate::dht::{DhtConfig, DhtStatus};
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
-    Outcome, Owed, OwedError, PeerSource, PeerStatus, Rates, Route, SeedPolicy, Selection, Source, Sources,
-    State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
+    Outcome, Owed, OwedError, PeerSource, PeerStatus, PortProtocol, Rates, Route, SeedPolicy, Selection,
+    Source, Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
 };
 pub use crate::webseed::{WebSeedConfig, WebSeedState};
 pub use command::{Command, CommandError, Refusal, Reply};
@@ -38,14 +41,17 @@ pub use command::{Command, CommandError, Refusal, Reply};
 pub use dht::{DhtCommand, DhtError, DhtNews};
 pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;
+pub use filter::FilterCounts;
 pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
 
+use crate::announce::{SocketId, WebSockets};
 use crate::base::{
     Arena, ConnId, Instant, JobId, Key, LocalId, Map, PeerRef, Ready, Rng, Timers, TorrentId, Vote,
 };
 use crate::choke::ChokeState;
 use crate::link::{Link, LinkFaults};
 use crate::net::{Neighbours, Net};
+use crate::offers::{Offers, OffersConfig};
 use crate::pool::Connections;
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
@@ -58,6 +64,7 @@ use exchanges::Exchanges;
 use news::News;
 #[cfg(not(feature = "utp"))]
 use no_utp as utp;
+use ports::Ports;
 
 /// How many of those who told our address last are heard, in each family. More make a change of it slower to be seen.
 const VOTERS_MAX: usize = 64;
@@ -97,10 +104,18 @@ pub struct Engine {
     #[cfg(feature = "dht")]
     finder: Option<alloc::boxed::Box<crate::net::Finder>>,
     utp: utp::UtpLinks,
+    ports: Ports,
+    web_sockets: WebSockets,
+    /// The links of those.
+    socket_conns: BTreeMap<SocketId, ConnId>,
+    /// Why the link that is being closed ended.
+    socket_end: Option<alloc::string::String>,
+    offers: Offers,
     /// How others see us.
     vote: Vote<Teller>,
     /// The folder of the last torrent: the next one in the same folder shares its name.
     folder: Arc<str>,
+    filtered: FilterCounts,
     handshakes: usize,
     stopping: Option<Instant>,
     stopped: bool,
@@ -126,6 +141,7 @@ enum Asker {
     Net,
     #[cfg(feature = "dht")]
     Dht,
+    Ports,
 }
 
 /// Who a timer is for.
@@ -141,6 +157,8 @@ enum Alarm {
     Utp,
     #[cfg(feature = "dht")]
     Dht,
+    Ports,
+    Sockets,
     Stop,
 }
 
@@ -154,6 +172,8 @@ struct Armed {
     pool: Option<Instant>,
     #[cfg(feature = "dht")]
     dht: Option<Instant>,
+    ports: Option<Instant>,
+    sockets: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -161,6 +181,10 @@ impl Engine {
     /// An engine with nothing to do. `seed` is all its chance, as secret as a key.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
         let rng = Rng::new(seed);
+        let mut net = Net::new(rng.fork("net"), Arc::new(config.announce()));
+        if config.proxy.is_some() && config.proxy_relays {
+            net.await_relay();
+        }
         let peer_id = config.peer_id.unwrap_or_else(|| our_peer_id(rng.fork("peer id").bytes()));
         Self {
             host: Host {
@@ -169,6 +193,7 @@ impl Engine {
                 listening: Vec::new(),
                 addresses: Vec::new(),
                 external: [None; 2],
+                mapped: None,
                 own_serial: 0,
                 dht_ports: [None; 2],
                 session: Arc::new(config.session()),
@@ -180,9 +205,14 @@ impl Engine {
             choke_rng: rng.fork("choke"),
             #[cfg(feature = "dht")]
             finder: dht::finder(now, &config, &rng),
-            net: Net::new(rng.fork("net"), Arc::new(config.announce())),
-            neighbours: Neighbours::new(&mut rng.fork("neighbours")),
             utp: utp::UtpLinks::new(&config, rng.fork("utp")),
+            net,
+            neighbours: Neighbours::new(&mut rng.fork("neighbours")),
+            ports: Ports::new(rng.fork("ports")),
+            web_sockets: WebSockets::new(rng.fork("web sockets"), Arc::new(config.announce())),
+            socket_conns: BTreeMap::new(),
+            socket_end: None,
+            offers: Offers::new(OffersConfig::default()),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             pool: Connections::new(now, dial::pool_config(&config)),
@@ -202,6 +232,7 @@ impl Engine {
             armed: Armed::default(),
             sockets: BTreeMap::new(),
             folder: Arc::from(""),
+            filtered: FilterCounts::default(),
             handshakes: 0,
             stopping: None,
             stopped: false,
@@ -244,6 +275,8 @@ impl Engine {
                 Alarm::Utp => self.on_utp_alarm(now),
                 #[cfg(feature = "dht")]
                 Alarm::Dht => self.on_dht_alarm(now),
+                Alarm::Ports => self.on_ports_alarm(now),
+                Alarm::Sockets => self.on_sockets_alarm(now),
                 Alarm::Stop => self.on_stop_alarm(),
             }
         }
@@ -362,6 +395,11 @@ impl Engine {
             Asker::Net => self.on_net_done(now, errand, outcome),
             #[cfg(feature = "dht")]
             Asker::Dht => self.on_dht_resolved(now, outcome),
+            Asker::Ports => {
+                if let Errand::MapPort(local) = errand {
+                    self.on_port_answer(now, local, &outcome);
+                }
+            }
         }
     }
 

@@ -65,6 +65,7 @@ impl Engine {
                     self.insert_route(hash, id);
                 }
             }
+            Output::WebSocket(ask, ws) => self.on_socket_ask(now, (id, ask), *ws),
             Output::Udp(ask, udp) => self.on_udp_ask(now, (id, ask), udp),
             Output::Seen(ip, from) => {
                 if self.vote.on_told(ip, from) {
@@ -110,7 +111,11 @@ impl Engine {
             None => match link.stage() {
                 crate::link::Stage::Connecting(_)
                 | crate::link::Stage::Asking(_)
+                | crate::link::Stage::Summoning(_)
                 | crate::link::Stage::Closed => return,
+                crate::link::Stage::Signalling(socket) => {
+                    (SIGNALS_CREDIT, self.web_sockets.has_message(*socket))
+                }
                 crate::link::Stage::Calling(..)
                 | crate::link::Stage::Called(_)
                 | crate::link::Stage::Answered(_)
@@ -145,11 +150,16 @@ impl Engine {
             self.timers.arm(Alarm::Dht, &mut self.armed.dht, dht);
         }
         self.arm_utp();
+        self.arm_ports();
+        self.arm_sockets();
     }
 }
 
 /// Torrents that are looked through for files that a new one may share. More take longer with each torrent that begins.
 const SHARERS_MAX: usize = 1_000;
+
+/// What a tracker may send over a WebSocket ahead of us, in bytes: a message of the largest size and as much again.
+const SIGNALS_CREDIT: u64 = 128 << 10;
 
 /// What a stranger may send before it has named a torrent, in bytes: a handshake and the first messages behind it.
 const HANDSHAKE_CREDIT: u64 = 4096;

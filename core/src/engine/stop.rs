@@ -1,8 +1,10 @@
 //! The end: every torrent announces `stopped`, saves and closes; then the engine has stopped, or its time is up.
 
+use super::effect::Effect;
 use super::event::Event;
-use super::{Alarm, Engine, How};
-use crate::base::{ConnId, Instant, TorrentId};
+use super::{Alarm, Asker, Engine, How};
+use crate::base::{ConnId, Instant, JobId, TorrentId};
+use crate::torrent::Errand;
 
 impl Engine {
     pub(super) fn stop(&mut self, now: Instant, by: Instant) {
@@ -16,12 +18,13 @@ impl Engine {
         for id in self.torrents() {
             self.with(now, id, |torrent, cx| torrent.leave(cx));
         }
-        let nameless = |link: &crate::link::Link| link.peer().is_none();
+        let nameless = |link: &crate::link::Link| link.peer().is_none() && link.socket().is_none();
         let conns: alloc::vec::Vec<ConnId> =
             self.links.iter().filter(|(_, link)| nameless(link)).map(|(id, _)| ConnId(id)).collect();
         for conn in conns {
             self.close(now, conn, How::Abort);
         }
+        self.unmap_all();
         self.check_stopped();
     }
 
@@ -36,7 +39,8 @@ impl Engine {
                 self.exchanges.on_name_gone(*name);
             }
         }
-        self.net.on_torrent_gone(id);
+        self.cancel_asks(id);
+        self.on_torrent_leaves_sockets(self.now, id);
         self.neighbours.on_torrent(self.now, id, &[]);
         self.pool.on_wants(self.now, id, false);
         #[cfg(feature = "dht")]
@@ -48,6 +52,20 @@ impl Engine {
         self.check_stopped();
     }
 
+    /// Nobody waits for what a torrent that is gone asked trackers: hanging questions are given up.
+    fn cancel_asks(&mut self, id: TorrentId) {
+        let resolving = self.net.on_torrent_gone(id);
+        let idle = |(_, (asker, errand)): &(u64, &(Asker, Errand))| match asker {
+            Asker::Torrent(asker) => *asker == id && errand.asks(),
+            Asker::Net => matches!(errand, Errand::Resolve(exchange) if resolving.contains(exchange)),
+            #[cfg(feature = "dht")]
+            Asker::Dht => false,
+            Asker::Link(_) | Asker::Ports => false,
+        };
+        let jobs: alloc::vec::Vec<JobId> = self.jobs.iter().filter(idle).map(|(job, _)| JobId(job)).collect();
+        self.effects.extend(jobs.into_iter().map(|job| Effect::Cancel { job }));
+    }
+
     pub(super) fn on_stop_alarm(&mut self) {
         self.armed.stop = None;
         if !core::mem::replace(&mut self.stopped, true) {
@@ -56,9 +74,9 @@ impl Engine {
         }
     }
 
-    fn check_stopped(&mut self) {
-        if self.stopping.is_some() && self.torrents.is_empty() && !core::mem::replace(&mut self.stopped, true)
-        {
+    pub(super) fn check_stopped(&mut self) {
+        let done = self.stopping.is_some() && self.torrents.is_empty() && !self.ports.is_leaving();
+        if done && !core::mem::replace(&mut self.stopped, true) {
             self.timers.disarm(Alarm::Stop, &mut self.armed.stop);
             self.news.push(Event::Stopped);
         }

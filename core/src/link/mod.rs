@@ -7,6 +7,7 @@ mod lobby;
 pub use fault::{LinkFault, LinkFaults};
 pub use lobby::{Admission, Answer, Lobby, Next, Prelude};
 
+use crate::announce::SocketId;
 use crate::base::{Chunk, Instant, PeerRef, Rng, Segment};
 use crate::mse::Crypt;
 use crate::wire::handshake::Handshake;
@@ -33,6 +34,10 @@ pub enum Stage {
     Asking(PeerRef),
     /// It carries the body of a web server's answer.
     Streaming(PeerRef),
+    /// We asked for a WebSocket to a tracker; it isn't open yet.
+    Summoning(SocketId),
+    /// Messages go to and from a tracker.
+    Signalling(SocketId),
     /// Closed; the driver hasn't said yet that nothing is left of it.
     Closed,
 }
@@ -122,6 +127,35 @@ impl Link {
         Some(web_seed)
     }
 
+    /// A WebSocket to a tracker. Its time is the exchange's to watch.
+    pub fn signal(socket: SocketId) -> Self {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let link = Self::new(Stage::Summoning(socket), nowhere, false, Instant::ZERO);
+        Self { deadline: None, ..link }
+    }
+
+    /// The WebSocket is open: whose it is, if we were waiting for that.
+    pub fn on_summoned(&mut self) -> Option<SocketId> {
+        let Stage::Summoning(socket) = self.stage else { return None };
+        self.stage = Stage::Signalling(socket);
+        Some(socket)
+    }
+
+    /// Which WebSocket it is, open or not.
+    pub fn socket(&self) -> Option<SocketId> {
+        match self.stage {
+            Stage::Summoning(socket) | Stage::Signalling(socket) => Some(socket),
+            Stage::Connecting(_)
+            | Stage::Calling(..)
+            | Stage::Called(_)
+            | Stage::Answered(_)
+            | Stage::Joined(_)
+            | Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Closed => None,
+        }
+    }
+
     fn new(stage: Stage, remote: SocketAddr, incoming: bool, deadline: Instant) -> Self {
         Self {
             stage,
@@ -144,11 +178,29 @@ impl Link {
         &self.stage
     }
 
+    /// Whether a peer is at its other end, or may be.
+    pub fn is_of_a_peer(&self) -> bool {
+        match self.stage {
+            Stage::Connecting(_)
+            | Stage::Calling(..)
+            | Stage::Called(_)
+            | Stage::Answered(_)
+            | Stage::Joined(_) => true,
+            Stage::Asking(_)
+            | Stage::Streaming(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
+            | Stage::Closed => false,
+        }
+    }
+
     /// Which peer it carries, or which web seed's bytes.
     pub fn peer(&self) -> Option<PeerRef> {
         match self.stage {
             Stage::Joined(peer) | Stage::Streaming(peer) => Some(peer),
             Stage::Asking(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
             | Stage::Connecting(_)
             | Stage::Calling(..)
             | Stage::Called(_)
@@ -204,6 +256,8 @@ impl Link {
             | Stage::Joined(_)
             | Stage::Asking(_)
             | Stage::Streaming(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
             | Stage::Closed) => {
                 self.stage = other;
                 Step::Wait
@@ -252,6 +306,8 @@ impl Link {
             | Stage::Joined(_)
             | Stage::Asking(_)
             | Stage::Streaming(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
             | Stage::Closed => {
                 debug_assert!(false, "a handshake precedes a peer");
             }
@@ -268,6 +324,8 @@ impl Link {
             | Stage::Joined(_)
             | Stage::Asking(_)
             | Stage::Streaming(_)
+            | Stage::Summoning(_)
+            | Stage::Signalling(_)
             | Stage::Closed => self.level,
         }
     }

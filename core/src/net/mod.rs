@@ -58,6 +58,8 @@ pub enum NetOutput {
 #[derive(Debug)]
 struct Socket {
     addr: SocketAddr,
+    /// It carries both families: behind it is a proxy's relay.
+    relays: bool,
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
@@ -81,6 +83,8 @@ pub struct Net {
     timers: Timers<u64>,
     transactions: BTreeMap<u32, u64>,
     next: u64,
+    /// What waits for a proxy's relay; `None` where none is awaited.
+    for_relay: Option<VecDeque<(SocketAddr, Vec<u8>)>>,
     outputs: VecDeque<NetOutput>,
 }
 
@@ -96,13 +100,33 @@ impl Net {
             timers: Timers::default(),
             transactions: BTreeMap::new(),
             next: 1,
+            for_relay: None,
             outputs: VecDeque::new(),
         }
     }
 
+    /// All datagrams go through a proxy's relay, which isn't there yet: they wait for it.
+    pub fn await_relay(&mut self) {
+        self.for_relay = Some(VecDeque::new());
+    }
+
     /// A UDP socket is there.
     pub fn on_bound(&mut self, local: LocalId, addr: SocketAddr) {
-        self.sockets.insert(local, Socket { addr, queue: VecDeque::new() });
+        self.sockets.insert(local, Socket { addr, relays: false, queue: VecDeque::new() });
+    }
+
+    /// A socket is there whose datagrams a proxy relays, whatever their family.
+    pub fn on_relay(&mut self, local: LocalId, addr: SocketAddr) {
+        let queue = self.for_relay.as_mut().map(core::mem::take).unwrap_or_default();
+        if !queue.is_empty() {
+            self.outputs.push_back(NetOutput::Ready(local));
+        }
+        self.sockets.insert(local, Socket { addr, relays: true, queue });
+    }
+
+    /// Whether a tracker that was asked may have sent this: it carries the transaction of an exchange.
+    pub fn is_answer(&self, bytes: &[u8]) -> bool {
+        read_reply(bytes).is_ok_and(|(transaction, _)| self.transactions.contains_key(&transaction.0))
     }
 
     /// It is gone.
@@ -157,16 +181,19 @@ impl Net {
         self.sockets.get_mut(&local)?.queue.pop_front()
     }
 
-    /// A torrent is gone: its exchanges end unheard.
-    pub fn on_torrent_gone(&mut self, torrent: TorrentId) {
+    /// A torrent is gone: its exchanges end unheard. Which they were: nobody waits any more for their names either.
+    pub fn on_torrent_gone(&mut self, torrent: TorrentId) -> Vec<u64> {
+        let mut gone = Vec::new();
         let (transactions, timers) = (&mut self.transactions, &mut self.timers);
         self.exchanges.retain(|&n, exchange| {
             if exchange.torrent == torrent {
                 transactions.remove(&exchange.udp.transaction().0);
                 timers.disarm(n, &mut exchange.armed);
+                gone.push(n);
             }
             exchange.torrent != torrent
         });
+        gone
     }
 
     fn step(&mut self, now: Instant, n: u64, input: UdpInput<'_>) {
@@ -209,8 +236,17 @@ impl Net {
     /// Lets a packet wait at a socket of its family; `false` if there is none. A packet that finds the queue full is lost
     /// like others on their way: it is sent again.
     fn send(&mut self, to: SocketAddr, packet: Vec<u8>) -> bool {
-        let socket = self.sockets.iter_mut().find(|(_, socket)| socket.addr.is_ipv4() == to.is_ipv4());
-        let Some((&local, socket)) = socket else { return false };
+        let socket = self
+            .sockets
+            .iter_mut()
+            .find(|(_, socket)| socket.relays || socket.addr.is_ipv4() == to.is_ipv4());
+        let Some((&local, socket)) = socket else {
+            let Some(queue) = &mut self.for_relay else { return false };
+            if queue.len() < QUEUE_MAX {
+                queue.push_back((to, packet));
+            }
+            return true;
+        };
         if socket.queue.len() < QUEUE_MAX {
             socket.queue.push_back((to, packet));
             self.outputs.push_back(NetOutput::Ready(local));

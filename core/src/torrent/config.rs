@@ -138,6 +138,8 @@ pub struct Config {
     pub port_mapping: bool,
     /// Everything goes through this proxy; nothing goes where it can't.
     pub proxy: Option<ProxyId>,
+    /// Whether the proxy relays datagrams: those to trackers then wait until its relay is there.
+    pub proxy_relays: bool,
 }
 
 impl Config {
@@ -213,6 +215,7 @@ impl Default for Config {
             key_exchanges_max: 8,
             port_mapping: true,
             proxy: None,
+            proxy_relays: false,
         }
     }
 }

@@ -65,7 +65,9 @@ pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output,
 pub use owed::{Owed, OwedError};
 pub use shared::Shared;
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
-pub use work::{Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, Route, Work};
+pub use work::{
+    Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PortProtocol, Route, Work,
+};
 
 use crate::announce::Announce;
 use crate::base::{Bits, Instant, Meter, PieceIndex, Rng, Timers, TorrentId};
@@ -305,8 +307,10 @@ impl Torrent {
             Errand::Scrape => self.on_scrape_done(cx, outcome),
             Errand::Update => self.on_update(cx, outcome),
             Errand::Share(piece) => self.on_shared(cx, piece, outcome),
-            Errand::Resolve(_) => debug_assert!(false, "the engine resolves for UDP trackers"),
             Errand::Exchange => debug_assert!(false, "links exchange keys"),
+            Errand::Resolve(_) | Errand::MapPort(_) => {
+                debug_assert!(false, "the engine asks for that itself")
+            }
         }
         self.begin_recheck(cx);
         self.check_left(cx);

@@ -4,8 +4,8 @@ use super::config::Config;
 use super::event::TorrentEvent;
 use super::gate::Gate;
 use super::work::Work;
-use crate::announce::{AskId, UdpAsk};
-use crate::base::{BlockRef, Instant, Map, PieceIndex, TorrentId};
+use crate::announce::{AskId, UdpAsk, WsAsk};
+use crate::base::{BlockRef, Instant, LocalId, Map, PieceIndex, TorrentId};
 use crate::book::Own;
 use crate::peer::{Fault, SessionConfig};
 use crate::pool::Prospect;
@@ -47,6 +47,8 @@ pub struct Host {
     pub addresses: Vec<IpAddr>,
     /// Our addresses on the Internet, IPv4 then IPv6, where others agree on them.
     pub external: [Option<IpAddr>; 2],
+    /// The port outside of the one that the router lets peers in by.
+    pub mapped: Option<u16>,
     /// Counts how often our own addresses changed, for those who weren't called then.
     pub own_serial: u32,
     /// The ports of our DHT node, IPv4 then IPv6.
@@ -70,6 +72,11 @@ impl Host {
         self.change(|host| host.external = [v4, v6]);
     }
 
+    /// The router lets peers in by this port, or no more.
+    pub fn on_mapped(&mut self, port: Option<u16>) {
+        self.mapped = port;
+    }
+
     /// Peers can reach us at these.
     pub fn on_listening(&mut self, addrs: Vec<SocketAddr>) {
         self.change(|host| host.listening = addrs);
@@ -91,7 +98,8 @@ impl Host {
     /// The port to announce for one address family.
     pub fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
         let bound = self.listening.iter().find(|addr| family(addr)).map(SocketAddr::port);
-        config.announce_port.filter(|_| bound.is_some()).or(bound)
+        let mapped = self.mapped.filter(|_| family(&SocketAddr::from(([0; 4], 0))));
+        config.announce_port.or(mapped).filter(|_| bound.is_some()).or(bound)
     }
 
     /// Our own addresses, for the priorities of others (BEP 40): what others see, else what links show.
@@ -241,6 +249,8 @@ pub enum Errand {
     Resolve(u64),
     /// Exchange keys for a link.
     Exchange,
+    /// Have the router let peers in to a socket.
+    MapPort(LocalId),
 }
 
 impl Errand {
@@ -264,12 +274,13 @@ impl Errand {
             | Self::Scrape
             | Self::Update
             | Self::Resolve(_)
+            | Self::MapPort(_)
             | Self::Exchange => false,
         }
     }
 
     /// Whether it asks a server on the Internet: nobody waits for its answer at the end.
-    pub(super) fn asks(&self) -> bool {
+    pub fn asks(&self) -> bool {
         matches!(self, Self::Ask(..) | Self::Scrape | Self::Update)
     }
 }
@@ -281,6 +292,8 @@ pub enum Teller {
     Peer(IpAddr),
     /// A tracker, by the host in its URL.
     Tracker(Box<str>),
+    /// Our router.
+    Router,
 }
 
 impl Teller {
@@ -317,6 +330,8 @@ pub enum Output {
     Udp(Option<AskId>, Box<UdpAsk>),
     /// It misses pieces: other torrents may have them.
     Lacking,
+    /// Ask a tracker over a WebSocket; likewise.
+    WebSocket(Option<AskId>, Box<WsAsk>),
     /// Someone sees us at this address.
     Seen(IpAddr, Teller),
     /// A peer says that there is a DHT node at this address (BEP 5).

@@ -24,6 +24,7 @@ enum Shape {
     /// Of keys: whether the public one, and whether the secret.
     Exchanged(bool, bool),
     Resolved,
+    Mapped,
 }
 
 /// How an answer doesn't fit: the driver is to blame.
@@ -99,6 +100,7 @@ impl Owed {
             Work::Http { bytes_max, .. } => Shape::Http(*bytes_max),
             Work::Exchange(job) => Shape::Exchanged(job.public, job.theirs.is_some()),
             Work::Resolve { .. } => Shape::Resolved,
+            Work::MapPort { .. } => Shape::Mapped,
         })
     }
 
@@ -109,7 +111,8 @@ impl Owed {
             | (Shape::Bytes(_, true), Outcome::Stored)
             | (Shape::Written, Outcome::Written)
             | (Shape::Digests(_, _, true), Outcome::Absent)
-            | (Shape::Saved, Outcome::Saved) => Ok(()),
+            | (Shape::Saved, Outcome::Saved)
+            | (Shape::Mapped, Outcome::Mapped { .. }) => Ok(()),
             (Shape::Files(owed), Outcome::Files(files)) => {
                 let (owed, given) = (owed.unwrap_or(files.len()), files.len());
                 if owed == given { Ok(()) } else { Err(OwedError::Files { owed, given }) }
@@ -149,7 +152,8 @@ impl Owed {
                 | Outcome::Saved
                 | Outcome::Http { .. }
                 | Outcome::Exchanged(_)
-                | Outcome::Resolved(_),
+                | Outcome::Resolved(_)
+                | Outcome::Mapped { .. },
             ) => Err(OwedError::Kind { owed: shape.name(), given: name(outcome) }),
         }
     }
@@ -166,6 +170,7 @@ impl Shape {
             Self::Http(_) => "Http",
             Self::Exchanged(..) => "Exchanged",
             Self::Resolved => "Resolved",
+            Self::Mapped => "Mapped",
         }
     }
 }
@@ -182,6 +187,7 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Http { .. } => "Http",
         Outcome::Exchanged(_) => "Exchanged",
         Outcome::Resolved(_) => "Resolved",
+        Outcome::Mapped { .. } => "Mapped",
         Outcome::Failed(_) => "Failed",
         Outcome::Cancelled => "Cancelled",
     }

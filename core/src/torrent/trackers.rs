@@ -4,7 +4,7 @@ use super::{
     Context, Errand, HostErrorKind, Outcome, Output, Teller, Torrent, TorrentEvent, TrackerStatus, Work,
 };
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
-use crate::book::{Own, Source};
+use crate::book::{AddressRefusal, Own, Source};
 use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
 use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
@@ -28,6 +28,16 @@ impl Torrent {
                 tracing::debug!(torrent = ?self.id, %addr, ?refusal, "address refused");
             }
         }
+    }
+
+    /// The filter was replaced: who is forbidden now is forgotten.
+    pub fn on_filter(&mut self, cx: &mut Context<'_>) {
+        self.book.on_filter(&cx.config.book);
+    }
+
+    /// How many addresses were refused for this reason.
+    pub fn addresses_refused(&self, reason: AddressRefusal) -> u64 {
+        self.book.refused(reason)
     }
 
     pub(super) fn may_announce(&self) -> bool {
@@ -92,6 +102,7 @@ impl Torrent {
             match ask.what {
                 AskWhat::Http { url } => self.job(Errand::Ask(ask.id, Box::new(ask.limits)), http(url, cx)),
                 AskWhat::Udp(udp) => self.output(Output::Udp(Some(ask.id), udp)),
+                AskWhat::WebSocket(ws) => self.output(Output::WebSocket(Some(ask.id), ws)),
             }
         }
     }
@@ -159,6 +170,7 @@ impl Torrent {
         match scrape {
             Some(Ok(AskWhat::Http { url })) => self.job(Errand::Scrape, http(url, cx)),
             Some(Ok(AskWhat::Udp(udp))) => self.output(Output::Udp(None, udp)),
+            Some(Ok(AskWhat::WebSocket(ws))) => self.output(Output::WebSocket(None, ws)),
             Some(Err(error)) => self.on_scraped(cx, Err(error)),
             None => {}
         }

@@ -229,6 +229,7 @@ fn is_gone(outcome: &Outcome) -> bool {
         | Outcome::Http { .. }
         | Outcome::Exchanged(_)
         | Outcome::Resolved(_)
+        | Outcome::Mapped { .. }
         | Outcome::Cancelled => false,
     }
 }

@@ -93,6 +93,29 @@ pub enum Work {
         /// Which way. Through a proxy, the answers may be stand-ins that only the proxy's driver knows the names of.
         route: Route,
     },
+    /// Have the router let peers in by a port, or renew that, or (with no lease) give it back. Answered by
+    /// `Outcome::Mapped`. Not where everything goes through a proxy.
+    MapPort {
+        /// The socket.
+        local: LocalId,
+        /// What it carries.
+        protocol: PortProtocol,
+        /// Its address.
+        internal: SocketAddr,
+        /// The port outside that is wanted, or that was given before.
+        external: u16,
+        /// For how long; zero gives it back.
+        lease: Duration,
+    },
+}
+
+/// What a mapped port carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortProtocol {
+    /// Links over TCP.
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// The way out. Where a proxy is set, every route has it: no direct one exists that could leak.
@@ -186,6 +209,13 @@ pub enum Outcome {
     Exchanged(Box<Exchanged>),
     /// The host's addresses, at least one.
     Resolved(Vec<SocketAddr>),
+    /// The router lets peers in.
+    Mapped {
+        /// Where, seen from outside.
+        external: SocketAddr,
+        /// For how long; zero if the port was given back.
+        lease: Duration,
+    },
     /// It couldn't be done: the host's fault, not a peer's.
     Failed(HostError),
     /// It was cancelled before it was done.

@@ -4,6 +4,7 @@
 use super::{Driven, HEAD_BYTES_MAX, Target, connect, is_public, redirect, secure};
 use crate::error::FetchError;
 use crate::lock;
+use crate::way::{Opened, Ways, Wish};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
 use core::task::Poll;
@@ -40,7 +41,7 @@ type Judge = fn(IpAddr) -> bool;
 struct ServerLink {
     sender: SendRequest<Empty<Bytes>>,
     _driven: Driven,
-    remote: SocketAddr,
+    remote: Option<SocketAddr>,
     secure: bool,
     host: String,
     port: u16,
@@ -56,12 +57,16 @@ impl ServerLink {
 #[derive(Clone, Default)]
 pub(crate) struct Kept(Arc<Mutex<VecDeque<(Instant, ServerLink)>>>);
 
+/// A name that a proxy looked up can't be judged: see `Wish::only`.
+fn passes(link: &ServerLink, only: Option<fn(IpAddr) -> bool>) -> bool {
+    only.is_none_or(|public| link.remote.is_none_or(|remote| public(remote.ip())))
+}
+
 impl Kept {
     fn take(&self, target: &Target, only: Option<Judge>) -> Option<ServerLink> {
         let mut kept = lock(&self.0);
         kept.retain(|(since, link)| since.elapsed() < KEPT_FOR && !link.sender.is_closed());
-        let fits =
-            |link: &ServerLink| link.leads_to(target) && only.is_none_or(|public| public(link.remote.ip()));
+        let fits = |link: &ServerLink| link.leads_to(target) && passes(link, only);
         let at = kept.iter().position(|(_, link)| fits(link))?;
         kept.remove(at).map(|(_, link)| link)
     }
@@ -85,7 +90,7 @@ impl Kept {
 /// An answer that begins.
 pub(crate) struct Stream {
     pub(crate) head: HttpHead,
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: Option<SocketAddr>,
     body: Incoming,
     /// Of a frame that didn't fit into the last chunk.
     rest: Bytes,
@@ -94,18 +99,23 @@ pub(crate) struct Stream {
 }
 
 /// Asks for what a request names. It takes as long as it takes: who asks watches the time.
-pub(crate) async fn open(request: &HttpRequest, kept: &Kept) -> Result<Stream, FetchError> {
-    follow(request, kept, is_public).await
+pub(crate) async fn open(ways: &Ways, request: &HttpRequest, kept: &Kept) -> Result<Stream, FetchError> {
+    follow(ways, request, kept, is_public).await
 }
 
 /// As for trackers: whoever comes from a public server is led to public addresses only.
-pub(super) async fn follow(request: &HttpRequest, kept: &Kept, public: Judge) -> Result<Stream, FetchError> {
+pub(super) async fn follow(
+    ways: &Ways,
+    request: &HttpRequest,
+    kept: &Kept,
+    public: Judge,
+) -> Result<Stream, FetchError> {
     let mut target = Target::parse(&request.url)?;
     let mut from_public = false;
     for _ in 0..=request.redirects_max {
-        let only = from_public.then_some(public);
-        let (link, response) = ask(&target, request.range, (kept, only)).await?;
-        from_public |= public(link.remote.ip());
+        let wish = Wish { only: from_public.then_some(public), from: None };
+        let (link, response) = ask((ways, wish), &target, request.range, kept).await?;
+        from_public |= link.remote.is_none_or(|remote| public(remote.ip()));
         match redirect(&response) {
             Some(location) => target = target.join(&location)?,
             None => return answer(link, response, kept),
@@ -117,22 +127,23 @@ pub(super) async fn follow(request: &HttpRequest, kept: &Kept, public: Judge) ->
 /// One exchange, over a link that is kept or a new one. A kept one may have been closed by the server just now: then it
 /// says nothing of the server.
 async fn ask(
+    (ways, wish): (&Ways, Wish),
     target: &Target,
     range: Option<(u64, u64)>,
-    (kept, only): (&Kept, Option<Judge>),
+    kept: &Kept,
 ) -> Result<(ServerLink, Response<Incoming>), FetchError> {
-    while let Some(mut link) = kept.take(target, only) {
+    while let Some(mut link) = kept.take(target, wish.only) {
         if let Ok(response) = send(&mut link, target, range).await {
             return Ok((link, response));
         }
     }
-    let mut link = dial(target, only).await?;
+    let mut link = dial(ways, target, wish).await?;
     let response = send(&mut link, target, range).await?;
     Ok((link, response))
 }
 
-async fn dial(target: &Target, only: Option<Judge>) -> Result<ServerLink, FetchError> {
-    let (stream, remote) = connect(target, only).await?;
+async fn dial(ways: &Ways, target: &Target, wish: Wish) -> Result<ServerLink, FetchError> {
+    let Opened { stream, remote } = connect(ways, target, wish).await?;
     let (sender, driven) = match target.secure {
         true => handshake(target, secure(target, stream).await?).await?,
         false => handshake(target, stream).await?,

@@ -1,11 +1,20 @@
 //! The client against a small server on this host that says whatever a test wants.
 
 use super::*;
+use core::net::SocketAddr;
 use std::io::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const LIMITS: Limits = Limits { bytes_max: 10_000, redirects_max: 3, timeout: Duration::from_secs(20) };
+
+fn ways() -> Ways {
+    Ways::new(&crate::SessionConfig::default()).unwrap()
+}
+
+async fn fetch(url: &str, limits: Limits) -> Result<Answer, FetchError> {
+    get(&ways(), None, url, limits).await
+}
 
 /// Serves each link with one answer, chosen by the path that it asks for.
 async fn server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
@@ -41,14 +50,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn the_path_arrives_as_it_was_written() {
     let addr = server(|path| ok("", path.as_bytes())).await;
     let url = format!("http://{addr}/announce?info_hash=%00%ff%2F&x=a b#part");
-    let answer = get(&url, LIMITS).await.unwrap();
+    let answer = fetch(&url, LIMITS).await.unwrap();
     assert_eq!((answer.status, &answer.body[..]), (200, &b"/announce?info_hash=%00%ff%2F&x=a%20b"[..]));
 }
 
 #[tokio::test]
 async fn a_body_without_end_is_cut_off() {
     let addr = server(|_| b"HTTP/1.1 200 OK\r\n\r\n".iter().copied().chain([b'x'; 10_001]).collect()).await;
-    assert!(matches!(get(&format!("http://{addr}/"), LIMITS).await, Err(FetchError::TooLong(10_000))));
+    assert!(matches!(fetch(&format!("http://{addr}/"), LIMITS).await, Err(FetchError::TooLong(10_000))));
 }
 
 #[tokio::test]
@@ -59,9 +68,9 @@ async fn trackers_are_hostile_a_gzip_bomb_unpacks_no_further_than_allowed() {
         ok("Content-Encoding: gzip\r\n", &packed[..packed.len().min(LIMITS.bytes_max)])
     })
     .await;
-    let bomb = get(&format!("http://{addr}/bomb"), LIMITS).await;
+    let bomb = fetch(&format!("http://{addr}/bomb"), LIMITS).await;
     assert!(matches!(bomb, Err(FetchError::TooLong(_))), "{bomb:?}");
-    let fair = get(&format!("http://{addr}/fair"), LIMITS).await.unwrap();
+    let fair = fetch(&format!("http://{addr}/fair"), LIMITS).await.unwrap();
     assert_eq!(fair.body, vec![7; 9_000]);
 }
 
@@ -74,8 +83,8 @@ async fn redirects_are_followed_so_often_and_no_further() {
         _ => b"HTTP/1.1 307 Again\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n".to_vec(),
     })
     .await;
-    assert_eq!(get(&format!("http://{addr}/a/one"), LIMITS).await.unwrap().body, b"end");
-    let round = get(&format!("http://{addr}/loop"), LIMITS).await;
+    assert_eq!(fetch(&format!("http://{addr}/a/one"), LIMITS).await.unwrap().body, b"end");
+    let round = fetch(&format!("http://{addr}/loop"), LIMITS).await;
     assert!(matches!(round, Err(FetchError::Redirects(3))), "{round:?}");
 }
 
@@ -83,7 +92,7 @@ async fn redirects_are_followed_so_often_and_no_further() {
 async fn trackers_are_hostile_no_redirect_from_a_public_address_to_a_private_one() {
     for host in ["127.0.0.1", "10.1.2.3", "[::1]", "[::ffff:192.168.1.1]", "169.254.169.254", "[fd00::1]"] {
         let target = Target::parse(&format!("http://{host}:1/")).unwrap();
-        let refused = connect(&target, Some(is_public)).await;
+        let refused = connect(&ways(), &target, Wish { only: Some(is_public), from: None }).await;
         assert!(matches!(refused, Err(FetchError::Private(_))), "{host}: {refused:?}");
     }
     for public in ["8.8.8.8", "2001:4860:4860::8888", "172.32.0.1", "100.128.0.1"] {
@@ -99,7 +108,7 @@ async fn trackers_are_hostile_a_public_servers_redirect_into_this_host_is_not_fo
     let lure = server(move |_| head.clone().into_bytes()).await;
     // As if this one address were on the Internet.
     let public = |ip: IpAddr| ip == IpAddr::from([127, 0, 0, 1]);
-    let led = follow(&format!("http://{lure}/"), LIMITS, public).await;
+    let led = follow((&ways(), Wish::default()), &format!("http://{lure}/"), LIMITS, public).await;
     assert!(matches!(led, Err(FetchError::Private(_))), "{led:?}");
 }
 
@@ -108,13 +117,13 @@ async fn a_server_that_says_nothing_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let limits = Limits { timeout: Duration::from_millis(50), ..LIMITS };
-    assert!(matches!(get(&url, limits).await, Err(FetchError::TimedOut)));
+    assert!(matches!(fetch(&url, limits).await, Err(FetchError::TimedOut)));
 }
 
 #[tokio::test]
 async fn only_http_urls_are_fetched() {
     for url in ["ftp://a/", "file:///etc/passwd", "http:///x", "a", ""] {
-        assert!(matches!(get(url, LIMITS).await, Err(FetchError::Url(_))), "{url}");
+        assert!(matches!(fetch(url, LIMITS).await, Err(FetchError::Url(_))), "{url}");
     }
 }
 
@@ -191,7 +200,7 @@ mod streams {
         let (addr, heard) = keeping(answers).await;
         let kept = Kept::default();
         for _ in 0..3 {
-            let mut stream = open(&request(addr, "/part"), &kept).await.unwrap();
+            let mut stream = open(&ways(), &request(addr, "/part"), &kept).await.unwrap();
             let range = ContentRange { first: 3, last: 22, total: Some(100) };
             assert_eq!(
                 (stream.head.status, stream.head.length, stream.head.range),
@@ -209,8 +218,8 @@ mod streams {
     async fn a_body_that_is_not_read_whole_costs_its_link() {
         let (addr, heard) = keeping(answers).await;
         let kept = Kept::default();
-        drop(open(&request(addr, "/part"), &kept).await.unwrap());
-        let mut stream = open(&request(addr, "/moved"), &kept).await.unwrap();
+        drop(open(&ways(), &request(addr, "/part"), &kept).await.unwrap());
+        let mut stream = open(&ways(), &request(addr, "/moved"), &kept).await.unwrap();
         assert_eq!((stream.head.status, body(&mut stream).await.len()), (206, 20));
         assert!(heard.lock().unwrap()[1].starts_with("2 "));
     }
@@ -219,9 +228,12 @@ mod streams {
     async fn heads_say_why_there_is_no_body_and_packed_ones_are_refused() {
         let (addr, _) = keeping(answers).await;
         let kept = Kept::default();
-        let stream = open(&request(addr, "/busy"), &kept).await.unwrap();
+        let stream = open(&ways(), &request(addr, "/busy"), &kept).await.unwrap();
         assert_eq!((stream.head.status, stream.head.retry_after), (503, Some(Duration::from_secs(30))));
-        assert!(matches!(open(&request(addr, "/packed"), &kept).await, Err(FetchError::Http { .. })));
+        assert!(matches!(
+            open(&ways(), &request(addr, "/packed"), &kept).await,
+            Err(FetchError::Http { .. })
+        ));
     }
 
     #[tokio::test]
@@ -230,7 +242,7 @@ mod streams {
             keeping(|_| b"HTTP/1.1 301 Moved\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n".to_vec())
                 .await;
         let kept = Kept::default();
-        assert!(matches!(open(&request(round, "/"), &kept).await, Err(FetchError::Redirects(3))));
+        assert!(matches!(open(&ways(), &request(round, "/"), &kept).await, Err(FetchError::Redirects(3))));
         let (lure, _) = keeping(|path| match path {
             "/" => b"HTTP/1.1 301 Moved\r\nLocation: //127.0.0.2:1/\r\nContent-Length: 0\r\n\r\n".to_vec(),
             _ => ok("", b"x"),
@@ -238,7 +250,7 @@ mod streams {
         .await;
         // As if this one address were on the Internet.
         let public = |ip: IpAddr| ip == IpAddr::from([127, 0, 0, 1]);
-        let led = follow(&request(lure, "/"), &kept, public).await;
+        let led = follow(&ways(), &request(lure, "/"), &kept, public).await;
         assert!(matches!(led.map(|stream| stream.head), Err(FetchError::Private(_))));
     }
 }

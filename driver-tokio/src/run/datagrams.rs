@@ -214,7 +214,7 @@ impl Body {
                 datagram.pull = true;
             }
             self.push_datagrams(n, None);
-        } else {
+        } else if !self.send_relayed(local) {
             self.send_multicast(local);
         }
     }

@@ -4,8 +4,9 @@ use super::Body;
 use crate::error::FetchError;
 use crate::http::{self, Limits};
 use crate::pool::{failed, host_error};
+use crate::router::PortWish;
 use core::future::Future;
-use core::time::Duration;
+use core::net::SocketAddr;
 use millstream_core::base::{Chunk, JobId, TorrentId};
 use millstream_core::engine::{Effect, HostError, HostErrorKind, Outcome, Work};
 use std::io;
@@ -15,9 +16,6 @@ use tokio::sync::oneshot;
 
 /// Redirects followed on the way to a torrent file.
 const REDIRECTS_MAX: u32 = 5;
-
-/// How long a look-up of a name may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Body {
     /// Takes all effects and all news.
@@ -34,6 +32,9 @@ impl Body {
             Effect::Close { conn, how } => self.close(conn, how),
             Effect::Interest { conn, read_until, .. } if self.allow_web(conn, read_until) => {}
             Effect::Interest { conn, read_until, write } => {
+                if self.heed_web_socket(conn, read_until, write) {
+                    return;
+                }
                 if let Some(link) = self.links.get_mut(conn) {
                     link.read_until = link.read_until.max(read_until);
                     link.pull |= write;
@@ -48,11 +49,25 @@ impl Body {
 
     fn begin(&mut self, job: JobId, work: Work) {
         match work {
-            Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
+            Work::Http { url, bytes_max, redirects_max, timeout, route } => {
                 let limits = Limits { bytes_max, redirects_max, timeout };
-                self.ask(job, async move { http_outcome(http::get(&url, limits).await) });
+                let (ways, from) = (Arc::clone(&self.ways), self.address_of(route));
+                self.ask(job, async move { http_outcome(http::get(&ways, from, &url, limits).await) });
             }
-            Work::Resolve { host, port, route: _ } => self.ask(job, resolve(host, port)),
+            Work::Resolve { host, port, route: _ } => {
+                let ways = Arc::clone(&self.ways);
+                self.ask(job, async move { resolved(&host, ways.resolve(&host, port).await) });
+            }
+            Work::MapPort { local: _, protocol, internal, external, lease } => {
+                let (router, internal) = (Arc::clone(&self.router), internal.port());
+                let wish = PortWish { protocol, internal, external, lease };
+                self.ask(job, async move {
+                    match router.map(wish).await {
+                        Ok((external, lease)) => Outcome::Mapped { external, lease },
+                        Err(message) => failed(HostErrorKind::Other, &message),
+                    }
+                });
+            }
             Work::Read { torrent, parts, plain } => {
                 if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &parts) {
                     self.answer(job, Outcome::Stored);
@@ -104,8 +119,9 @@ impl Body {
             redirects_max: REDIRECTS_MAX,
             timeout: config.fetch_timeout,
         };
+        let ways = Arc::clone(&self.ways);
         tokio::spawn(async move {
-            let body = match http::get(&url, limits).await {
+            let body = match http::get(&ways, None, &url, limits).await {
                 Ok(answer) if answer.status == 200 => Ok(answer.body),
                 Ok(answer) => Err(FetchError::Status(answer.status)),
                 Err(error) => Err(error),
@@ -137,20 +153,15 @@ fn http_outcome(answer: Result<http::Answer, FetchError>) -> Outcome {
     }
 }
 
-async fn resolve(host: String, port: u16) -> Outcome {
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((bare, port))).await;
+fn resolved(host: &str, found: io::Result<Vec<SocketAddr>>) -> Outcome {
     match found {
-        Ok(Ok(addresses)) => {
-            let addresses: Vec<_> = addresses.collect();
-            match addresses.is_empty() {
-                true => failed(HostErrorKind::NotFound, &format!("{host} has no address")),
-                false => Outcome::Resolved(addresses),
-            }
+        Ok(addresses) if addresses.is_empty() => {
+            failed(HostErrorKind::NotFound, &format!("{host} has no address"))
         }
-        Ok(Err(error)) => {
-            Outcome::Failed(HostError { kind: HostErrorKind::NotFound, ..host_error(&error, &host) })
+        Ok(addresses) => Outcome::Resolved(addresses),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Outcome::Failed(host_error(&error, host)),
+        Err(error) => {
+            Outcome::Failed(HostError { kind: HostErrorKind::NotFound, ..host_error(&error, host) })
         }
-        Err(_) => Outcome::Failed(host_error(&io::ErrorKind::TimedOut.into(), &host)),
     }
 }

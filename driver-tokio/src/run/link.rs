@@ -9,7 +9,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use millstream_core::base::{ConnId, Instant, Pool};
 use millstream_core::engine::{Endpoint, How, Input, LinkEnd, LinkInfo, Route};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -187,14 +186,20 @@ impl Link {
 
 impl Body {
     /// Begins to open a link.
-    pub(super) fn connect(&mut self, conn: ConnId, to: &Endpoint, _route: Route) {
+    pub(super) fn connect(&mut self, conn: ConnId, to: &Endpoint, route: Route) {
         if let Endpoint::Http(request) = to {
             return self.ask_web(conn, (**request).clone());
+        }
+        if let Endpoint::WebSocket(url) = to {
+            return self.connect_web_socket(conn, url.clone());
         }
         let &Endpoint::Tcp(to) = to else {
             return self.on_closed(conn, LinkEnd::Host("there is no way to open such a link".to_owned()));
         };
-        match begin(to) {
+        if self.is_proxied() || route.proxy.is_some() {
+            return self.connect_through(conn, to);
+        }
+        match self.ways.begin(to) {
             Ok(stream) => self.links.insert(conn, stream, to, Phase::Connecting),
             Err(error) => self.on_closed(conn, end(&error)),
         }
@@ -246,6 +251,8 @@ impl Body {
             self.links.line_up(conn);
             return;
         }
+        self.give_up_through(conn);
+        self.close_web_socket(conn, how);
         self.links.remove(conn);
         self.engine.handle_input(now, Input::Drained { conn });
     }
@@ -259,18 +266,6 @@ impl Body {
             self.engine.handle_input(now, Input::Drained { conn });
         }
     }
-}
-
-fn begin(to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    match socket.connect(&to.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-        Err(error) => return Err(error),
-    }
-    TcpStream::from_std(socket.into())
 }
 
 /// Whether our host can't open another link: of files or of buffers there are too many.

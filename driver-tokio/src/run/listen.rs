@@ -4,13 +4,13 @@ use super::Body;
 use super::datagrams::{Buffers, Datagram};
 use super::link::Phase;
 use super::multicast::Multicast;
-use crate::SessionEvent;
 use crate::error::StartError;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::way::Bind;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use millstream_core::base::{Instant, LocalId};
-use millstream_core::engine::{Incoming, Input, SocketKind};
+use millstream_core::engine::{Incoming, Input, Route, SocketKind};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -56,15 +56,22 @@ impl Sockets {
 impl Body {
     /// Binds what the settings name, and tells the engine.
     pub(super) fn bind(&mut self) -> Result<(), StartError> {
-        let wanted = self.board.config.listen.clone();
+        if self.is_proxied() {
+            // No socket but those to the proxy.
+            self.keep_relay();
+            return Ok(());
+        }
+        let bind = self.ways.bind();
+        let wanted = spread(&self.board.config.listen, bind).map_err(StartError::Bind)?;
         let mut warnings = Vec::new();
         let bound = if wanted.is_empty() {
             // Nobody can reach us, but trackers that speak UDP can be asked.
             let any =
                 [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))];
-            any.into_iter().map(|addr| Pair { tcp: None, udp: bind_udp(addr).ok() }).collect()
+            let any = spread(&any, bind).map_err(StartError::Bind)?;
+            any.into_iter().map(|addr| Pair { tcp: None, udp: bind_udp(addr, bind).ok() }).collect()
         } else {
-            bind_all(&wanted, self.board.config.listen_tries_max, &mut warnings)
+            bind_all((&wanted, bind), self.board.config.listen_tries_max, &mut warnings)
                 .map_err(StartError::Listen)?
         };
         for pair in bound {
@@ -72,8 +79,7 @@ impl Body {
         }
         self.bind_multicast();
         for warning in warnings {
-            tracing::warn!("{warning}");
-            self.board.hub.publish(&SessionEvent::Warning(warning));
+            self.warn(warning);
         }
         self.drain();
         Ok(())
@@ -95,6 +101,13 @@ impl Body {
             self.engine.handle_input(now, Input::Bound { local, addr, kind: SocketKind::Udp });
         }
         Ok(())
+    }
+
+    /// The address that a route begins at.
+    pub(super) fn address_of(&self, route: Route) -> Option<IpAddr> {
+        let local = route.local?;
+        let listener = self.sockets.listeners.iter().find(|(known, _)| *known == local);
+        listener?.1.local_addr().ok().map(|addr| addr.ip())
     }
 
     /// Takes links from strangers.
@@ -149,9 +162,30 @@ struct Pair {
     udp: Option<Socket>,
 }
 
+/// Where to listen when everything has to come from one interface or address: addresses that leave the host open become
+/// its own.
+fn spread(wanted: &[SocketAddr], bind: Option<&Bind>) -> io::Result<Vec<SocketAddr>> {
+    let Some(bind) = bind else { return Ok(wanted.to_vec()) };
+    let ours = bind.addresses()?;
+    let mut all = Vec::new();
+    for &want in wanted {
+        if want.ip().is_unspecified() {
+            let family = ours.iter().filter(|ip| ip.is_ipv4() == want.is_ipv4());
+            all.extend(family.map(|&ip| SocketAddr::new(ip, want.port())));
+        } else {
+            all.push(want);
+        }
+    }
+    Ok(all)
+}
+
 /// Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as
 /// long as something is bound.
-fn bind_all(wanted: &[SocketAddr], tries_max: u16, warnings: &mut Vec<String>) -> io::Result<Vec<Pair>> {
+fn bind_all(
+    wanted: (&[SocketAddr], Option<&Bind>),
+    tries_max: u16,
+    warnings: &mut Vec<String>,
+) -> io::Result<Vec<Pair>> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for step in 0..=tries_max {
         let mut notes = Vec::new();
@@ -167,7 +201,11 @@ fn bind_all(wanted: &[SocketAddr], tries_max: u16, warnings: &mut Vec<String>) -
     Err(last)
 }
 
-fn bind_once(wanted: &[SocketAddr], step: u16, notes: &mut Vec<String>) -> io::Result<Vec<Pair>> {
+fn bind_once(
+    (wanted, bind): (&[SocketAddr], Option<&Bind>),
+    step: u16,
+    notes: &mut Vec<String>,
+) -> io::Result<Vec<Pair>> {
     let mut pairs: Vec<Pair> = Vec::new();
     // All that let the system choose get the same port.
     let mut chosen = 0;
@@ -175,7 +213,7 @@ fn bind_once(wanted: &[SocketAddr], step: u16, notes: &mut Vec<String>) -> io::R
     for &want in wanted {
         let mut addr = want;
         addr.set_port(if want.port() == 0 { chosen } else { want.port().saturating_add(step) });
-        let bound = bind_tcp(addr).and_then(|tcp| Ok((local(&tcp)?, tcp)));
+        let bound = bind_tcp(addr, bind).and_then(|tcp| Ok((local(&tcp)?, tcp)));
         let (at, tcp) = match bound {
             Ok(bound) => bound,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
@@ -188,7 +226,7 @@ fn bind_once(wanted: &[SocketAddr], step: u16, notes: &mut Vec<String>) -> io::R
         if want.port() == 0 {
             chosen = at.port();
         }
-        let udp = match bind_udp(at) {
+        let udp = match bind_udp(at, bind) {
             Ok(udp) => Some(udp),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(error) => {
@@ -208,8 +246,9 @@ fn local(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a socket without an address"))
 }
 
-fn bind_tcp(addr: SocketAddr) -> io::Result<Socket> {
+fn bind_tcp(addr: SocketAddr, bind: Option<&Bind>) -> io::Result<Socket> {
     let socket = open(addr, Type::STREAM, Protocol::TCP)?;
+    bind.map_or(Ok(()), |bind| bind.attach(&socket))?;
     // A listener that was here before leaves links behind that linger; they must not block the port.
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
@@ -217,8 +256,9 @@ fn bind_tcp(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_udp(addr: SocketAddr) -> io::Result<Socket> {
+fn bind_udp(addr: SocketAddr, bind: Option<&Bind>) -> io::Result<Socket> {
     let socket = open(addr, Type::DGRAM, Protocol::UDP)?;
+    bind.map_or(Ok(()), |bind| bind.attach(&socket))?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
@@ -240,11 +280,11 @@ mod tests {
     fn a_taken_port_gives_way_to_the_next_for_links_and_datagrams_alike() {
         let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut notes = Vec::new();
-        let first = bind_all(&[localhost], 0, &mut notes).unwrap();
+        let first = bind_all((&[localhost], None), 0, &mut notes).unwrap();
         let taken = local(first[0].tcp.as_ref().unwrap()).unwrap();
         assert_eq!(local(first[0].udp.as_ref().unwrap()).unwrap(), taken);
-        assert_eq!(bind_all(&[taken], 0, &mut notes).err().unwrap().kind(), io::ErrorKind::AddrInUse);
-        let second = bind_all(&[taken], 20, &mut notes).unwrap();
+        assert_eq!(bind_all((&[taken], None), 0, &mut notes).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        let second = bind_all((&[taken], None), 20, &mut notes).unwrap();
         let next = local(second[0].tcp.as_ref().unwrap()).unwrap();
         assert!(next.port() > taken.port());
         assert_eq!(local(second[0].udp.as_ref().unwrap()).unwrap(), next);
@@ -255,8 +295,8 @@ mod tests {
         let lacking = SocketAddr::from(([192, 0, 2, 1], 0));
         let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut notes = Vec::new();
-        assert_eq!(bind_all(&[lacking, localhost], 0, &mut notes).unwrap().len(), 1);
+        assert_eq!(bind_all((&[lacking, localhost], None), 0, &mut notes).unwrap().len(), 1);
         assert_eq!(notes.len(), 1);
-        assert!(bind_all(&[lacking], 0, &mut notes).is_err());
+        assert!(bind_all((&[lacking], None), 0, &mut notes).is_err());
     }
 }

@@ -11,19 +11,25 @@ mod link;
 mod listen;
 mod multicast;
 mod news;
+mod proxied;
 mod table;
 mod wake;
 mod web;
+mod websocket;
 
 use crate::disk::Disk;
 use crate::error::{FetchError, StartError};
 use crate::events::Hub;
+use crate::filter;
 use crate::pool::{Answers, Pool};
 use crate::resume::Shelf;
+use crate::router::Router;
 use crate::session::{Board, Port};
 use crate::torrent::Shared;
+use crate::way::{PROXY, Ways};
 use crate::{SessionConfig, lock};
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -34,6 +40,7 @@ use millstream_core::engine::{
     AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
     WebSeedStatus,
 };
+use proxied::Proxied;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -41,6 +48,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use websocket::WebSockets;
 
 /// Turns of links in one pass, before sockets, answers and commands get theirs again.
 const TURNS_MAX: usize = 64;
@@ -95,6 +103,11 @@ pub(crate) enum Request {
         url: String,
         reply: oneshot::Sender<Result<Vec<u8>, FetchError>>,
     },
+    LookUp {
+        host: String,
+        port: u16,
+        reply: oneshot::Sender<std::io::Result<Vec<SocketAddr>>>,
+    },
     Shutdown {
         deadline: Duration,
         reply: oneshot::Sender<()>,
@@ -108,6 +121,7 @@ pub(crate) fn start(
     started: oneshot::Sender<Result<(), StartError>>,
 ) -> Result<Port, StartError> {
     raise_files_limit();
+    let ways = Arc::new(Ways::new(&config)?);
     let seed = match config.seed {
         Some(seed) => seed,
         None => {
@@ -126,6 +140,7 @@ pub(crate) fn start(
         let utp = &mut config.engine.utp_config;
         utp.packet_bytes_max = utp.packet_bytes_max.max(UTP_PACKET_BYTES);
     }
+    close_direct_ways(&mut config, &ways);
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
     let board = Arc::new(Board {
@@ -133,12 +148,13 @@ pub(crate) fn start(
         hub,
         torrents: Default::default(),
         listening: Default::default(),
+        warnings: Default::default(),
         shelf,
         pool,
         sent_by_sendfile: Default::default(),
     });
     let (requests, incoming) = mpsc::unbounded_channel();
-    let parts = Parts { seed, disk, answers, board: Arc::clone(&board), requests: incoming };
+    let parts = Parts { seed, disk, answers, board: Arc::clone(&board), requests: incoming, ways };
     let spawned = thread::Builder::new().name("millstream".to_owned()).spawn(move || live(parts, started));
     if let Err(error) = spawned {
         board.pool.close();
@@ -157,6 +173,17 @@ fn raise_files_limit() {
     }
 }
 
+/// With a proxy, the engine is to know of no way but through it. From a chosen interface or address no router is asked:
+/// it may not be the one that stands before that.
+fn close_direct_ways(config: &mut SessionConfig, ways: &Ways) {
+    config.engine.proxy = ways.proxy().map(|_| PROXY);
+    config.engine.proxy_relays = ways.relays();
+    if config.proxy.is_some() {
+        config.engine.lsd = false;
+    }
+    config.engine.port_mapping &= ways.proxy().is_none() && ways.bind().is_none();
+}
+
 /// What the thread is made of.
 struct Parts {
     seed: [u8; 32],
@@ -164,6 +191,7 @@ struct Parts {
     answers: Arc<Answers>,
     board: Arc<Board>,
     requests: mpsc::UnboundedReceiver<Request>,
+    ways: Arc<Ways>,
 }
 
 /// The thread's whole life.
@@ -194,8 +222,9 @@ fn live(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
 async fn serve(parts: Parts, started: oneshot::Sender<Result<(), StartError>>) {
     let mut body = Body::new(parts);
     body.restore_dht_table(Instant::ZERO);
-    let bound = body.bind();
+    let bound = body.load_filter().and_then(|()| body.bind());
     let failed = bound.is_err();
+    body.started = true;
     // If nobody waits for the session any more, its end follows by `Request::End`.
     let _ = started.send(bound);
     if !failed {
@@ -218,6 +247,10 @@ struct Body {
     links: Links,
     web: web::WebLinks,
     sockets: Sockets,
+    ways: Arc<Ways>,
+    router: Arc<Router>,
+    proxied: Proxied,
+    web_sockets: WebSockets,
     seats: BTreeMap<TorrentId, Seat>,
     /// Torrents whose shown status is behind, and when that is mended.
     behind: BTreeSet<TorrentId>,
@@ -226,6 +259,7 @@ struct Body {
     asks: BTreeMap<JobId, AbortHandle>,
     timer: Pin<Box<tokio::time::Sleep>>,
     leaving: Option<Leaving>,
+    started: bool,
     ended: bool,
 }
 
@@ -250,6 +284,10 @@ impl Body {
             links: Links::new(config.receive_bytes_max, config.sendfile_locally),
             web: web::WebLinks::default(),
             sockets: Sockets::default(),
+            ways: parts.ways,
+            router: Arc::new(Router::new(config.router)),
+            proxied: Proxied::default(),
+            web_sockets: WebSockets::default(),
             board: parts.board,
             disk: parts.disk,
             answers: parts.answers,
@@ -260,8 +298,32 @@ impl Body {
             asks: BTreeMap::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             leaving: None,
+            started: false,
             ended: false,
         }
+    }
+
+    /// Reads the filter list, if one is named: before anybody is heard or called.
+    fn load_filter(&mut self) -> Result<(), StartError> {
+        let Some(path) = self.board.config.ip_filter.clone() else { return Ok(()) };
+        let read = filter::read(&path).map_err(|error| StartError::Filter { path: path.clone(), error })?;
+        tracing::info!(list = %path.display(), "addresses are filtered: {}", filter::summary(&read));
+        if let Some(warning) = filter::warning(&path, &read) {
+            self.warn(warning);
+        }
+        let now = self.now();
+        // An engine that was just made takes it.
+        let _ = self.engine.command(now, Command::IpFilter(Some(Arc::new(read.filter))));
+        Ok(())
+    }
+
+    /// Something is amiss that stops nothing.
+    fn warn(&self, warning: String) {
+        tracing::warn!("{warning}");
+        if !self.started {
+            lock(&self.board.warnings).push(warning.clone());
+        }
+        self.board.hub.publish(&crate::SessionEvent::Warning(warning));
     }
 
     /// The engine's clock: monotonic, as the system's is.
@@ -277,8 +339,11 @@ impl Body {
         self.take_requests(cx);
         self.take_answers();
         self.take_web();
+        self.take_from_proxy(cx);
+        self.take_web_sockets(cx);
         self.accept(cx);
         self.receive_datagrams(cx);
+        self.receive_relayed(cx);
         self.receive_multicast(cx);
         self.on_time();
         self.drain();
@@ -338,6 +403,10 @@ impl Body {
             }
             Request::Refresh(torrent) => self.show(torrent),
             Request::Fetch { url, reply } => self.fetch(url, reply),
+            Request::LookUp { host, port, reply } => {
+                let ways = Arc::clone(&self.ways);
+                tokio::spawn(async move { drop(reply.send(ways.resolve(&host, port).await)) });
+            }
             Request::Shutdown { deadline, reply } => {
                 let by = now + deadline;
                 self.leaving = Some(Leaving { by: by + GRACE, reply: Some(reply) });

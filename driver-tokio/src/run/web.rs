@@ -58,13 +58,14 @@ impl Body {
     pub(super) fn ask_web(&mut self, conn: ConnId, request: HttpRequest) {
         let (read_until, credit) = watch::channel(0);
         let (mail, kept) = (Arc::clone(&self.web.mail), self.web.kept.clone());
+        let ways = Arc::clone(&self.ways);
         let Some(buffers) = self.links.buffer(usize::MAX).cloned() else { return };
         let task = tokio::spawn(async move {
-            let end = match stream::open(&request, &kept).await {
+            let end = match stream::open(&ways, &request, &kept).await {
                 Ok(stream) => {
                     let info = LinkInfo {
                         head: Some(Box::new(stream.head)),
-                        ..LinkInfo::between(stream.local(), stream.remote)
+                        ..LinkInfo::between(stream.local(), stream.remote.unwrap_or(stream.local()))
                     };
                     mail.put(conn, News::Opened(info));
                     read(stream, &buffers, credit, |data| mail.put(conn, News::Data(data))).await

@@ -77,6 +77,8 @@ struct Mount {
 
 impl Host {
     pub(crate) fn new(config: Config, addr: SocketAddr, seed: [u8; 32], now: Instant) -> Self {
+        // No host of this world stands behind a router.
+        let config = Config { port_mapping: false, ..config };
         Self {
             engine: Engine::new(config.clone(), seed, now),
             addr,
@@ -292,7 +294,9 @@ impl Host {
                 Outcome::Saved
             }
             Work::Exchange(job) => Outcome::Exchanged(Box::new(exchange(job))),
-            Work::Http { .. } | Work::Resolve { .. } => unreachable!("the world does what needs a network"),
+            Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => {
+                unreachable!("the world does what needs a network")
+            }
         }
     }
 

@@ -414,7 +414,7 @@ impl World {
             Effect::Job { job, work } => {
                 let at = match &work {
                     Work::Http { url, timeout, .. } if self.hangs(url) => self.now + *timeout,
-                    Work::Http { .. } | Work::Resolve { .. } => {
+                    Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => {
                         self.after(self.weather.latency_us) + Duration::from_millis(1)
                     }
                     Work::Files { .. }
@@ -502,6 +502,7 @@ impl World {
                 };
                 Outcome::Resolved(ips.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect())
             }
+            Work::MapPort { .. } => failed(HostErrorKind::NotFound),
             Work::Files { .. }
             | Work::Read { .. }
             | Work::Write { .. }

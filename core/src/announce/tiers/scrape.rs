@@ -2,7 +2,7 @@
 //! announced, and when, doesn't change by it.
 
 use super::{Announce, Phase};
-use crate::announce::{AskError, AskWhat, TrackerState, UdpAsk, UdpWhat, read_http_scrape};
+use crate::announce::{AskError, AskWhat, TrackerState, UdpAsk, UdpWhat, WsAsk, WsWhat, read_http_scrape};
 use crate::wire::InfoHash;
 use crate::wire::tracker::SwarmCounts;
 use crate::wire::tracker_url::{Scheme, TrackerUrl, scrape_url};
@@ -50,8 +50,8 @@ impl Announce {
         asked.or_else(works).or_else(first).map(|tracker| Arc::clone(&tracker.url))
     }
 
-    fn scrape_of(&self, url: &str) -> Result<AskWhat, AskError> {
-        let url = TrackerUrl::parse(url).map_err(|_| AskError::NoScrape)?;
+    fn scrape_of(&self, text: &Arc<str>) -> Result<AskWhat, AskError> {
+        let url = TrackerUrl::parse(text).map_err(|_| AskError::NoScrape)?;
         Ok(match url.scheme {
             Scheme::Udp => AskWhat::Udp(Box::new(UdpAsk {
                 host: url.host.into(),
@@ -61,7 +61,11 @@ impl Announce {
                 url_data: Box::default(),
                 limits: self.config.limits,
             })),
-            Scheme::Http | Scheme::Https | Scheme::Ws | Scheme::Wss => {
+            Scheme::Ws | Scheme::Wss => AskWhat::WebSocket(Box::new(WsAsk {
+                url: Arc::clone(text),
+                what: WsWhat::Scrape(self.hashes().into()),
+            })),
+            Scheme::Http | Scheme::Https => {
                 AskWhat::Http { url: scrape_url(&url, &self.hashes()).map_err(|_| AskError::NoScrape)? }
             }
         })

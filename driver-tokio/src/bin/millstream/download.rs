@@ -9,7 +9,7 @@ use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
-use millstream::{AddError, AddTorrent, Selection};
+use millstream::{AddError, AddTorrent, Selection, Session, Torrent};
 
 pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
@@ -18,14 +18,14 @@ pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
 
 async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let mut signals = Signals::new()?;
-    let add = wanted(args).await?;
+    let add = wanted(args)?;
     let session = tokio::select! {
         session = session::start(&args.network, args.max_download, output) => session?,
         () = signals.next() => return Err(Trouble::Interrupted),
     };
     let mut watch = Watch::new(output, session.events());
     let added = tokio::select! {
-        added = session.add(add) => added.map_err(|error| trouble(args, &error)),
+        added = add_to(&session, args, add) => added,
         () = signals.next() => Err(Trouble::Interrupted),
     };
     let done = match added {
@@ -43,8 +43,13 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     done
 }
 
+async fn add_to(session: &Session, args: &DownloadArgs, add: AddTorrent) -> Result<Torrent, Trouble> {
+    let add = add.peers(session::peers(session, &args.network).await?);
+    session.add(add).await.map_err(|error| trouble(args, &error))
+}
+
 /// What is to be added.
-async fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
+fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
     let magnet = source::is_magnet(&args.torrent);
     if !magnet && !args.torrent.contains("://") {
         // A torrent that is wrong is said so before anything is started.
@@ -58,8 +63,7 @@ async fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
     let add = AddTorrent::new(&args.torrent)
         .folder(&args.output)
         .sequential(args.sequential)
-        .only_peers(args.network.only_peers)
-        .peers(session::peers(&args.network).await?);
+        .only_peers(args.network.only_peers);
     // What the command line says counts, not what an earlier run chose; only a magnet link may choose for itself.
     let chosen = || magnet && Magnet::parse(&args.torrent).is_ok_and(|magnet| !magnet.select.is_empty());
     Ok(match &args.select {

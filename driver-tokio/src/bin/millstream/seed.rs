@@ -47,7 +47,7 @@ async fn add(
     torrents: Vec<Source>,
     (watch, output): (&mut Watch<'_>, &Output),
 ) -> Result<(), Trouble> {
-    let peers = session::peers(&args.network).await?;
+    let peers = session::peers(session, &args.network).await?;
     for source in torrents {
         let add = AddTorrent::source(source)
             .folder(&args.data)

@@ -24,6 +24,9 @@ pub(crate) async fn start(
         builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);
     }
     let session = builder.start().await.map_err(|error| trouble(network, &error))?;
+    for message in session.warnings() {
+        output.say(&Line { news: News::Warning { message: &message }, name: None, node: None });
+    }
     for address in session.listening() {
         output.say(&Line { news: News::Listening { address }, name: None, node: None });
     }
@@ -40,16 +43,22 @@ fn trouble(network: &NetworkArgs, error: &StartError) -> Trouble {
                 "{asked} can't be listened at: {why}; choose another address with --listen"
             ))
         }
+        StartError::Bind(why) => Trouble::failed(format!("--bind: {why}")),
+        StartError::Proxy(why) => Trouble::Usage(format!("--proxy: {why}")),
+        StartError::Filter { .. } => Trouble::failed(error),
         StartError::Thread(_) | StartError::Seed(_) => Trouble::failed(error),
     }
 }
 
-/// The given peers' addresses.
-pub(crate) async fn peers(network: &NetworkArgs) -> Result<Vec<SocketAddr>, Trouble> {
+/// The given peers' addresses, looked up by the session: behind a proxy no name is looked up here.
+pub(crate) async fn peers(session: &Session, network: &NetworkArgs) -> Result<Vec<SocketAddr>, Trouble> {
     let mut all = Vec::new();
     for peer in &network.peers {
         let wrong = |error| Trouble::failed(format!("the peer {peer} can't be looked up: {error}"));
-        all.extend(tokio::net::lookup_host(peer.as_str()).await.map_err(wrong)?);
+        // It was checked when the arguments were read.
+        let (host, port) = peer.rsplit_once(':').unwrap_or((peer, ""));
+        let port = port.parse().unwrap_or(0);
+        all.extend(session.look_up(host, port).await.map_err(wrong)?);
     }
     Ok(all)
 }
