@@ -1,10 +1,10 @@
 //! Two processes over loopback: what a GiB costs the seed and the leech, in CPU seconds, memory and time.
-//! `cargo bench --bench loopback -- [MiB] [KiB a piece]`
+//! `cargo bench --bench loopback -- [MiB] [KiB a piece] [utp]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use millstream::{AddTorrent, Session};
+use millstream::{AddTorrent, Session, UtpUse};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,26 +16,28 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["seed", folder] => runtime.block_on(seed(Path::new(folder))),
-        ["leech", folder, peer, mib] => {
-            runtime.block_on(leech(Path::new(folder), peer.parse().unwrap(), mib.parse().unwrap()));
+        ["seed", folder, carrier] => runtime.block_on(seed(Path::new(folder), carrier)),
+        ["leech", folder, carrier, peer, mib] => {
+            let (peer, mib) = (peer.parse().unwrap(), mib.parse().unwrap());
+            runtime.block_on(leech(Path::new(folder), carrier, peer, mib));
         }
-        [mib, kib] => compare(mib.parse().unwrap(), kib.parse().unwrap()),
-        [mib] => compare(mib.parse().unwrap(), 1024),
-        _ => compare(1024, 1024),
+        [mib, kib, carrier] => compare(mib.parse().unwrap(), kib.parse().unwrap(), carrier),
+        [mib, kib] => compare(mib.parse().unwrap(), kib.parse().unwrap(), "tcp"),
+        [mib] => compare(mib.parse().unwrap(), 1024, "tcp"),
+        _ => compare(1024, 1024, "tcp"),
     }
 }
 
-fn compare(mib: usize, piece_kib: usize) {
+fn compare(mib: usize, piece_kib: usize, carrier: &str) {
     let home = std::env::temp_dir().join(format!("millstream-loopback-{}", std::process::id()));
     fs::create_dir_all(home.join("seed")).unwrap();
     fs::create_dir_all(home.join("leech")).unwrap();
     let torrent = make(&home.join("seed/file"), mib, piece_kib << 10);
     fs::write(home.join("seed/torrent"), &torrent).unwrap();
     fs::write(home.join("leech/torrent"), &torrent).unwrap();
-    let (mut seed, peer) = child(&["seed", home.join("seed").to_str().unwrap()]);
+    let (mut seed, peer) = child(&["seed", home.join("seed").to_str().unwrap(), carrier]);
     let leech = home.join("leech");
-    let (mut leech, result) = child(&["leech", leech.to_str().unwrap(), &peer, &mib.to_string()]);
+    let (mut leech, result) = child(&["leech", leech.to_str().unwrap(), carrier, &peer, &mib.to_string()]);
     println!("leech: {result}");
     leech.wait().unwrap();
     let mut stdin = seed.stdin.take().unwrap();
@@ -60,10 +62,12 @@ fn child(arguments: &[&str]) -> (Child, String) {
     (child, line.trim().to_owned())
 }
 
-async fn session(folder: &Path) -> Session {
+async fn session(folder: &Path, carrier: &str) -> Session {
+    let utp = if carrier == "utp" { UtpUse::Only } else { UtpUse::Off };
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Session::builder()
         .without_discovery()
+        .configure(|config| config.engine.utp = utp)
         .listen([local])
         .state_folder(folder.join("state"))
         .start()
@@ -71,8 +75,8 @@ async fn session(folder: &Path) -> Session {
         .unwrap()
 }
 
-async fn seed(folder: &Path) {
-    let session = session(folder).await;
+async fn seed(folder: &Path, carrier: &str) {
+    let session = session(folder, carrier).await;
     let add = AddTorrent::file(folder.join("torrent")).folder(folder).only_peers(true);
     let torrent = session.add(add).await.unwrap();
     torrent.wait_complete().await.unwrap();
@@ -85,8 +89,8 @@ async fn seed(folder: &Path) {
     session.shutdown(Duration::from_secs(1)).await;
 }
 
-async fn leech(folder: &Path, peer: SocketAddr, mib: f64) {
-    let session = session(folder).await;
+async fn leech(folder: &Path, carrier: &str, peer: SocketAddr, mib: f64) {
+    let session = session(folder, carrier).await;
     let before = cpu();
     let began = Instant::now();
     let add = AddTorrent::file(folder.join("torrent")).folder(folder).only_peers(true).peers([peer]);

@@ -8,6 +8,7 @@ mod mse;
 mod pool;
 mod reach;
 mod session;
+mod utp;
 mod webseed;
 
 pub use dht::{dht_node, krpc};
@@ -16,6 +17,7 @@ pub use mse::{mse_initiator, mse_responder};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
+pub use utp::{utp_packet, utp_streams};
 pub use webseed::webseed;
 
 pub use crate::engine_ops::engine_ops;
@@ -72,6 +74,8 @@ pub const BODIES: &[(&str, Body)] = &[
     ("pex", pex),
     ("lsd", lsd),
     ("holepunch", holepunch),
+    ("utp_packet", utp_packet),
+    ("utp_streams", utp_streams),
     ("webseed", webseed),
     ("ip_filter", ip_filter),
     ("socks5_answer", socks5_answer),

@@ -93,7 +93,7 @@ fn bep_0029_the_answer_to_a_call_names_the_callers_place_and_our_next() {
 }
 
 #[test]
-fn the_callers_ack_is_one_before_the_place_in_the_answer_to_its_call() {
+fn pitfall_08_the_callers_ack_is_one_before_the_place_in_the_answer_to_its_call() {
     let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
     let now = Instant::from_micros(1);
     let id = sockets.connect(now, LOCAL, addr(1)).unwrap();
@@ -126,7 +126,7 @@ fn acks_of_what_was_never_sent_are_not_believed() {
 }
 
 #[test]
-fn masks_of_odd_length_are_heeded_and_lost_packets_sent_again_at_once() {
+fn pitfall_08_masks_of_odd_length_are_heeded_and_lost_packets_sent_again_at_once() {
     let mut hand = Hand::new(UtpConfig { packet_bytes_max: 548, ..UtpConfig::default() });
     hand.write(548 * 4 * 8);
     let first = hand.seen.iter().find(|it| it.kind == Kind::Data).unwrap().seq;
@@ -139,7 +139,7 @@ fn masks_of_odd_length_are_heeded_and_lost_packets_sent_again_at_once() {
 }
 
 #[test]
-fn duplicate_acks_count_only_without_payload() {
+fn pitfall_08_duplicate_acks_count_only_without_payload() {
     let mut hand = Hand::new(UtpConfig { packet_bytes_max: 548, ..UtpConfig::default() });
     hand.write(548 * 4);
     let first = hand.seen.iter().find(|it| it.kind == Kind::Data).unwrap().seq;
