@@ -43,7 +43,7 @@ fn chain(
 fn bep_0011_a_peer_tells_of_its_other_peers_and_they_are_called() {
     let mut world = World::new(501, Weather::calm());
     let content = content(101, false);
-    let [_, (host, id)] = chain(&mut world, &content, &Config::default());
+    let [_, (host, id)] = chain(&mut world, &content, &Config { dht: false, ..Config::default() });
     let seed = world.addr(HostId(0));
     let told = |world: &World| {
         let peers = world.at(host).engine.peers(world.now, id);

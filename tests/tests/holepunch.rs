@@ -2,8 +2,9 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use millstream_core::base::TorrentId;
 use millstream_core::create::CreateOptions;
-use millstream_core::engine::Config;
+use millstream_core::engine::{AddTorrent, Command, Config, Rates};
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::holepunch::{HolepunchMessage, HolepunchRefusal};
 use millstream_core::wire::message::Message;
@@ -103,6 +104,25 @@ fn bep_0055_who_can_not_be_called_is_asked_for_at_a_peer_that_knows_it_once() {
     assert_eq!(heard(&mut relay, &mut world), [HolepunchMessage::Rendezvous(hidden)]);
     world.run(120 * SECOND);
     assert_eq!(heard(&mut relay, &mut world), [], "it isn't asked again and again");
+}
+
+#[test]
+fn bep_0055_two_behind_routers_meet_through_a_third() {
+    let mut world = World::new(555, Weather::fair(400_000));
+    let content = content(6, false);
+    let (seed, leech) = (world.behind_router(Config::default()), world.behind_router(Config::default()));
+    let middle = world.host();
+    world.seed(seed, &content);
+    let crawl = Rates { download: Some(1), upload: Some(1) };
+    world.add(middle, AddTorrent { rates: crawl, ..AddTorrent::new(content.source(), "disk") });
+    let addr = world.addr(middle);
+    let id = TorrentId(1);
+    world.command(seed, Command::Peers(id, vec![addr])).unwrap();
+    let leeching = world.leech(leech, &content, &[middle]);
+    world.complete(300 * SECOND, &[(leech, leeching)]);
+    assert!(world.is_whole(leech, &content));
+    let router = world.at(leech).router.as_ref().unwrap();
+    assert!(world.at(seed).router.as_ref().unwrap().refused > 0, "alone it got nowhere: {router:?}");
 }
 
 #[test]

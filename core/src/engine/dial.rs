@@ -71,6 +71,22 @@ impl Engine {
         }
     }
 
+    /// Calls those with whom somebody in the middle brings us together (BEP 55): over uTP and at once, for they call us too.
+    pub(super) fn punch(&mut self, now: Instant, id: TorrentId) {
+        while self.may_open() {
+            let Some(Some((addr, info_hash))) = self.with(now, id, |torrent, cx| torrent.next_punch(cx))
+            else {
+                return;
+            };
+            let levels = self.levels_to_offer(id, addr);
+            // No other carrier would get through.
+            let dialed = Dialed { torrent: id, info_hash, levels, is_second: true };
+            if !self.dial_utp(now, (addr, Prospect::Failed), dialed) {
+                self.on_dial_failed(now, dialed, addr);
+            }
+        }
+    }
+
     /// Whether the budgets allow one more link of ours.
     fn may_open(&self) -> bool {
         self.stopping.is_none()

@@ -77,6 +77,7 @@ impl Engine {
                 self.with_finder(now, |finder| finder.on_node(now, _addr));
             }
             Output::Lacking => self.share(now, id),
+            Output::Punch => self.punch(now, id),
             Output::Gone => self.on_torrent_gone(id),
         }
     }

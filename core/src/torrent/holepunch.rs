@@ -141,6 +141,7 @@ impl Torrent {
         let Some(punching) = &mut self.punching else { return };
         if likely && !here && punching.waiting.len() < WAITING_MAX && !punching.waiting.contains(&addr) {
             punching.waiting.push_back(addr);
+            self.output(Output::Punch);
         }
     }
 

@@ -328,6 +328,8 @@ pub enum Output {
     Named(InfoHash),
     /// Ask a UDP tracker; an announce has an id to be answered by, a scrape has none.
     Udp(Option<AskId>, Box<UdpAsk>),
+    /// Somebody is to be called over uTP, who calls us too.
+    Punch,
     /// It misses pieces: other torrents may have them.
     Lacking,
     /// Ask a tracker over a WebSocket; likewise.

@@ -261,7 +261,10 @@ impl Torrent {
             ..ExtensionHandshake::default()
         };
         peer.told_upload_only = hello.upload_only.is_some();
-        hello.m = our_extensions(&optional, &core::mem::replace(&mut peer.told_extensions, optional.clone()));
+        hello.m = super::pex::our_extensions(
+            &optional,
+            &core::mem::replace(&mut peer.told_extensions, optional.clone()),
+        );
         peer.session.extension_handshake(&hello);
     }
 
@@ -626,10 +629,3 @@ const CROSSED: Duration = Duration::from_secs(5);
 
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;
-
-/// What we speak: `optional` too; what was told before and isn't spoken any more is taken back.
-fn our_extensions(optional: &[Extension], told: &[Extension]) -> Vec<(Extension, u8)> {
-    let always = [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly];
-    let gone = told.iter().filter(|it| !optional.contains(it)).map(|&it| (it, 0));
-    always.iter().chain(optional).map(|&it| (it, it.our_id())).chain(gone).collect()
-}

@@ -55,8 +55,9 @@ impl Torrent {
         let Some(peer) = self.peers.get(&n) else { return };
         let pex = self.pex.get_or_insert_with(|| Box::new(Pex::new(PexConfig::default())));
         if !peer.incoming || peer.home != peer.addr {
-            pex.on_joined(cx.now, n, peer.home, flags(peer));
-            pex.on_flags(n, flags(peer));
+            let flags = flags(peer).with(PexFlags::UTP, self.book.speaks_utp(peer.home));
+            pex.on_joined(cx.now, n, peer.home, flags);
+            pex.on_flags(n, flags);
         }
         pex.on_speaks(cx.now, n, peer.session.speaks(Extension::UtPex));
     }
@@ -98,13 +99,15 @@ impl Torrent {
         let own = cx.host.own();
         for peer in told {
             tracing::trace!(torrent = ?self.id, from = n, addr = %peer.addr, flags = peer.flags.0, "told of a peer");
-            if peer.flags.has(PexFlags::ENCRYPTION) {
-                self.book.on_encrypts(peer.addr);
-            }
-            if self.book.on_address(peer.addr, Source::Pex, &own, &cx.config.book).is_ok_and(|it| it.is_new())
-                && peer.flags.has(PexFlags::SEED)
-            {
-                self.book.on_upload_only(peer.addr, true);
+            let added = self.book.on_address(peer.addr, Source::Pex, &own, &cx.config.book);
+            if added.is_ok_and(|it| it.is_new()) {
+                self.book.on_upload_only(peer.addr, peer.flags.has(PexFlags::SEED));
+                if peer.flags.has(PexFlags::ENCRYPTION) {
+                    self.book.on_encrypts(peer.addr);
+                }
+                if peer.flags.has(PexFlags::UTP) {
+                    self.book.on_utp(peer.addr, true);
+                }
             }
         }
     }
@@ -141,4 +144,11 @@ fn flags(peer: &Peer) -> PexFlags {
         .with(PexFlags::SEED, peer.is_seed())
         .with(PexFlags::HOLEPUNCH, peer.session.speaks(Extension::UtHolepunch))
         .with(PexFlags::REACHABLE, !peer.incoming)
+}
+
+/// What we speak: `optional` too; what was told before and isn't spoken any more is taken back.
+pub(super) fn our_extensions(optional: &[Extension], told: &[Extension]) -> Vec<(Extension, u8)> {
+    let always = [Extension::UtMetadata, Extension::LtDontHave, Extension::UploadOnly];
+    let gone = told.iter().filter(|it| !optional.contains(it)).map(|&it| (it, 0));
+    always.iter().chain(optional).map(|&it| (it, it.our_id())).chain(gone).collect()
 }

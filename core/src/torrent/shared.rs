@@ -89,13 +89,12 @@ impl Torrent {
         if let Some(sharing) = &mut self.sharing {
             sharing.reads -= 1;
         }
-        match outcome {
-            Outcome::Bytes(chunks) if self.is_active() => {
-                let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect();
-                self.take_piece(cx, piece, &Chunk::from(bytes));
-            }
+        if let (Outcome::Bytes(chunks), true) = (&outcome, self.is_active()) {
+            let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect();
+            self.take_piece(cx, piece, &Chunk::from(bytes));
+        } else {
             // Peers have it too.
-            other => tracing::debug!(torrent = ?self.id, ?piece, answer = ?other, "not shared"),
+            tracing::debug!(torrent = ?self.id, ?piece, answer = ?outcome, "not shared");
         }
         self.read_shared(cx);
     }

@@ -81,9 +81,8 @@ impl Torrent {
     pub(super) fn on_update(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
         let (Some(updates), Some(content)) = (&mut self.updates, self.content.as_deref()) else { return };
         updates.next = Some(cx.now + cx.config.update_interval);
-        let body = match outcome {
-            Outcome::Http { status: 200, body } => body,
-            other => return tracing::debug!(torrent = ?self.id, answer = ?other, "no update"),
+        let Outcome::Http { status: 200, body } = outcome else {
+            return tracing::debug!(torrent = ?self.id, answer = ?outcome, "no update");
         };
         let refused = match judge(&content.info, &body) {
             Ok(None) => return,

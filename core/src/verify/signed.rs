@@ -54,7 +54,7 @@ fn scheme_sha256() -> Pkcs1v15Sign {
 pub fn holder(certificate: &[u8]) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let names = certificate.tbs_certificate.subject.0.iter().flat_map(|part| part.0.iter());
-    let common = names.filter(|name| name.oid == COMMON_NAME).last()?;
+    let common = names.rev().find(|name| name.oid == COMMON_NAME)?;
     core::str::from_utf8(common.value.value()).ok().map(String::from)
 }
 
