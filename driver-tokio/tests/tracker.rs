@@ -321,7 +321,7 @@ async fn hostile_datagrams_get_nothing_or_little_and_the_tracker_goes_on() {
     let tracker = start();
     let udp = Udp::new(&tracker);
     udp.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut junk: Vec<u8> = (0..3000u32).map(|n| (n * 31 >> 3) as u8).collect();
+    let mut junk: Vec<u8> = (0..3000u32).map(|n| ((n * 31) >> 3) as u8).collect();
     for len in [0, 1, 15, 16, 97, 98, 1400, 2368, 3000] {
         udp.0.send(&junk[..len]).unwrap();
     }
