@@ -302,7 +302,7 @@ async fn what_is_denied_is_refused_over_every_protocol_also_while_it_runs() {
     let tracker = start();
     let http = tracker.addresses().http[0];
     Udp::new(&tracker).announce(&query(1, 1, 0)).unwrap();
-    tracker.set_rules(Rules::new(None, vec![hash(1)]));
+    tracker.set_rules(Rules::new(None, vec![hash(1)])).await;
     let refused = Udp::new(&tracker).announce(&query(1, 1, 0)).unwrap_err();
     assert_eq!(refused, "this tracker does not serve this torrent");
     let body = String::from_utf8(get(http, &target(&query(1, 1, 0)))).unwrap();
