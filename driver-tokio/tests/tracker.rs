@@ -302,7 +302,7 @@ async fn what_is_denied_is_refused_over_every_protocol_also_while_it_runs() {
     let tracker = start();
     let http = tracker.addresses().http[0];
     Udp::new(&tracker).announce(&query(1, 1, 0)).unwrap();
-    tracker.set_rules(Rules::new(None, vec![hash(1)]));
+    tracker.set_rules(Rules::new(None, vec![hash(1)])).await;
     let refused = Udp::new(&tracker).announce(&query(1, 1, 0)).unwrap_err();
     assert_eq!(refused, "this tracker does not serve this torrent");
     let body = String::from_utf8(get(http, &target(&query(1, 1, 0)))).unwrap();
@@ -321,7 +321,7 @@ async fn hostile_datagrams_get_nothing_or_little_and_the_tracker_goes_on() {
     let tracker = start();
     let udp = Udp::new(&tracker);
     udp.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut junk: Vec<u8> = (0..3000u32).map(|n| (n * 31 >> 3) as u8).collect();
+    let mut junk: Vec<u8> = (0..3000u32).map(|n| ((n * 31) >> 3) as u8).collect();
     for len in [0, 1, 15, 16, 97, 98, 1400, 2368, 3000] {
         udp.0.send(&junk[..len]).unwrap();
     }

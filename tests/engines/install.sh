@@ -2,6 +2,7 @@
 
 LIBTORRENT_VERSION=2.1.1
 RQBIT_VERSION=9.1.0
+AQUATIC_VERSION=0.9.0
 
 as_root() {
     if ((EUID == 0)); then "$@"; else sudo --non-interactive "$@"; fi
@@ -41,4 +42,10 @@ install_rqbit() {
     [[ -x $1/bin/rqbit ]] && "$1/bin/rqbit" --version | grep -qF "$RQBIT_VERSION" && return
     cargo install rqbit --version "$RQBIT_VERSION" --locked --no-default-features --features default-tls \
         --root "$1" --target-dir "$1/build"
+}
+
+# aquatic's UDP tracker, built into the folder: minutes. With its default crates: those it was locked with don't build.
+install_aquatic() {
+    [[ -x $1/bin/aquatic_udp ]] && return
+    cargo install aquatic_udp --version "$AQUATIC_VERSION" --root "$1" --target-dir "$1/build"
 }

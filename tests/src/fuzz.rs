@@ -8,6 +8,7 @@ mod mse;
 mod pool;
 mod reach;
 mod session;
+mod tracker;
 mod utp;
 mod webseed;
 
@@ -17,6 +18,7 @@ pub use mse::{mse_initiator, mse_responder};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
+pub use tracker::{tracker_server_udp, tracker_state, tracker_ws};
 pub use utp::{utp_packet, utp_streams};
 pub use webseed::webseed;
 
@@ -68,6 +70,9 @@ pub const BODIES: &[(&str, Body)] = &[
     ("pool", pool),
     ("resume", resume),
     ("tracker_server", tracker_server),
+    ("tracker_server_udp", tracker_server_udp),
+    ("tracker_ws", tracker_ws),
+    ("tracker_state", tracker_state),
     ("engine_ops", engine_ops),
     ("krpc", krpc),
     ("dht_node", dht_node),

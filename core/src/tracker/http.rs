@@ -64,7 +64,7 @@ pub fn read(target: &[u8]) -> HttpAsk {
 
 /// Answers an announce from `source`: the body.
 pub fn announce(now: Instant, tracker: &mut Tracker, asked: &HttpAnnounce, source: SocketAddr) -> Vec<u8> {
-    let (body, fault) = match tracker.on_announce(now, &asked.query, source) {
+    let (body, answered, fault) = match tracker.on_announce(now, &asked.query, source) {
         Ok(reply) => {
             let response = AnnounceResponse {
                 interval_s: reply.interval_s,
@@ -75,15 +75,19 @@ pub fn announce(now: Instant, tracker: &mut Tracker, asked: &HttpAnnounce, sourc
                 tracker_id: None,
                 warning: None,
             };
-            (write_announce(&response, asked.compact, asked.no_peer_id), None)
+            (write_announce(&response, asked.compact, asked.no_peer_id), true, reply.left_out)
         }
-        Err(refusal) => (write_failure(&refusal.to_string(), Some(refusal.retry())), Some(refusal.fault())),
+        Err(refusal) => {
+            (write_failure(&refusal.to_string(), Some(refusal.retry())), false, Some(refusal.fault()))
+        }
     };
     let statistics = tracker.statistics_mut().protocol_mut(Protocol::Http);
     statistics.bytes_out += body.len() as u64;
-    match fault {
-        Some(fault) => statistics.fault(fault),
-        None => statistics.announced(asked.query.event),
+    if answered {
+        statistics.announced(asked.query.event);
+    }
+    if let Some(fault) = fault {
+        statistics.fault(fault);
     }
     body
 }

@@ -86,6 +86,8 @@ pub struct AnnounceReply<'a> {
     pub counts: SwarmCounts,
     /// Others of its own address family; none of them seeds if it is one.
     pub peers: Peers<'a>,
+    /// Why others are not told of it, if a limit says so.
+    pub left_out: Option<Fault>,
 }
 
 /// Peers drawn for an answer, still where the tracker holds them.

@@ -3,8 +3,8 @@
 
 use super::Tracker;
 use super::roster::{Roster, Row};
-use super::swarm::{Swarm, V4, V6};
-use crate::base::Instant;
+use super::swarm::{Put, Room, Swarm, V4, V6};
+use crate::base::{Instant, Key};
 use crate::wire::{InfoHash, PeerId};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -185,22 +185,31 @@ impl Tracker {
     ) -> usize {
         let before = self.statistics().peers;
         for record in saved.records().filter(|record| mine(&record.hash)) {
-            let Ok(Some(place)) = self.place(&record.hash, true) else { continue };
-            let v4: Vec<_> =
-                record.v4.iter().filter_map(|row| self.restore_row::<V4>(now, away, row)).collect();
-            let v6: Vec<_> =
-                record.v6.iter().filter_map(|row| self.restore_row::<V6>(now, away, row)).collect();
-            self.change(now, place, |swarm, key, room, _| {
-                swarm.downloaded = swarm.downloaded.max(record.downloaded);
-                for row in v4 {
-                    swarm.put_4(key, row, room);
-                }
-                for row in v6 {
-                    swarm.put_6(key, row, room);
-                }
-            });
+            for row in record.v4 {
+                let Some(row) = self.restore_row::<V4>(now, away, row) else { continue };
+                self.restore_peer(now, &record, |swarm, key, room| swarm.put_4(key, row, room));
+            }
+            for row in record.v6 {
+                let Some(row) = self.restore_row::<V6>(now, away, row) else { continue };
+                self.restore_peer(now, &record, |swarm, key, room| swarm.put_6(key, row, room));
+            }
         }
         self.statistics().peers - before
+    }
+
+    /// One at a time, since each may be the one that reaches a limit.
+    fn restore_peer(
+        &mut self,
+        now: Instant,
+        record: &Record<'_>,
+        put: impl FnOnce(&mut Swarm, &Key, Room) -> Put,
+    ) {
+        if let Ok(Some(place)) = self.place(&record.hash, true) {
+            self.change(now, place, |swarm, key, room, _| {
+                put(swarm, key, room);
+                swarm.downloaded = swarm.downloaded.max(record.downloaded);
+            });
+        }
     }
 
     fn restore_row<const N: usize>(&self, now: Instant, away: Duration, bytes: &[u8]) -> Option<Row<N>> {

@@ -74,7 +74,13 @@ impl Tracker {
         let (interval_s, min_interval_s) = (self.config.interval_s, self.config.min_interval_s);
         let Some(place) = place else {
             let counts = SwarmCounts::default();
-            return Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(None) });
+            return Ok(AnnounceReply {
+                interval_s,
+                min_interval_s,
+                counts,
+                peers: Peers(None),
+                left_out: None,
+            });
         };
         let addr = Packed::new(source.ip(), query.port);
         let (mut at, mut counts) = (None, SwarmCounts::default());
@@ -100,7 +106,13 @@ impl Tracker {
         let wanted = wanted.min(self.config.numwant_max) as usize;
         let chance = self.rng.next_u64();
         let Some(swarm) = self.swarms[place as usize].as_ref() else {
-            return Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(None) });
+            return Ok(AnnounceReply {
+                interval_s,
+                min_interval_s,
+                counts,
+                peers: Peers(None),
+                left_out: None,
+            });
         };
         counts = swarm.counts();
         let asker = match at {
@@ -112,7 +124,7 @@ impl Tracker {
             Packed::V4(_) => Some(Drawn::V4(swarm.v4.draw(chance, asker, seed, wanted))),
             Packed::V6(_) => swarm.v6.as_ref().map(|v6| Drawn::V6(v6.draw(chance, asker, seed, wanted))),
         };
-        Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(drawn) })
+        Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(drawn), left_out: put_fault(at) })
     }
 
     /// Where a torrent is; made if it shall be kept and isn't there.

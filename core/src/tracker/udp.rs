@@ -88,22 +88,24 @@ pub fn announce(
     let fits = (ANSWER_BYTES_MAX - 20) / stride;
     let wanted = query.numwant.unwrap_or(tracker.config().numwant_default).min(fits as u32);
     let query = AnnounceQuery { numwant: Some(wanted), ..*query };
-    let fault = match tracker.on_announce(now, &query, source) {
+    let (answered, fault) = match tracker.on_announce(now, &query, source) {
         Ok(reply) => {
             out.extend_from_slice(&announced_head(transaction, reply.interval_s, reply.counts));
             reply.peers.write_compact(out);
-            None
+            (true, reply.left_out)
         }
         Err(refusal) => {
             out.extend_from_slice(&write_failed(transaction, &alloc::format!("{refusal}")));
-            Some(refusal.fault())
+            (false, Some(refusal.fault()))
         }
     };
     let statistics = tracker.statistics_mut().protocol_mut(Protocol::Udp);
     statistics.bytes_out += (out.len() - before) as u64;
-    match fault {
-        Some(fault) => statistics.fault(fault),
-        None => statistics.announced(query.event),
+    if answered {
+        statistics.announced(query.event);
+    }
+    if let Some(fault) = fault {
+        statistics.fault(fault);
     }
 }
 

@@ -219,10 +219,19 @@ impl TrackerServer {
         stats::json(&self.shared).await
     }
 
-    /// Serves what these rules say from now on.
-    pub fn set_rules(&self, rules: Rules) {
+    /// Serves what these rules say from the moment that this is done.
+    pub async fn set_rules(&self, rules: Rules) {
         let rules = Arc::new(rules);
-        self.shared.doors.iter().for_each(|door| door.insist(Ask::Rules(Arc::clone(&rules))));
+        let mut waiting = Vec::new();
+        for door in &self.shared.doors {
+            let (answer, waits) = oneshot::channel();
+            door.insist(Ask::Rules { rules: Arc::clone(&rules), answer });
+            waiting.push(waits);
+        }
+        for waits in waiting {
+            // A worker that is gone serves nothing.
+            let _ = waits.await;
+        }
     }
 
     /// Stops in good order: connections end, the state is saved, the threads end.

@@ -62,7 +62,10 @@ pub(super) enum Ask {
         from: u32,
         answer: oneshot::Sender<(Vec<u8>, Option<u32>)>,
     },
-    Rules(Arc<Rules>),
+    Rules {
+        rules: Arc<Rules>,
+        answer: oneshot::Sender<()>,
+    },
     Stop,
 }
 

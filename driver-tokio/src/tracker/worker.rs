@@ -246,7 +246,10 @@ impl Worker {
             Ask::Save { from, answer } => {
                 let _ = answer.send(self.tracker.save(now, from, SAVE_BYTES));
             }
-            Ask::Rules(rules) => self.tracker.set_rules(rules),
+            Ask::Rules { rules, answer } => {
+                self.tracker.set_rules(rules);
+                let _ = answer.send(());
+            }
             Ask::Stop => {}
         }
     }

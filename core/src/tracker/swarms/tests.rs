@@ -160,6 +160,9 @@ fn one_source_can_not_fill_a_swarm_but_goes_on_being_told() {
     // Each port is a peer of its own, known over IPv4 and IPv6.
     assert_eq!((w.tracker.statistics().peers, w.counts()), (6, (0, 3, 0)));
     assert_eq!(w.announce(&query(1, 9, 5, TrackerEvent::None), V4).peers.len(), 3);
+    let source = "192.0.2.1:1".parse().unwrap();
+    let reply = w.tracker.on_announce(w.now, &query(1, 9, 5, TrackerEvent::None), source).unwrap();
+    assert_eq!(reply.left_out, Some(Fault::SourceFull));
     assert_eq!(w.announce(&query(1, 2, 5, TrackerEvent::None), V4).peers.len(), 2);
 }
 

@@ -5,9 +5,8 @@ use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// 20 bytes as a string of as many code points.
 pub(super) fn text(bytes: &[u8; 20]) -> String {
@@ -40,52 +39,19 @@ pub(super) struct Number(pub(super) Option<u64>);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(NumberVisitor).map(Self)
+        <&RawValue>::deserialize(from).map(|raw| Self(read_number(raw.get())))
     }
 }
 
-struct NumberVisitor;
-
-impl<'de> Visitor<'de> for NumberVisitor {
-    type Value = Option<u64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number")
-    }
-
-    fn visit_u64<E: Error>(self, n: u64) -> Result<Self::Value, E> {
-        Ok(Some(n))
-    }
-
-    fn visit_i64<E: Error>(self, _negative: i64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    /// JavaScript writes large ones this way.
-    fn visit_f64<E: Error>(self, n: f64) -> Result<Self::Value, E> {
-        Ok((n >= 0.0).then_some(n as u64))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+/// The whole part of a JSON number that isn't negative. JavaScript writes a power of ten only where it is beyond all
+/// counts.
+fn read_number(text: &str) -> Option<u64> {
+    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let (whole, rest) = text.split_at_checked(end).filter(|(whole, _)| !whole.is_empty())?;
+    match rest.contains(['e', 'E']) {
+        true if rest.contains('-') => Some(0),
+        true => Some(u64::MAX),
+        false => Some(whole.parse().unwrap_or(u64::MAX)),
     }
 }
 

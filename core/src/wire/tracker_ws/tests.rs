@@ -77,6 +77,19 @@ fn a_size_that_is_null_missing_or_no_number_is_unknown_and_sent_as_a_positive_nu
 }
 
 #[test]
+fn a_number_is_read_as_far_as_it_counts() {
+    for (left, read) in
+        [("7", 7), ("7.9", 7), ("0", 0), ("1e21", u64::MAX), ("5e-7", 0), ("99999999999999999999", u64::MAX)]
+    {
+        let text = format!(
+            r#"{{"left": {left} ,"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","peer_id":"bbbbbbbbbbbbbbbbbbbb"}}"#
+        );
+        let Ok(SignalRequest::Announce(announce)) = read_request(&text) else { panic!("{text}") };
+        assert_eq!(announce.query.left, Some(read), "{left}");
+    }
+}
+
+#[test]
 fn every_form_of_event_is_read_and_what_nobody_knows_is_a_regular_announce() {
     for (event, read) in [
         ("\"started\"", TrackerEvent::Started),

@@ -42,7 +42,7 @@ async fn serve(args: &TrackerArgs) -> Result<(), Trouble> {
             () = signals.next() => break,
             _ = reload.recv() => match rules(args) {
                 Ok(rules) => {
-                    server.set_rules(rules);
+                    server.set_rules(rules).await;
                     say(args, "the lists are read again", &Line::Reloaded);
                 }
                 // What was served goes on being served.
