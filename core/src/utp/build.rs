@@ -5,7 +5,7 @@ use super::incoming::MASK_BYTES_MAX;
 use super::outgoing::Next;
 use super::stream::{State, Stream, WORTH};
 use crate::base::Instant;
-use crate::wire::utp::{HEADER_BYTES, Header, Kind, PADDING, SELECTIVE_ACK};
+use crate::wire::utp::{ABILITIES, HEADER_BYTES, Header, Kind, PADDING, SELECTIVE_ACK, TAKES_LARGE};
 
 /// Packets in one run at most: what kernels take in one call.
 const RUN_PACKETS_MAX: usize = 64;
@@ -81,8 +81,7 @@ impl Stream {
         let seq = self.outgoing.next_place().wrapping_sub(1);
         let mut header = self.header(now, Kind::Syn, seq);
         (header.connection_id, header.ack) = (self.ends.receive_id, 0);
-        put(out, 0, &header.encode(0));
-        Run::one(HEADER_BYTES)
+        put_able(out, &header)
     }
 
     fn put_state(&mut self, now: Instant, out: &mut [u8], masked: bool) -> Run {
@@ -90,6 +89,10 @@ impl Stream {
         let mut mask = [0; MASK_BYTES_MAX];
         let mask_bytes = if masked { self.incoming.mask(&mut mask) } else { 0 };
         self.incoming.on_answered();
+        if self.state == State::Called && self.takes_large {
+            // As long as the call, which said the same.
+            return put_able(out, &header);
+        }
         if mask_bytes == 0 {
             put(out, 0, &header.encode(0));
             return Run::one(HEADER_BYTES);
@@ -235,6 +238,14 @@ impl Stream {
             self.waits_from = now;
         }
     }
+}
+
+/// A call, or its answer, with what we can do.
+fn put_able(out: &mut [u8], header: &Header) -> Run {
+    put(out, 0, &header.encode(ABILITIES));
+    put(out, HEADER_BYTES, &[0, TAKES_LARGE.len() as u8]);
+    put(out, HEADER_BYTES + 2, &TAKES_LARGE);
+    Run::one(HEADER_BYTES + 2 + TAKES_LARGE.len())
 }
 
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) {

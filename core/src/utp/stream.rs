@@ -81,6 +81,9 @@ pub(super) struct Stream {
     pub(super) may_ask_window: bool,
     /// One lost packet may leave whatever the window says: a loss must not wait for the window that it halved.
     pub(super) may_repair: bool,
+    /// The other side says that it takes datagrams of any size whole: others may cut off without a word what is longer
+    /// than an Ethernet frame, so nothing longer is tried on them.
+    pub(super) takes_large: bool,
     /// Our call is to be sent.
     pub(super) call_due: bool,
     /// What waits began with: the last progress, or the first packet after a rest.
@@ -131,13 +134,14 @@ impl Stream {
         stream.was_told = false;
         stream.incoming = Incoming::new(place, config.window_bytes);
         stream.incoming.answer_now();
+        stream.takes_large = packet.takes_large;
         stream.heed_clock(now, packet);
         stream.peer_window = packet.header.window;
         stream
     }
 
     fn new(now: Instant, ends: Ends, first: u16, config: &UtpConfig) -> Self {
-        let mtu = Mtu::new(ends.remote, config.packet_bytes_max);
+        let mtu = Mtu::new(ends.remote, config.packet_bytes_max.min(ETHERNET_BYTES));
         Self {
             ends,
             state: State::Calling,
@@ -153,6 +157,7 @@ impl Stream {
             limited: true,
             may_ask_window: false,
             may_repair: false,
+            takes_large: false,
             call_due: false,
             waits_from: now,
             sent_at: now,
@@ -206,7 +211,8 @@ impl Stream {
                 }
                 // What isn't payload names the place of the next payload.
                 self.incoming = Incoming::new(header.seq.wrapping_sub(1), config.window_bytes);
-                self.open(now);
+                self.takes_large = packet.takes_large;
+                self.open(now, config);
             }
             State::Called => {
                 let first = self.outgoing.next_place();
@@ -220,7 +226,7 @@ impl Stream {
                 } else if header.ack != first.wrapping_sub(1) {
                     return false;
                 }
-                self.open(now);
+                self.open(now, config);
             }
             State::Open => {}
             State::Closed(_) => return false,
@@ -248,7 +254,10 @@ impl Stream {
         true
     }
 
-    fn open(&mut self, now: Instant) {
+    fn open(&mut self, now: Instant, config: &UtpConfig) {
+        if self.takes_large {
+            self.mtu = Mtu::new(self.ends.remote, config.packet_bytes_max);
+        }
         self.state = State::Open;
         self.call_due = false;
         self.rtt.timeouts = 0;
@@ -405,6 +414,9 @@ impl Stream {
         self.check_over();
     }
 }
+
+/// Bytes of the largest datagram in an Ethernet frame over IPv4.
+const ETHERNET_BYTES: usize = 1472;
 
 /// Bytes of a window that are worth a packet.
 pub(super) const WORTH: u32 = 150;

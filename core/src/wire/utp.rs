@@ -7,6 +7,10 @@ pub const HEADER_BYTES: usize = 20;
 pub const SELECTIVE_ACK: u8 = 1;
 /// The extension with the reason of an end, as libtorrent sends it.
 pub const CLOSE_REASON: u8 = 3;
+/// The extension with eight bytes of what the sender of a call, or of its answer, can do beyond BEP 29. Others skip it.
+pub const ABILITIES: u8 = 2;
+/// The abilities of who takes datagrams of any size whole.
+pub const TAKES_LARGE: [u8; 8] = *b"MS large";
 /// An extension that means nothing and fills a packet up: nobody assigned it, so everyone skips it.
 pub const PADDING: u8 = 0x5a;
 
@@ -56,6 +60,8 @@ pub struct Packet<'a> {
     pub selective_ack: Option<&'a [u8]>,
     /// Why the stream ends.
     pub close_reason: Option<u16>,
+    /// Whether its sender says that it takes datagrams of any size whole.
+    pub takes_large: bool,
     /// What it carries.
     pub payload: &'a [u8],
 }
@@ -118,7 +124,8 @@ impl<'a> Packet<'a> {
             seq: u16::from_be_bytes([s0, s1]),
             ack: u16::from_be_bytes([a0, a1]),
         };
-        let mut packet = Self { header, selective_ack: None, close_reason: None, payload: rest };
+        let mut packet =
+            Self { header, selective_ack: None, close_reason: None, takes_large: false, payload: rest };
         packet.read_extensions(extension)?;
         Ok(packet)
     }
@@ -130,6 +137,7 @@ impl<'a> Packet<'a> {
             let (body, rest) = rest.split_at_checked(usize::from(len)).ok_or(past)?;
             match extension {
                 SELECTIVE_ACK => self.selective_ack = Some(body),
+                ABILITIES => self.takes_large = body == TAKES_LARGE,
                 CLOSE_REASON => {
                     if let &[_, _, high, low] = body {
                         self.close_reason = Some(u16::from_be_bytes([high, low]));
