@@ -1,10 +1,10 @@
 //! What a DHT packet costs: `cargo bench -p millstream-core --bench krpc`. Prints; judges nothing.
 
+use core::hint::black_box;
 use core::net::SocketAddr;
 use millstream_core::base::{Instant, Rng};
 use millstream_core::dht::{DhtConfig, Family, Node};
 use millstream_core::wire::krpc::Message;
-use std::hint::black_box;
 use std::io::Write as _;
 
 const ROUNDS: u32 = 1_000_000;

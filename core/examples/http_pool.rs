@@ -6,13 +6,14 @@
 //! refuses every third call, and it prints what was fetched and what the pool found out.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+use core::error::Error;
+use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::Instant;
 use millstream_core::pool::{CloseReason, Connections, OpenError, PoolConfig, Prospect};
 use std::collections::{BTreeMap, VecDeque};
-use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -25,6 +26,9 @@ enum News {
     Bytes(usize),
     Ended(Result<Vec<u8>, OpenError>),
 }
+
+/// News, and of which connection.
+type Told = (u32, News);
 
 /// What is to be fetched from one mirror, and how often it was tried in vain.
 #[derive(Default)]
@@ -40,7 +44,7 @@ struct Downloader<'a> {
     fetching: BTreeMap<u32, (&'a str, String)>,
     fetched: BTreeMap<String, Vec<u8>>,
     next: u32,
-    news: (Sender<(u32, News)>, Receiver<(u32, News)>),
+    news: (Sender<Told>, Receiver<Told>),
 }
 
 impl<'a> Downloader<'a> {
