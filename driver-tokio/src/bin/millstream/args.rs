@@ -1,5 +1,6 @@
 //! The command's arguments, and what its help says of them.
 
+use crate::dht::DhtArgs;
 use crate::rate;
 use crate::reach::ReachArgs;
 use clap::{ArgAction, Parser, Subcommand};
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check stored files against a torrent; exits 1 and shows what is missing if they are not whole
     Verify(VerifyArgs),
+    /// Ask the DHT, or store in it (BEP 5, 33, 44, 51)
+    Dht(DhtArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page (for example: millstream man > millstream.1)

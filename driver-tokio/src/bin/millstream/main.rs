@@ -4,6 +4,7 @@
 mod args;
 mod create;
 mod demo;
+mod dht;
 mod download;
 mod inspect;
 mod manual;
@@ -34,6 +35,7 @@ fn main() {
         Command::Create(args) => create::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(args),
+        Command::Dht(args) => dht::run(args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };
