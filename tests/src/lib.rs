@@ -2,6 +2,7 @@
 
 pub mod beps;
 pub mod corpus;
+pub mod dht_world;
 pub mod engine_ops;
 pub mod fuzz;
 pub mod guards;

@@ -9,6 +9,8 @@ mod beps;
 mod corpus;
 /// Peers are found by the DHT (BEP 5, 27, 46, 52).
 mod dht;
+/// Networks of hundreds of DHT nodes, and what they give to strangers (BEP 5, 42, 44).
+mod dht_world;
 /// Encrypted links: each policy against each, swarms that require them, strangers who lie.
 mod encryption;
 /// Operations on an engine, drawn at random.

@@ -3,6 +3,7 @@
 
 use super::Body;
 use crate::config::SessionConfig;
+use crate::dht::is_of_ones_own;
 use crate::resume::{load, save};
 use millstream_core::base::Instant;
 use millstream_core::engine::{Command, Config, DhtCommand, DhtNews};
@@ -13,6 +14,7 @@ use std::thread;
 pub(super) fn engine_config(config: &SessionConfig) -> Config {
     let mut engine = config.engine.clone();
     engine.dht_node.bootstrap_nodes.clone_from(&config.dht_bootstrap);
+    engine.dht_node.private_addresses |= is_of_ones_own(&config.dht_bootstrap);
     engine
 }
 

@@ -1,5 +1,6 @@
 //! The command's arguments, and what its help says of them.
 
+use crate::dht::DhtArgs;
 use crate::rate;
 use crate::reach::ReachArgs;
 use clap::{ArgAction, Parser, Subcommand};
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Serve a tracker over UDP, HTTP and WebSockets until interrupted
     Tracker(TrackerArgs),
+    /// Ask the DHT, or store in it (BEP 5, 33, 44, 51)
+    Dht(DhtArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page (for example: millstream man > millstream.1)

@@ -4,6 +4,7 @@
 mod args;
 mod create;
 mod demo;
+mod dht;
 mod download;
 mod inspect;
 mod manual;
@@ -35,6 +36,7 @@ fn main() {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Tracker(args) => tracker::run(args),
+        Command::Dht(args) => dht::run(args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };
