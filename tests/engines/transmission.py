@@ -35,6 +35,9 @@ class Transmission(Node):
         state = job.work / "transmission"
         state.mkdir(parents=True, exist_ok=True)
         (state / "settings.json").write_text(json.dumps(self._settings()))
+        if job.reach.dht:
+            lines = [f"{host} {port}\n" for host, port in job.reach.dht]
+            (state / "dht.bootstrap").write_text("".join(lines))
         argv = [need("transmission-daemon"), "--foreground", "--config-dir", str(state)]
         child = self._launch(argv)
         wait_listening(("127.0.0.1", self.rpc_port), timeout, child)

@@ -23,6 +23,7 @@ from engines.tap import Tap
 from engines.tracker import Tracker
 from engines.transmission import Transmission
 from interop.encryption import Content, encryption_cases
+from interop.dht import dht_cases
 from interop.gossip import gossip_cases
 from interop.trackers import tracker_cases
 
@@ -92,6 +93,7 @@ class Cases:
                 cases[f"created by libtorrent {kind}, read by millstream"] = self._read(kind)
                 cases[f"created by millstream {kind}, seeded by libtorrent"] = self._created(kind)
             cases |= web_seed_cases(self.album)
+            cases |= dht_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         return cases
 
     def _transfer(

@@ -7,7 +7,8 @@ use core::time::Duration;
 /// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct DhtConfig {
-    /// Where a node without contacts begins: `host:port` or an address. They are asked, and never kept in the table.
+    /// Where a node without contacts begins: `host:port` or an address. They are asked, and never kept in the table but
+    /// where `private_addresses` are.
     pub bootstrap_nodes: Vec<String>,
     /// We answer no queries and ask to be left out of tables (BEP 43): for hosts that can't be reached or pay by the byte.
     pub read_only: bool,

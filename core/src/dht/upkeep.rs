@@ -256,7 +256,9 @@ impl Node {
     /// A node answered us: it has earned a place, if there is one.
     pub(super) fn on_alive(&mut self, now: Instant, id: NodeId, addr: SocketAddr) {
         let side = &mut self.sides[Family::of(&addr).index()];
-        if side.routers.contains(&addr) || !is_worth(addr, self.config.private_addresses) {
+        // Who has a network of its own needs every node of it.
+        let private = self.config.private_addresses;
+        if side.routers.contains(&addr) && !private || !is_worth(addr, private) {
             return;
         }
         side.table.on_other_id(addr, id);

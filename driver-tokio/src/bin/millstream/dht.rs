@@ -107,7 +107,11 @@ async fn enter(entry: &EntryArgs, read_only: bool) -> Result<DhtNode, Trouble> {
                 "{asked} can't be listened at: {why}; choose another address with --listen"
             ))
         }
-        StartError::Thread(_) | StartError::Seed(_) => Trouble::failed(error),
+        StartError::Thread(_)
+        | StartError::Bind(_)
+        | StartError::Proxy(_)
+        | StartError::Filter { .. }
+        | StartError::Seed(_) => Trouble::failed(error),
     })
 }
 
