@@ -286,6 +286,49 @@ fn bep_0007_each_family_announces_to_a_udp_tracker_with_the_same_key_and_gets_it
 }
 
 #[test]
+fn bep_0007_each_family_announces_to_an_http_tracker_from_where_it_listens() {
+    let mut world = World::new(77, Weather::calm());
+    let tracker = world.tracker(1800);
+    let content = content(77, vec![vec![world.trackers[tracker].http_url()]]);
+    let (seed, leech) = (world.host_6(), world.host_6());
+    world.seed(seed, &content);
+    world.run(10 * SECOND);
+    let heard: Vec<_> = world.trackers[tracker]
+        .announces
+        .iter()
+        .map(|(from, query, _)| (from.is_ipv4(), query.event, query.key))
+        .collect();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard.iter().all(|(_, event, key)| (*event, *key) == (TrackerEvent::Started, heard[0].2)));
+    assert_ne!(heard[0].0, heard[1].0);
+    let id = world.leech(leech, &content, &[]);
+    world.complete(MINUTE, &[(leech, id)]);
+    let called = &world.at(leech).dialed;
+    assert!(
+        called.iter().any(|addr| addr.is_ipv6()) && called.iter().any(|addr| addr.is_ipv4()),
+        "{called:?}"
+    );
+}
+
+#[test]
+fn a_tracker_that_no_family_reaches_is_told_of_once_after_the_last_one() {
+    let mut world = World::new(78, Weather::calm());
+    let tracker = world.tracker(1800);
+    world.trackers[tracker].hangs = true;
+    let content = content(78, vec![vec![world.trackers[tracker].http_url()]]);
+    let host = world.host_6();
+    world.seed(host, &content);
+    let failures = |world: &World| {
+        let failed = |event: &&Event| matches!(event, Event::Torrent(_, TorrentEvent::TrackerFailed { .. }));
+        world.at(host).events.iter().filter(failed).count()
+    };
+    world.run(29 * SECOND);
+    assert_eq!((world.trackers[tracker].targets.len(), failures(&world)), (2, 0));
+    world.run(10 * SECOND);
+    assert_eq!(failures(&world), 1);
+}
+
+#[test]
 fn a_tracker_that_never_answered_does_not_hold_up_the_end() {
     let mut world = World::new(73, Weather::calm());
     let tracker = world.tracker(1800);

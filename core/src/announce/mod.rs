@@ -195,6 +195,14 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// Whether the tracker itself said so: that tells more than that a family has no way to it.
+    fn is_its_word(&self) -> bool {
+        match self {
+            Self::Answer(_) | Self::Status(_) => true,
+            Self::Unreachable(_) | Self::TimedOut | Self::NoScrape | Self::NoCounts => false,
+        }
+    }
+
     fn retry(&self) -> Option<RetryIn> {
         match self {
             Self::Answer(HttpAnswerError::Failed { retry, .. }) => *retry,
@@ -251,9 +259,8 @@ pub struct Answered {
     pub external_ip: Option<IpAddr>,
     /// For the user.
     pub warning: Option<Box<str>>,
-    /// Another ask of the same attempt, for our other hash or the other family, failed before this one did: the user was
-    /// told of the tracker already.
-    pub failed_before: bool,
+    /// All asks of the attempt failed, for each of our hashes and over each family: what to tell the user of the tracker.
+    pub failed: Option<AskError>,
 }
 
 #[cfg(test)]

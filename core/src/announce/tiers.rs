@@ -26,6 +26,9 @@ const LANE_V4: u8 = 1;
 const LANE_V6: u8 = 2;
 const SECOND_HASH: u8 = 2;
 
+/// What is announced where nobody can call us. BEP 3 has no word for it, and trackers refuse 0; nobody listens at 1.
+const PORT_OF_NOBODY: u16 = 1;
+
 /// The announces of one torrent.
 #[derive(Debug)]
 pub struct Announce {
@@ -40,6 +43,8 @@ pub struct Announce {
     /// Before this, the last tracker wants no announce without an event.
     again: Instant,
     phase: Phase,
+    /// Why asks of the attempt failed so far: the most telling one.
+    error: Option<Box<AskError>>,
     /// The tracker that is being scraped.
     scraping: Option<Arc<str>>,
 }
@@ -62,7 +67,6 @@ struct Attempt {
     to_ask: u8,
     asked: u8,
     worked: u8,
-    failed: u8,
     told_completed: u8,
     interval_s: u32,
     min_interval_s: u32,
@@ -97,6 +101,7 @@ impl Announce {
             due: Instant::MAX,
             again: Instant::ZERO,
             phase: Phase::Idle,
+            error: None,
             scraping: None,
         }
     }
@@ -253,18 +258,19 @@ impl Announce {
             }
         };
         attempt.asked &= !id.lane;
-        let (out, error) = match answer {
+        let mut out = match answer {
             Ok(answer) => {
                 attempt.worked |= id.lane;
                 attempt.interval_s = attempt.interval_s.max(answer.interval_s);
                 attempt.min_interval_s = attempt.min_interval_s.max(answer.min_interval_s.unwrap_or(0));
                 tracker.on_answer(id.lane, &answer);
-                (answered(answer, self.ports), None)
+                answered(answer, self.ports)
             }
             Err(error) => {
-                let failed_before = attempt.failed != 0;
-                attempt.failed |= id.lane;
-                (Answered { failed_before, ..Answered::default() }, Some(error))
+                tracing::debug!(url = %tracker.url, lane = id.lane, %error, "an announce failed");
+                let told = self.error.take().filter(|told| told.is_its_word());
+                self.error = Some(told.unwrap_or_else(|| Box::new(error)));
+                Answered::default()
             }
         };
         if attempt.asked == 0 && attempt.to_ask == 0 {
@@ -272,10 +278,11 @@ impl Announce {
             self.phase = Phase::Idle;
             if attempt.worked != 0 {
                 self.worked(now, attempt, rng);
-            } else if let Some(error) = error {
+            } else if let Some(error) = self.error.take() {
                 tracker.owed |= attempt.told_completed;
                 tracker.on_failure(now, &error, (&self.config, rng));
                 self.due = now;
+                out.failed = Some(*error);
             }
         }
         out
@@ -338,6 +345,7 @@ impl Announce {
         let both = if self.identity.second_hash.is_some() { lanes | lanes << SECOND_HASH } else { lanes };
         self.serial = self.serial.wrapping_add(1);
         self.due = Instant::MAX;
+        self.error = None;
         self.phase = Phase::Asking(Attempt { tracker: index, to_ask: both, ..Attempt::default() });
     }
 
@@ -382,7 +390,7 @@ impl Announce {
         let query = AnnounceQuery {
             info_hash: self.hash(second),
             peer_id: self.identity.peer_id,
-            port: port.unwrap_or(0),
+            port: port.unwrap_or(PORT_OF_NOBODY),
             uploaded: facts.uploaded,
             downloaded: facts.downloaded,
             left: facts.left,
@@ -452,7 +460,7 @@ fn answered(answer: AnnounceAnswer, [port_v4, port_v6]: [u16; 2]) -> Answered {
         let port = if ip.is_ipv4() { port_v4 } else { port_v6 };
         peers.retain(|peer| *peer != SocketAddr::new(ip, port));
     }
-    Answered { peers, external_ip: answer.external_ip, warning: answer.warning, failed_before: false }
+    Answered { peers, external_ip: answer.external_ip, warning: answer.warning, failed: None }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Which addresses are worth a packet, and what counts as one network.
 
+use super::DhtConfig;
 use crate::base::is_public;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -38,9 +39,27 @@ impl Family {
     }
 }
 
-/// Whether a node or peer may be at an address that somebody told us.
-pub(super) fn is_worth(addr: SocketAddr, private: bool) -> bool {
-    addr.port() != 0 && (is_public(addr.ip()) || private && is_host(addr.ip()))
+/// Whether a node or peer may be at an address that somebody told us, and we would have to do with it.
+pub(super) fn is_worth(addr: SocketAddr, config: &DhtConfig) -> bool {
+    let may = is_public(addr.ip()) || config.private_addresses && is_host(addr.ip());
+    addr.port() != 0 && may && !forbids(addr, config)
+}
+
+/// Whether an address that the user named may be asked.
+pub(super) fn is_named(addr: SocketAddr, config: &DhtConfig) -> bool {
+    is_source(addr) && !forbids(addr, config)
+}
+
+/// Whether the filter forbids an address. What stands in for a name isn't anybody's.
+pub(super) fn forbids(addr: SocketAddr, config: &DhtConfig) -> bool {
+    let filter = config.ip_filter.as_ref().filter(|_| !stands_in(addr, config));
+    filter.is_some_and(|filter| filter.forbids(addr.ip()))
+}
+
+/// Whether an address stands in for a name that the proxy looks up: those are out of 240.0.0.0/4.
+pub(super) fn stands_in(addr: SocketAddr, config: &DhtConfig) -> bool {
+    let reserved = |ip: Ipv4Addr| ip.octets()[0] >= 0xf0 && ip != Ipv4Addr::BROADCAST;
+    config.proxied && matches!(addr.ip(), IpAddr::V4(ip) if reserved(ip))
 }
 
 /// Whether a datagram may come from an address.

@@ -1,6 +1,8 @@
 //! The settings of a node: plain data, a default for each, its consequence beside it.
 
+use crate::wire::ip_filter::IpFilter;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +14,11 @@ pub struct DhtConfig {
     pub bootstrap_nodes: Vec<String>,
     /// We answer no queries and ask to be left out of tables (BEP 43): for hosts that can't be reached or pay by the byte.
     pub read_only: bool,
+    /// Datagrams go through a proxy, and names are looked up there: who answers for a name does so from an address that
+    /// nobody knew, and is believed by its transaction and its port. Nobody can reach us: be `read_only` too.
+    pub proxied: bool,
+    /// Addresses that are never asked, nor taken into tables.
+    pub ip_filter: Option<Arc<IpFilter>>,
     /// Loopback and private addresses are taken into tables: for tests and networks of one's own. Else a stranger could
     /// make us knock at our own doors.
     pub private_addresses: bool,
@@ -76,6 +83,8 @@ impl Default for DhtConfig {
         Self {
             bootstrap_nodes: routers.map(String::from).into(),
             read_only: false,
+            proxied: false,
+            ip_filter: None,
             private_addresses: false,
             enforce_node_ids: true,
             bucket_nodes_max: 8,

@@ -200,6 +200,8 @@ pub struct Dropped {
     pub allowance: u64,
     /// Datagrams that found the queue full.
     pub queue: u64,
+    /// Of ours, to addresses that the filter forbids.
+    pub filtered: u64,
     /// Queries while we are read-only (BEP 43).
     pub read_only: u64,
     /// Items that lied: another digest, a wrong signature.

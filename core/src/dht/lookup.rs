@@ -148,7 +148,7 @@ impl Lookup {
         let mut out = Vec::new();
         for peer in response.values.iter() {
             let fits = self.found.len() < config.lookup_peers_max;
-            if fits && super::address::is_worth(peer, config.private_addresses) && self.found.insert(peer) {
+            if fits && super::address::is_worth(peer, config) && self.found.insert(peer) {
                 out.push(peer);
             }
         }

@@ -1,7 +1,7 @@
 //! The node's doors: datagrams and time in, datagrams and events out, commands. What they set off is next door.
 
 use super::DhtConfig;
-use super::address::{Family, is_source, is_worth};
+use super::address::{Family, forbids, is_source, is_worth};
 use super::allowance::Allowance;
 use super::event::{DhtStatus, Dropped, Event, FamilyStatus, LookupId, Traffic};
 use super::item::{Item, ItemError};
@@ -15,8 +15,10 @@ use super::tokens::Tokens;
 use super::upkeep::Side;
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
+use crate::wire::ip_filter::IpFilter;
 use crate::wire::krpc::{Body, Message, NodeId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -111,10 +113,22 @@ impl Node {
 
     /// There may be a node at this address (a PORT message, a torrent's `nodes`): it is asked.
     pub fn on_node(&mut self, now: Instant, addr: SocketAddr) {
-        if is_worth(addr, self.config.private_addresses) {
+        if is_worth(addr, &self.config) {
             self.sides[Family::of(&addr).index()].on_seed(addr);
             self.ping(now, None, addr);
         }
+    }
+
+    /// The filter of addresses is another: who is forbidden now leaves the tables, and what waits for them isn't sent.
+    pub fn on_filter(&mut self, now: Instant, filter: Option<Arc<IpFilter>>) {
+        self.config.ip_filter = filter;
+        for side in &mut self.sides {
+            let before = side.queue.len();
+            side.queue.retain(|(to, _)| !forbids(*to, &self.config));
+            self.dropped.filtered += (before - side.queue.len()) as u64;
+            side.forget(|addr| forbids(addr, &self.config));
+        }
+        self.keep_up(now);
     }
 
     /// Time passed.
@@ -242,7 +256,7 @@ impl Node {
             side.unsettle(now);
         }
         for &(_, addr) in &saved.nodes {
-            if is_worth(addr, self.config.private_addresses) {
+            if is_worth(addr, &self.config) {
                 self.sides[Family::of(&addr).index()].on_seed(addr);
             }
         }
@@ -283,6 +297,11 @@ impl Node {
 
     /// Lets a datagram wait at its socket.
     pub(super) fn send(&mut self, to: SocketAddr, datagram: Vec<u8>) {
+        if forbids(to, &self.config) {
+            // One that was heard of before it was forbidden: its query fails by time.
+            self.dropped.filtered += 1;
+            return;
+        }
         let side = &mut self.sides[Family::of(&to).index()];
         if !side.bound || side.queue.len() >= self.config.datagrams_max {
             self.dropped.queue += 1;

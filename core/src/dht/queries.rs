@@ -1,6 +1,7 @@
 //! The queries that wait for an answer: which packet belongs to which, and what is late.
 
 use super::DhtConfig;
+use super::address::stands_in;
 use super::event::LookupId;
 use crate::base::{Instant, Rng};
 use crate::wire::krpc::NodeId;
@@ -98,7 +99,10 @@ impl Queries {
         config: &DhtConfig,
     ) -> Option<Pending> {
         let transaction = u32::from_be_bytes(transaction.try_into().ok()?);
-        let pending = *self.pending.get(&transaction).filter(|pending| pending.to == from)?;
+        let by_name =
+            |to: SocketAddr| stands_in(to, config) && to.port() == from.port() && !stands_in(from, config);
+        let asked = |pending: &&Pending| pending.to == from || by_name(pending.to);
+        let pending = *self.pending.get(&transaction).filter(asked)?;
         self.timers.remove(&(pending.next(config), transaction));
         self.forget(transaction, &pending);
         Some(pending)

@@ -205,7 +205,7 @@ impl Node {
         response: &Response<'_>,
     ) {
         let Some(pending) = self.answered(now, from, message) else { return };
-        self.on_alive(now, response.id, from);
+        self.on_alive(now, response.id, pending.to);
         match pending.purpose {
             Purpose::Ping => {}
             Purpose::Search(id) => {
@@ -237,7 +237,7 @@ impl Node {
         for (node, addr) in nodes.chain(response.nodes6.iter().take(NODES_TAKEN_MAX)) {
             let side = &self.sides[Family::of(&addr).index()];
             let search = lookup.searches[Family::of(&addr).index()].as_mut();
-            let worth = is_worth(addr, self.config.private_addresses) && node != side.table.own();
+            let worth = is_worth(addr, &self.config) && node != side.table.own();
             match search {
                 Some(search) if worth => search.on_node(Some(node), addr, hops + 1, &self.config),
                 // The other family, while one joins (BEP 32).

@@ -250,6 +250,16 @@ impl Table {
         }
     }
 
+    /// Forgets the nodes at such addresses.
+    pub(super) fn forget(&mut self, gone: impl Fn(SocketAddr) -> bool) {
+        for bucket in &mut self.buckets {
+            let before = bucket.nodes.len();
+            bucket.nodes.retain(|known| !gone(known.addr));
+            bucket.spare.retain(|known| !gone(known.addr));
+            self.len -= before - bucket.nodes.len();
+        }
+    }
+
     /// Up to `max` nodes nearest to `target` that are not known to be gone, nearest first.
     pub(super) fn closest(&self, target: NodeId, max: usize) -> Vec<(NodeId, SocketAddr)> {
         let home = self.index(target);

@@ -26,6 +26,8 @@ struct Network {
     /// What came to addresses where no node is.
     mail: BTreeMap<SocketAddr, Vec<Vec<u8>>>,
     bytes: u64,
+    /// Addresses that stand in for others, as behind a proxy that looks names up.
+    names: BTreeMap<SocketAddr, SocketAddr>,
 }
 
 /// The n-th host: each in a network of its own.
@@ -50,7 +52,15 @@ fn hash(n: u8) -> InfoHash {
 impl Network {
     fn empty() -> Self {
         let (nodes, wire, mail) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { now: Instant::from_micros(1_000_000), nodes, wire, n: 0, mail, bytes: 0 }
+        Self {
+            now: Instant::from_micros(1_000_000),
+            nodes,
+            wire,
+            n: 0,
+            mail,
+            bytes: 0,
+            names: BTreeMap::new(),
+        }
     }
 
     /// So many nodes that know each other, each through the first.
@@ -100,6 +110,7 @@ impl Network {
         let Some(node) = self.nodes.get_mut(&from) else { return };
         while let Some((to, bytes)) = node.next_datagram(Family::of(&from)) {
             assert!(bytes.len() <= 1400, "{} bytes", bytes.len());
+            let to = self.names.get(&to).copied().unwrap_or(to);
             self.n += 1;
             self.bytes += bytes.len() as u64;
             self.wire.insert((self.now + DELAY, self.n), (from, to, bytes));

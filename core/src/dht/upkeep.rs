@@ -1,7 +1,7 @@
 //! What a node does unasked: joining, refreshing its buckets, asking whether quiet nodes live, taking the id that its
 //! address asks for (BEP 42). Its sockets' queues stand here too.
 
-use super::address::{Family, is_worth};
+use super::address::{Family, is_named, is_worth};
 use super::event::{Event, LookupId};
 use super::lookup::Goal;
 use super::node::Node;
@@ -105,6 +105,13 @@ impl Side {
         }
     }
 
+    /// Forgets nodes at such addresses.
+    pub(super) fn forget(&mut self, gone: impl Fn(SocketAddr) -> bool) {
+        self.seeds.retain(|addr| !gone(*addr));
+        self.routers.retain(|addr| !gone(*addr));
+        self.table.forget(gone);
+    }
+
     pub(super) fn external(&self) -> Option<IpAddr> {
         match self.family {
             Family::V4 => self.vote.v4(),
@@ -141,7 +148,7 @@ impl Node {
             let side = &mut self.sides[Family::of(&addr).index()];
             let known = side.routers.contains(&addr) || side.routers.len() >= ROUTERS_MAX;
             // The user named them: they may be anywhere.
-            if !known && is_worth(addr, true) {
+            if !known && is_named(addr, &self.config) {
                 side.routers.push(addr);
                 if !side.joined {
                     side.unsettle(Instant::ZERO);
@@ -257,8 +264,8 @@ impl Node {
     pub(super) fn on_alive(&mut self, now: Instant, id: NodeId, addr: SocketAddr) {
         let side = &mut self.sides[Family::of(&addr).index()];
         // Who has a network of its own needs every node of it.
-        let private = self.config.private_addresses;
-        if side.routers.contains(&addr) && !private || !is_worth(addr, private) {
+        let router = side.routers.contains(&addr) && !self.config.private_addresses;
+        if router || !is_worth(addr, &self.config) {
             return;
         }
         side.table.on_other_id(addr, id);

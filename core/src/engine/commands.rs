@@ -123,14 +123,17 @@ impl Engine {
                 self.news.push(Event::Listening(local, addr));
             }
             super::SocketKind::Udp | super::SocketKind::UdpAssociate(_) => {
-                if kind == super::SocketKind::Udp {
-                    self.net.on_bound(local, addr);
-                } else {
+                let relayed = kind != super::SocketKind::Udp;
+                if relayed {
                     self.net.on_relay(local, addr);
                     self.drain_net(now);
+                } else {
+                    self.net.on_bound(local, addr);
                 }
                 #[cfg(feature = "dht")]
-                self.with_finder(now, |finder| finder.on_bound(now, local, addr));
+                self.with_finder(now, |finder| {
+                    if relayed { finder.on_relay(now, local) } else { finder.on_bound(now, local, addr) }
+                });
             }
             super::SocketKind::Multicast => self.neighbours.on_bound(local, addr),
         }
@@ -149,8 +152,8 @@ impl Engine {
 
     /// What we announce is what is bound.
     fn learn_ports(&mut self) {
-        let listeners = self.sockets.values().filter(|(_, kind)| *kind == super::SocketKind::TcpListener);
-        let listening = listeners.map(|&(addr, _)| addr).collect();
+        let listeners = self.sockets.iter().filter(|(_, (_, kind))| *kind == super::SocketKind::TcpListener);
+        let listening = listeners.map(|(&local, &(addr, _))| (local, addr)).collect();
         self.host.on_listening(listening);
     }
 }

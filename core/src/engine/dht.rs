@@ -115,7 +115,15 @@ pub enum DhtError {
 
 /// The node, if the settings have one.
 pub(super) fn finder(now: Instant, config: &Config, rng: &Rng) -> Option<Box<Finder>> {
-    config.dht.then(|| Box::new(Finder::new(now, config.dht_node.clone(), rng.fork("dht"))))
+    let proxied = config.proxy.is_some();
+    let node = crate::dht::DhtConfig {
+        // Who can't be reached must not stand in tables (BEP 43).
+        read_only: config.dht_node.read_only || proxied,
+        proxied,
+        ip_filter: config.book.ip_filter.clone(),
+        ..config.dht_node.clone()
+    };
+    config.dht.then(|| Box::new(Finder::new(now, node, rng.fork("dht"))))
 }
 
 impl Engine {

@@ -38,6 +38,8 @@ impl Engine {
     /// Replaces the filter: who is forbidden now is forgotten, and their links are closed. Costs a look at every known
     /// address and every link, once.
     pub(super) fn set_filter(&mut self, now: Instant, filter: Option<Arc<IpFilter>>) {
+        #[cfg(feature = "dht")]
+        self.with_finder(now, |finder| finder.on_filter(now, filter.clone()));
         self.config.book.ip_filter = filter;
         for id in self.torrents() {
             self.with(now, id, |torrent, cx| torrent.on_filter(cx));

@@ -78,7 +78,9 @@ impl Engine {
             Some(proxy) => kind == SocketKind::UdpAssociate(proxy),
         };
         let mut sockets = self.sockets.iter();
-        let socket = sockets.find(|(_, (at, kind))| fits(*kind) && at.is_ipv4() == addr.is_ipv4());
+        // A proxy's relay carries both families.
+        let carries = |at: &SocketAddr| self.config.proxy.is_some() || at.is_ipv4() == addr.is_ipv4();
+        let socket = sockets.find(|(_, (at, kind))| fits(*kind) && carries(at));
         let Some(local) = socket.map(|(&local, _)| local) else { return false };
         let Some(stream) = self.utp.sockets.connect(now, local, addr) else { return false };
         let mut link = Link::dial(addr, dialed, now + self.patience(dialed));

@@ -6,9 +6,11 @@ use crate::dht::{
     Busy, Cost, DhtConfig, DhtStatus, Event, Family, Item, LookupId, Node, Outcome, SavedError,
 };
 use crate::wire::InfoHash;
+use crate::wire::ip_filter::IpFilter;
 use crate::wire::krpc::{NodeId, followed_torrent, mutable_target};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -114,6 +116,8 @@ struct Follow {
 pub struct Finder {
     node: Node,
     locals: [Option<(LocalId, u16)>; 2],
+    /// The sockets are a proxy's relay: nobody reaches our node there.
+    relayed: bool,
     joined: bool,
     turns: BTreeMap<TorrentId, Turn>,
     due: BTreeSet<(Instant, TorrentId)>,
@@ -132,6 +136,7 @@ impl Finder {
             lookups_max: (config.lookups_max / 2).max(1),
             node: Node::new(config, rng, now),
             locals: [None, None],
+            relayed: false,
             joined: false,
             turns: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -152,6 +157,22 @@ impl Finder {
         }
     }
 
+    /// A proxy relays our datagrams: one socket for both families.
+    pub fn on_relay(&mut self, now: Instant, local: LocalId) {
+        self.relayed = true;
+        for family in Family::ALL {
+            self.locals[index(family)] = Some((local, 0));
+            self.node.on_bound(now, family);
+        }
+        self.pump(now);
+    }
+
+    /// The filter of addresses is another.
+    pub fn on_filter(&mut self, now: Instant, filter: Option<Arc<IpFilter>>) {
+        self.node.on_filter(now, filter);
+        self.pump(now);
+    }
+
     /// It is gone.
     pub fn on_unbound(&mut self, now: Instant, local: LocalId) {
         for family in Family::ALL {
@@ -165,7 +186,7 @@ impl Finder {
 
     /// The ports of our node, IPv4 then IPv6, for PORT messages (BEP 5, BEP 32).
     pub fn ports(&self) -> [Option<u16>; 2] {
-        self.locals.map(|local| local.map(|(_, port)| port))
+        self.locals.map(|local| local.filter(|_| !self.relayed).map(|(_, port)| port))
     }
 
     /// A datagram that may be KRPC came.
@@ -179,10 +200,8 @@ impl Finder {
 
     /// The next datagram to send from a socket.
     pub fn next_datagram(&mut self, local: LocalId) -> Option<(SocketAddr, Vec<u8>)> {
-        let family = Family::ALL
-            .into_iter()
-            .find(|family| self.locals[index(*family)].is_some_and(|(bound, _)| bound == local))?;
-        self.node.next_datagram(family)
+        let here = |family: &Family| self.locals[index(*family)].is_some_and(|(bound, _)| bound == local);
+        Family::ALL.into_iter().filter(here).find_map(|family| self.node.next_datagram(family))
     }
 
     /// A name was looked up; no addresses if it couldn't be.

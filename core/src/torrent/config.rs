@@ -159,7 +159,7 @@ impl Config {
 
     /// How trackers are asked.
     pub(crate) fn announce(&self) -> AnnounceConfig {
-        AnnounceConfig { numwant_max: self.numwant, each_family: false, ..AnnounceConfig::default() }
+        AnnounceConfig { numwant_max: self.numwant, ..AnnounceConfig::default() }
     }
 
     /// The marks of a torrent's memory.

@@ -137,6 +137,7 @@ impl Torrent {
         let Some(relay) = self.peers.get(&n) else { return };
         let likely = may_be_known_to(relay.addr.ip(), addr)
             && !is_ours(cx, addr)
+            && !cx.config.book.forbids(addr.ip())
             && self.book.ban_of(addr.ip()).is_none();
         let Some(punching) = &mut self.punching else { return };
         if likely && !here && punching.waiting.len() < WAITING_MAX && !punching.waiting.contains(&addr) {
@@ -159,5 +160,5 @@ impl Torrent {
 
 fn is_ours(cx: &Context<'_>, addr: SocketAddr) -> bool {
     let own = cx.host.own();
-    own.v4 == Some(addr) || own.v6 == Some(addr) || cx.host.listening.contains(&addr)
+    own.v4 == Some(addr) || own.v6 == Some(addr) || cx.host.listening.iter().any(|(_, at)| *at == addr)
 }

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::event::TorrentEvent;
 use super::gate::Gate;
-use super::work::Work;
+use super::work::{Route, Work};
 use crate::announce::{AskId, UdpAsk, WsAsk};
 use crate::base::{BlockRef, Instant, LocalId, Map, PieceIndex, TorrentId};
 use crate::book::Own;
@@ -42,7 +42,7 @@ pub struct Host {
     /// The key that tells trackers that we are still we (BEP 7).
     pub key: u32,
     /// Where peers can reach us.
-    pub listening: Vec<SocketAddr>,
+    pub listening: Vec<(LocalId, SocketAddr)>,
     /// Our addresses, as links show them.
     pub addresses: Vec<IpAddr>,
     /// Our addresses on the Internet, IPv4 then IPv6, where others agree on them.
@@ -78,7 +78,7 @@ impl Host {
     }
 
     /// Peers can reach us at these.
-    pub fn on_listening(&mut self, addrs: Vec<SocketAddr>) {
+    pub fn on_listening(&mut self, addrs: Vec<(LocalId, SocketAddr)>) {
         self.change(|host| host.listening = addrs);
     }
 
@@ -97,9 +97,22 @@ impl Host {
 
     /// The port to announce for one address family.
     pub fn port_of(&self, config: &Config, family: impl Fn(&SocketAddr) -> bool) -> Option<u16> {
-        let bound = self.listening.iter().find(|addr| family(addr)).map(SocketAddr::port);
-        let mapped = self.mapped.filter(|_| family(&SocketAddr::from(([0; 4], 0))));
+        let of_v4 = family(&SocketAddr::from(([0; 4], 0)));
+        if config.proxy.is_some() {
+            // Nothing listens here: where the proxy lets peers in, if it does, the user alone knows. What it stands at is
+            // taken for IPv4, as all its stand-ins are.
+            return config.announce_port.filter(|_| of_v4);
+        }
+        let bound = self.listening.iter().find(|(_, addr)| family(addr)).map(|(_, addr)| addr.port());
+        let mapped = self.mapped.filter(|_| of_v4);
         config.announce_port.or(mapped).filter(|_| bound.is_some()).or(bound)
+    }
+
+    /// The way out from where we listen in a family, IPv4 or not; `None` leaves it to the driver.
+    pub fn route(&self, config: &Config, v4: Option<bool>) -> Route {
+        let of = |v4: bool| self.listening.iter().find(|(_, addr)| addr.is_ipv4() == v4);
+        let local = v4.filter(|_| config.proxy.is_none()).and_then(of).map(|&(local, _)| local);
+        Route { local, ..config.route() }
     }
 
     /// Our own addresses, for the priorities of others (BEP 40): what others see, else what links show.
@@ -107,7 +120,7 @@ impl Host {
         let own = |v4: bool| {
             let local = || self.addresses.iter().find(|ip| ip.is_ipv4() == v4).copied();
             let ip = self.external[usize::from(!v4)].or_else(local)?;
-            let port = self.listening.iter().find(|addr| addr.is_ipv4() == v4)?.port();
+            let port = self.listening.iter().find(|(_, addr)| addr.is_ipv4() == v4)?.1.port();
             Some(SocketAddr::new(ip, port))
         };
         Own { v4: own(true), v6: own(false) }

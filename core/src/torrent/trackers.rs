@@ -1,11 +1,13 @@
 //! Announcing: what the trackers are told, and the peers that they tell.
 
 use super::{
-    Context, Errand, HostErrorKind, Outcome, Output, Teller, Torrent, TorrentEvent, TrackerStatus, Work,
+    Context, Errand, HostErrorKind, Outcome, Output, Route, Teller, Torrent, TorrentEvent, TrackerStatus,
+    Work,
 };
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
 use crate::book::{AddressRefusal, Own, Source};
 use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
+use crate::wire::tracker_udp::Family;
 use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -100,7 +102,10 @@ impl Torrent {
         }
         for ask in asks {
             match ask.what {
-                AskWhat::Http { url } => self.job(Errand::Ask(ask.id, Box::new(ask.limits)), http(url, cx)),
+                AskWhat::Http { url } => {
+                    let route = cx.host.route(cx.config, ask.family.map(|family| family == Family::V4));
+                    self.job(Errand::Ask(ask.id, Box::new(ask.limits)), http(url, route, cx));
+                }
                 AskWhat::Udp(udp) => self.output(Output::Udp(Some(ask.id), udp)),
                 AskWhat::WebSocket(ws) => self.output(Output::WebSocket(Some(ask.id), ws)),
             }
@@ -135,15 +140,13 @@ impl Torrent {
     ) {
         let Some(announce) = &mut self.announce else { return };
         let url: Arc<str> = announce.url_of(ask).unwrap_or_default().into();
-        let failure = answer.as_ref().err().map(ToString::to_string);
+        let answers = answer.is_ok();
         let answered = announce.on_answer(cx.now, ask, answer, &mut self.rng);
-        match failure {
-            Some(_) if answered.failed_before => {}
-            Some(error) => self.event(TorrentEvent::TrackerFailed { url: Arc::clone(&url), error }),
-            None => {
-                let peers = answered.peers.len();
-                self.event(TorrentEvent::TrackerAnswered { url: Arc::clone(&url), peers });
-            }
+        if answers {
+            let peers = answered.peers.len();
+            self.event(TorrentEvent::TrackerAnswered { url: Arc::clone(&url), peers });
+        } else if let Some(error) = answered.failed {
+            self.event(TorrentEvent::TrackerFailed { url: Arc::clone(&url), error: error.to_string() });
         }
         if let Some(warning) = answered.warning {
             self.event(TorrentEvent::Warning(String::from("tracker ") + &url + " says: " + &warning));
@@ -168,7 +171,7 @@ impl Torrent {
         }
         let scrape = self.announce.as_mut().and_then(|announce| announce.next_scrape());
         match scrape {
-            Some(Ok(AskWhat::Http { url })) => self.job(Errand::Scrape, http(url, cx)),
+            Some(Ok(AskWhat::Http { url })) => self.job(Errand::Scrape, http(url, cx.config.route(), cx)),
             Some(Ok(AskWhat::Udp(udp))) => self.output(Output::Udp(None, udp)),
             Some(Ok(AskWhat::WebSocket(ws))) => self.output(Output::WebSocket(None, ws)),
             Some(Err(error)) => self.on_scraped(cx, Err(error)),
@@ -214,13 +217,13 @@ impl Torrent {
 }
 
 /// The GET of a tracker's URL.
-fn http(url: String, cx: &Context<'_>) -> Work {
+fn http(url: String, route: Route, cx: &Context<'_>) -> Work {
     Work::Http {
         url,
         bytes_max: cx.config.tracker_bytes_max,
         redirects_max: REDIRECTS_MAX,
         timeout: HTTP_TIMEOUT,
-        route: cx.config.route(),
+        route,
     }
 }
 

@@ -479,8 +479,9 @@ impl World {
                 self.asked.push(url.clone());
                 Outcome::Http { status: 200, body: page.into() }
             }
-            Work::Http { url, bytes_max, .. } => {
-                let (now, source) = (self.now, self.hosts[n].addr);
+            Work::Http { url, bytes_max, route, .. } => {
+                let sixth = self.hosts[n].addr_6.filter(|_| route.local == Some(LISTENER_6));
+                let (now, source) = (self.now, sixth.unwrap_or(self.hosts[n].addr));
                 let named = |tracker: &&mut SimTracker| url.contains(&tracker.host);
                 match self.trackers.iter_mut().find(named).and_then(|t| t.on_get(now, url, source)) {
                     Some((status, body)) if body.len() <= *bytes_max => {

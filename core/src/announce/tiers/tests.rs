@@ -256,9 +256,34 @@ fn pitfall_05_each_family_announces_with_its_port_and_the_same_key() {
     assert_eq!(key(&urls[0]), key(&urls[1]));
     assert!(!urls[0].contains("ipv6=") && !urls[0].contains("ip="));
     // One family out of reach is no failure of the tracker.
-    w.reply(asks[0].id, Err(AskError::Unreachable("no route".into())));
-    w.reply(asks[1].id, Ok(answer()));
+    let got = w.reply(asks[0].id, Err(AskError::Unreachable("no route".into())));
+    assert_eq!(got.failed, None);
+    assert_eq!(w.reply(asks[1].id, Ok(answer())).failed, None);
     assert_eq!(w.announce.trackers().next().unwrap().state, TrackerState::Working);
+}
+
+#[test]
+fn the_user_hears_of_a_failure_once_all_lanes_failed_and_then_what_the_tracker_itself_said() {
+    let mut w = World::new(&[&["http://t.example/announce"]]);
+    w.facts.port_v6 = Some(7000);
+    let asks = w.asks();
+    assert_eq!(w.reply(asks[0].id, Err(AskError::Status(404))).failed, None);
+    let got = w.reply(asks[1].id, Err(AskError::TimedOut));
+    assert_eq!(got.failed, Some(AskError::Status(404)));
+    assert!(w.asks().is_empty());
+    w.wait();
+    let asks = w.asks();
+    assert_eq!(w.reply(asks[0].id, Err(AskError::TimedOut)).failed, None, "the attempt before is forgotten");
+    let got = w.reply(asks[1].id, Err(AskError::Unreachable("no route".into())));
+    assert_eq!(got.failed, Some(AskError::Unreachable("no route".into())));
+}
+
+#[test]
+fn who_listens_nowhere_announces_a_port_that_trackers_take_and_nobody_listens_at() {
+    let mut w = World::new(&[&["http://t.example/announce"]]);
+    w.facts.port_v4 = None;
+    let (_, url) = w.ask();
+    assert!(url.contains("&port=1&"), "{url}");
 }
 
 #[test]

@@ -188,6 +188,93 @@ fn bep_0043_a_read_only_node_finds_but_answers_nobody_and_is_in_no_table() {
 }
 
 #[test]
+fn bep_0043_behind_a_proxy_a_node_begins_at_a_name_and_finds_though_nobody_knew_its_address() {
+    let mut network = Network::of(30);
+    let announce = network.with(3, |node, now| node.announce(now, hash(7), Some(1), false)).unwrap();
+    network.finish(3, announce);
+    let named = SocketAddr::new([240, 0, 0, 1].into(), host(0).port());
+    network.names.insert(named, host(0));
+    let behind = |proxied| {
+        let bootstrap_nodes = Vec::from([std::format!("{named}")]);
+        DhtConfig { bootstrap_nodes, proxied, read_only: true, ..config() }
+    };
+    for (n, proxied) in [(77, true), (78, false)] {
+        let mut node = Node::new(behind(proxied), Rng::new([n as u8; 32]), network.now);
+        node.on_bound(network.now, Family::V4);
+        network.nodes.insert(host(n), node);
+        network.collect(host(n));
+    }
+    network.run(Duration::from_secs(30));
+    let seek = network.with(77, |node, now| node.get_peers(now, hash(7))).unwrap();
+    assert_eq!(network.finish(77, seek).0, Outcome::Peers { found: 1 });
+    let router = |addr: SocketAddr| addr == named || addr == host(0);
+    assert!(network.node(77).contacts(Family::V4).count() >= 8);
+    assert!(network.node(77).contacts(Family::V4).all(|(_, addr)| addr != named));
+    let direct = network.node(78);
+    assert_eq!(
+        direct.contacts(Family::V4).filter(|(_, addr)| !router(*addr)).count(),
+        0,
+        "only a proxy has names"
+    );
+    assert!(direct.status(Instant::ZERO).dropped.unasked > 0);
+}
+
+#[test]
+fn behind_a_proxy_an_answer_from_another_port_or_with_another_transaction_is_no_answer() {
+    let mut network = Network::empty();
+    let named = SocketAddr::new([240, 0, 0, 1].into(), 6881);
+    let config = DhtConfig {
+        bootstrap_nodes: Vec::from([std::format!("{named}")]),
+        proxied: true,
+        read_only: true,
+        ..config()
+    };
+    let mut node = Node::new(config, Rng::new([1; 32]), network.now);
+    node.on_bound(network.now, Family::V4);
+    let (to, query) = node.next_datagram(Family::V4).unwrap();
+    assert_eq!(to, named);
+    let transaction = Message::parse(&query).unwrap().transaction.to_vec();
+    let answer = |transaction: &[u8]| {
+        let mut out = Vec::new();
+        let response = Response { id: NodeId([9; 20]), ..Response::default() };
+        let body = Body::Response(response);
+        Message { transaction, version: None, ip: None, read_only: false, body }.write(&mut out);
+        out
+    };
+    let other_port = SocketAddr::new(host(5).ip(), 6882);
+    node.on_datagram(network.now, other_port, &answer(&transaction));
+    node.on_datagram(network.now, host(5), &answer(b"nope"));
+    assert_eq!(node.status(network.now).dropped.unasked, 2);
+    node.on_datagram(network.now, host(5), &answer(&transaction));
+    assert_eq!(node.status(network.now).dropped.unasked, 2);
+    network.run(DELAY);
+}
+
+#[test]
+fn a_filter_keeps_queries_from_the_addresses_that_it_forbids_also_those_known_before() {
+    let mut network = Network::of(40);
+    let forbidden = |addr: SocketAddr| (1..20).any(|n| addr == host(n));
+    let ranges = (1..20).map(|n| (host(n).ip(), host(n).ip()));
+    let filter = alloc::sync::Arc::new(crate::wire::ip_filter::IpFilter::from_ranges(ranges));
+    assert!(network.node(30).contacts(Family::V4).any(|(_, addr)| forbidden(addr)));
+    network.with(30, |node, now| node.on_filter(now, Some(filter.clone())));
+    assert!(!network.node(30).contacts(Family::V4).any(|(_, addr)| forbidden(addr)));
+    network.wire.retain(|_, (from, ..)| *from != host(30));
+    let seek = network.with(30, |node, now| node.get_peers(now, hash(7))).unwrap();
+    let until = network.now + Duration::from_secs(60);
+    while network.step(until) {
+        let strays = network
+            .wire
+            .values()
+            .filter(|(from, to, bytes)| *from == host(30) && forbidden(*to) && is_query(bytes));
+        assert_eq!(strays.count(), 0);
+    }
+    network.finish(30, seek);
+    network.with(30, |node, now| node.on_node(now, host(3)));
+    assert!(network.wire.values().all(|(from, to, _)| *from != host(30) || !forbidden(*to)));
+}
+
+#[test]
 fn bep_0044_an_immutable_item_is_found_by_its_digest() {
     let mut network = Network::of(40);
     let item = Item::Immutable { value: b"12:Hello World!".to_vec() };
