@@ -50,6 +50,16 @@ def make_torrent(content: Path, out: Path, kind: str, piece_length: int, tracker
     return out
 
 
+def marked(torrent: Path, out: Path, mark: str) -> Path:
+    """The same content under another info-hash, so that nobody who has the other meets it in their network."""
+    import libtorrent as lt
+
+    whole = lt.bdecode(torrent.read_bytes())
+    whole[b"info"][b"source"] = mark.encode()
+    out.write_bytes(lt.bencode(whole))
+    return out
+
+
 def hashes(torrent: Path) -> tuple[str | None, str | None]:
     """Its v1 and v2 info-hashes, as libtorrent reads them."""
     import libtorrent as lt

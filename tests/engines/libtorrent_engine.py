@@ -73,6 +73,12 @@ class Libtorrent(Node):
             self.child.end_input(10)
         super().stop()
 
+    def links(self) -> list[str]:
+        """What it has said of each link that was opened so far, in and out: `(uTP)` or `(TCP)` at its end."""
+        assert self.child is not None, "not started"
+        self.child.say({"links": True})
+        return list(self.child.next_event("links", 10)["links"])
+
     def stats(self) -> dict[str, Any]:
         """Payload bytes both ways, and who is connected."""
         assert self.child is not None, "not started"

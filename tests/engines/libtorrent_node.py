@@ -1,6 +1,6 @@
 """One libtorrent session as a process: settings in the argument, commands in and events out as JSON lines.
 
-Everything but plain TCP is off unless `reach` says otherwise, so that what is measured is the transfer. Commands: `dial`, `stats`. It ends with its
+Everything but plain TCP is off unless `reach` says otherwise, so that what is measured is the transfer. Commands: `dial`, `links`, `stats`. It ends with its
 standard input.
 """
 
@@ -51,7 +51,7 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
         "active_limit": -1,
         "active_seeds": -1,
         "active_downloads": -1,
-        "alert_mask": int(CATEGORIES.status_notification | CATEGORIES.error_notification | CATEGORIES.storage_notification),
+        "alert_mask": int(CATEGORIES.status_notification | CATEGORIES.error_notification | CATEGORIES.storage_notification | CATEGORIES.connect_notification),
     }
     if not config["tracker"]:
         chosen["active_tracker_limit"] = 0
@@ -88,6 +88,7 @@ class Session:
         self.session.set_alert_fd(writer)
         self.handle = self.session.add_torrent(parameters(config))
         self.told: set[str] = set()
+        self.links: list[str] = []
 
     def until(self, event: str) -> None:
         """Goes on until it has said so."""
@@ -128,6 +129,9 @@ class Session:
                 self.once("listening")
             case lt.listen_failed_alert() | lt.torrent_error_alert() | lt.file_error_alert():
                 say("error", message=alert.message())
+            case lt.peer_connect_alert() | lt.peer_disconnected_alert():
+                print(alert.message(), file=sys.stderr)
+                self.links.append(alert.message())
             case lt.hash_failed_alert():
                 say("hash_failed", message=alert.message())
 
@@ -135,6 +139,8 @@ class Session:
         if "dial" in command:
             host, port = command["dial"]
             self.handle.connect_peer((host, port))
+        elif "links" in command:
+            say("links", links=self.links)
         elif "stats" in command:
             status = self.handle.status()
             say(

@@ -135,6 +135,20 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def tcp_links(*ports: int) -> list[str]:
+    """The TCP links with one of these ports at an end, closed ones too while the kernel remembers them (a minute, at
+    the side that closed first)."""
+    listening = "0A"
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, remote, state = line.split()[:4]
+            ends = {int(end.rpartition(":")[2], 16) for end in (local, remote)}
+            if state != listening and ends & set(ports):
+                found.append(f"{local} {remote} {state}")
+    return found
+
+
 def need(command: str) -> str:
     """The path of a command that must be there."""
     found = shutil.which(command)

@@ -52,6 +52,9 @@ class Transmission(Node):
         if job.seed:
             self.wait_complete(timeout)
 
+    def peers(self) -> list[dict[str, Any]]:
+        """Whom it is connected to now, in its own words."""
+        return list(self.rpc("torrent-get", {"fields": ["peers"]})["arguments"]["torrents"][0]["peers"])
 
     def wait_complete(self, timeout: float) -> float:
         poll_until(lambda: self._seeding(), timeout, self.poll_s, "transmission complete")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from engines.aria2 import Aria2
+from engines.content import marked
 from engines.libtorrent_engine import Libtorrent
 from engines.node import NETWORK, Job, Node, Reach
+from engines.process import poll_until
+from engines.transmission import Transmission
 
 Case = Callable[[Path], None]
 Whole = Callable[[Path, Node], None]
@@ -22,21 +26,36 @@ LSD = Reach(lsd=True)
 def gossip_cases(ours: type[Node], home: Path, torrent: Path, whole: Whole) -> dict[str, Case]:
     """Every case by its name; `whole` checks what a leech has."""
     cases: dict[str, Case] = {}
-    for middle, leech in ((Libtorrent, ours), (ours, Libtorrent)):
-        name = f"libtorrent -> {leech.name}, told of by {middle.name} alone (PEX)"
-        cases[name] = _told(middle, leech, home, torrent, whole)
-    for seed, leech in ((Libtorrent, ours), (ours, Libtorrent)):
-        for last in ("seed", "leech"):
-            name = f"{seed.name} -> {leech.name}, neighbours, the {last} comes last (LSD)"
-            cases[name] = _neighbours(seed, leech, last, (home, torrent), whole)
+    content = (home, torrent)
+    for seed, middle, leech in (
+        (Transmission, ours, ours),
+        (ours, Libtorrent, Transmission),
+        (Aria2, ours, ours),
+        (ours, Libtorrent, Aria2),
+        (Libtorrent, Libtorrent, ours),
+        (Libtorrent, ours, Libtorrent),
+    ):
+        name = f"{seed.name} -> {leech.name}, told of by {middle.name} alone (PEX)"
+        cases[name] = _told((seed, middle, leech), content, whole)
+    for rival in (Transmission, Libtorrent):
+        for seed, leech in ((rival, ours), (ours, rival)):
+            for last in ("seed", "leech"):
+                name = f"{seed.name} -> {leech.name}, neighbours, the {last} comes last (LSD)"
+                cases[name] = _neighbours(seed, leech, last, content, whole)
+    for seed, leech in ((Aria2, ours), (ours, Aria2)):
+        name = f"{seed.name} -> {leech.name}, neighbours (LSD)"
+        cases[name] = _neighbours(seed, leech, "leech", content, whole)
     return cases
 
 
-def _told(middle: type[Node], leech: type[Node], home: Path, torrent: Path, whole: Whole) -> Case:
-    """A seed, a middleman that knows it and has next to nothing, and a leech that knows the middleman alone."""
+def _told(kinds: tuple[type[Node], type[Node], type[Node]], content: tuple[Path, Path], whole: Whole) -> Case:
+    """A seed, a middleman that knows it and has next to nothing, and a leech that knows the middleman alone. One that
+    can't be told to dial is dialled by the middleman, when that knows the seed."""
+    home, torrent = content
+    seed, middle, leech = kinds
 
     def case(work: Path) -> None:
-        giver = Libtorrent(Job(home, work / "seed", torrent, seed=True, reach=PEX, host=NETWORK[0]))
+        giver = seed(Job(home, work / "seed", torrent, seed=True, reach=PEX, host=NETWORK[0]))
         between = middle(
             Job(work / "between", work / "middle", torrent, reach=PEX, host=NETWORK[1], download_max=TRICKLE)
         )
@@ -47,8 +66,13 @@ def _told(middle: type[Node], leech: type[Node], home: Path, torrent: Path, whol
             giver.start(CASE_S)
             between.job.peers = [giver.address]
             between.start(CASE_S)
-            taker.job.peers = [between.address]
-            taker.start(CASE_S)
+            if isinstance(between, Libtorrent) and leech in (Transmission, Aria2):
+                poll_until(lambda: len(between.stats()["clients"]) == 1, CASE_S, 0.1, "the middleman knows the seed")
+                taker.start(CASE_S)
+                between.dial(taker.address)
+            else:
+                taker.job.peers = [between.address]
+                taker.start(CASE_S)
             taker.wait_complete(CASE_S)
         whole(work / "in", taker)
 
@@ -62,8 +86,9 @@ def _neighbours(
     home, torrent = content
 
     def case(work: Path) -> None:
-        giver = seed(Job(home, work / "seed", torrent, seed=True, reach=LSD, host=NETWORK[0]))
-        taker = leech(Job(work / "in", work / "leech", torrent, reach=LSD, host=NETWORK[1]))
+        own = marked(torrent, work / "a.torrent", work.name)  # the network is everyone's
+        giver = seed(Job(home, work / "seed", own, seed=True, reach=LSD, host=NETWORK[0]))
+        taker = leech(Job(work / "in", work / "leech", own, reach=LSD, host=NETWORK[1]))
         (work / "in").mkdir()
         first, second = (taker, giver) if last == "seed" else (giver, taker)
         with first, second:

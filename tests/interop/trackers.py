@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.aria2 import Aria2
-from engines.content import make_torrent
+from engines.content import magnet, make_torrent, marked
 from engines.libtorrent_engine import Libtorrent
 from engines.millstream_tracker import MillstreamTracker
 from engines.node import NETWORK, Job, Node, Reach
@@ -20,14 +20,55 @@ CASE_S = 90.0
 PIECE = 64 << 10
 
 
-def tracker_cases(home: Path, folder: Path, whole: Whole) -> dict[str, Case]:
+def tracker_cases(ours: type[Node], home: Path, whole: Whole) -> dict[str, Case]:
     """Every case by its name; `whole` checks what a leech has."""
-    return {
-        f"libtorrent -> Transmission and aria2, by millstream's tracker over {scheme.upper()}": _swarm(
-            scheme, home, folder, whole
-        )
-        for scheme in ("http", "udp")
-    }
+    cases: dict[str, Case] = {}
+    folder = home / "album"
+    for scheme in ("http", "udp"):
+        name = f"libtorrent -> Transmission and aria2, by millstream's tracker over {scheme.upper()}"
+        cases[name] = _swarm(scheme, home, folder, whole)
+    for seed, leech in (
+        (Transmission, ours),
+        (ours, Transmission),
+        (Aria2, ours),
+        (ours, Aria2),
+        (Libtorrent, ours),
+        (ours, Libtorrent),
+    ):
+        name = f"magnet with a UDP tracker only: {seed.name} -> {leech.name}"
+        cases[name] = _magnet((seed, leech), home, folder, whole)
+    return cases
+
+
+def _magnet(pair: tuple[type[Node], type[Node]], home: Path, folder: Path, whole: Whole) -> Case:
+    """A seed, and a leech that has nothing but a link with the tracker's address in it."""
+
+    def case(work: Path) -> None:
+        with MillstreamTracker(work, NETWORK[0]) as tracker:
+            torrent = make_torrent(folder, work / "any.torrent", "v1", PIECE, tracker.urls["udp"])
+            torrent = marked(torrent, work / "a.torrent", work.name)
+            (work / "in").mkdir()
+            seed = pair[0](_known(pair[0], Job(home, work / "seed", torrent, seed=True, host=NETWORK[1])))
+            leech = pair[1](_known(pair[1], Job(work / "in", work / "leech", magnet=magnet(torrent), host=NETWORK[2])))
+            with seed, leech:
+                seed.start(CASE_S)
+                poll_until(lambda: tracker.statistics()["seeds"] == 1, CASE_S, 0.1, "the seed announces")
+                leech.start(CASE_S)
+                leech.wait_complete(CASE_S)
+                heard = tracker.statistics()["protocols"]
+            announces = {scheme: sum(one["announces"].values()) for scheme, one in heard.items()}
+            if announces.pop("udp") < 2 or any(announces.values()):
+                raise EngineError(f"the tracker heard {heard}")
+            whole(work / "in", leech)
+
+    return case
+
+
+def _known(kind: type[Node], job: Job) -> Job:
+    job.tracker = True
+    # aria2 speaks UDP at all only with its DHT, which knows no node here
+    job.reach = Reach(dht=()) if kind is Aria2 else Reach()
+    return job
 
 
 def _swarm(scheme: str, home: Path, folder: Path, whole: Whole) -> Case:
@@ -41,9 +82,7 @@ def _swarm(scheme: str, home: Path, folder: Path, whole: Whole) -> Case:
             for engine, host in ((Transmission, NETWORK[2]), (Aria2, NETWORK[3])):
                 into = work / f"in-{engine.name}"
                 into.mkdir()
-                # aria2 speaks UDP at all only with its DHT, which knows no node here
-                reach = Reach(dht=()) if engine is Aria2 else Reach()
-                leeches.append(engine(Job(into, work / engine.name, torrent, tracker=True, reach=reach, host=host)))
+                leeches.append(engine(_known(engine, Job(into, work / engine.name, torrent, host=host))))
             with seed, leeches[0], leeches[1]:
                 seed.start(CASE_S)
                 poll_until(lambda: tracker.statistics()["seeds"] == 1, CASE_S, 0.1, "the seed announces")
