@@ -129,8 +129,7 @@ class Session:
                 self.once("listening")
             case lt.listen_failed_alert() | lt.torrent_error_alert() | lt.file_error_alert():
                 say("error", message=alert.message())
-            case lt.peer_connect_alert() | lt.peer_disconnected_alert():
-                print(alert.message(), file=sys.stderr)
+            case lt.peer_connect_alert():
                 self.links.append(alert.message())
             case lt.hash_failed_alert():
                 say("hash_failed", message=alert.message())

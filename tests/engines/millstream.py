@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .node import Job, Node
+from .node import HOST, Job, Node
 from .process import EngineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,8 @@ class Millstream(Node):
         words = ["seed", source, "--data"] if job.seed else ["download", source, "-o"]
         words += [str(job.folder), "--json", "--listen", f"{self.host}:{self.port}", *self.extra]
         words += self._reach()
+        if self.host != HOST:  # its calls come from there too, or all nodes of the network would look like one host
+            words += ["--bind", self.host]
         if not job.seed and job.stay:
             words.append("--seed")
         for host, port in job.peers:

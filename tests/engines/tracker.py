@@ -18,6 +18,8 @@ class Tracker:
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # noqa: N802, the library's name
+                if not self.path.startswith("/announce"):  # a scrape
+                    return self.send_error(404)
                 query = dict(
                     urllib.parse.parse_qsl(
                         urllib.parse.urlsplit(self.path).query, encoding="latin-1", keep_blank_values=True
