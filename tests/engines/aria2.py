@@ -38,6 +38,7 @@ class Aria2(Node):
             "enable-dht": _word(reach.dht is not None),
             "dht-listen-port": self.port,
             "bt-enable-lpd": _word(reach.lsd),
+            "bt-lpd-interface": self.host,  # or it announces from the first address it finds
             "enable-peer-exchange": _word(reach.pex),
             "bt-require-crypto": _word(reach.encryption == "require"),
             "bt-min-crypto-level": "arc4" if reach.encryption == "require" else "plain",

@@ -74,7 +74,6 @@ class Cases:
         """Every case by its name."""
         ours = self.ours
         cases: dict[str, Case] = {}
-        # the slowest first: Transmission looks at its peers every ten seconds
         for rival in (Transmission, Aria2):
             cases[f"{rival.name} v1 -> millstream"] = self._transfer(rival, ours, "v1", "leech")
             cases[f"millstream v1 -> {rival.name}"] = self._transfer(ours, rival, "v1", "seed")
@@ -98,7 +97,8 @@ class Cases:
                 cases[f"created by millstream {kind}, seeded by libtorrent"] = self._created(kind)
             cases |= web_seed_cases(self.album)
             cases |= dht_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
-        return cases
+        # the slowest first: Transmission looks at its peers every ten seconds, and at the DHT's nodes for longer
+        return dict(sorted(cases.items(), key=lambda case: ("DHT" not in case[0], "ransmission" not in case[0])))
 
     def _transfer(
         self, seed: type[Node], leech: type[Node], kind: str, dialler: str, by_magnet: bool = False

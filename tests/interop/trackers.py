@@ -35,13 +35,16 @@ def tracker_cases(ours: type[Node], home: Path, whole: Whole) -> dict[str, Case]
         (Libtorrent, ours),
         (ours, Libtorrent),
     ):
-        name = f"magnet with a UDP tracker only: {seed.name} -> {leech.name}"
-        cases[name] = _magnet((seed, leech), home, folder, whole)
+        # aria2 says of a magnet link that nothing is left to download: trackers that know their seeds tell it of none
+        source = "torrent" if leech is Aria2 else "magnet"
+        name = f"{source} with a UDP tracker only: {seed.name} -> {leech.name}"
+        cases[name] = _alone((seed, leech), source, (home, folder), whole)
     return cases
 
 
-def _magnet(pair: tuple[type[Node], type[Node]], home: Path, folder: Path, whole: Whole) -> Case:
-    """A seed, and a leech that has nothing but a link with the tracker's address in it."""
+def _alone(pair: tuple[type[Node], type[Node]], source: str, content: tuple[Path, Path], whole: Whole) -> Case:
+    """A seed, and a leech that has nothing but a link (or a torrent) with the tracker's address in it."""
+    home, folder = content
 
     def case(work: Path) -> None:
         with MillstreamTracker(work, NETWORK[0]) as tracker:
@@ -49,7 +52,10 @@ def _magnet(pair: tuple[type[Node], type[Node]], home: Path, folder: Path, whole
             torrent = marked(torrent, work / "a.torrent", work.name)
             (work / "in").mkdir()
             seed = pair[0](_known(pair[0], Job(home, work / "seed", torrent, seed=True, host=NETWORK[1])))
-            leech = pair[1](_known(pair[1], Job(work / "in", work / "leech", magnet=magnet(torrent), host=NETWORK[2])))
+            job = Job(work / "in", work / "leech", torrent, host=NETWORK[2])
+            if source == "magnet":
+                job.torrent, job.magnet = None, magnet(torrent)
+            leech = pair[1](_known(pair[1], job))
             with seed, leech:
                 seed.start(CASE_S)
                 poll_until(lambda: tracker.statistics()["seeds"] == 1, CASE_S, 0.1, "the seed announces")
