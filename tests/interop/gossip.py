@@ -1,4 +1,4 @@
-"""The interop cases where peers learn of each other from peers (BEP 11) or from their network (BEP 14), and nowhere else."""
+"""The interop cases where peers learn of each other from peers (BEP 11) or from their network (BEP 14) alone."""
 
 from __future__ import annotations
 
