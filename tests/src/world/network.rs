@@ -118,7 +118,7 @@ impl World {
 
     /// A host has no room for the links that it is opening.
     pub fn refuse_room(&mut self, host: HostId) {
-        let dialing: Vec<ConnId> = core::mem::take(&mut self.hosts[host.0].dialing).into_keys().collect();
+        let dialing: Vec<ConnId> = self.hosts[host.0].dialing.keys().copied().collect();
         for conn in dialing {
             self.tell(host.0, Input::Closed { conn, why: LinkEnd::NoRoom });
         }
