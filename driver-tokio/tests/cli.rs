@@ -1,6 +1,8 @@
 //! The command as people and scripts run it: the real binary, its exit codes, its lines.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+#[path = "cli/behind.rs"]
+mod behind;
 #[path = "cli/dht.rs"]
 mod dht;
 #[path = "cli/files.rs"]

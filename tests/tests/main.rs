@@ -25,6 +25,8 @@ mod holepunch;
 mod hostile;
 /// Torrents that nobody asks for: memory, and wake-ups.
 mod idle;
+/// Whom the filter of addresses forbids.
+mod ip_filter;
 /// Magnets: only the hash is known.
 mod magnet;
 /// Peers that wait: for memory, for a check, for hashes.

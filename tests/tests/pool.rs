@@ -2,9 +2,10 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Config, Event, UtpUse};
+use millstream_core::engine::{AddTorrent, Command, Config, Event, Rates, UtpUse};
 use millstream_core::pool::{Mood, PoolConfig};
 use millstream_tests::world::router::WhenFull;
+use millstream_tests::world::stranger::{Stranger, all_features};
 use millstream_tests::world::{Content, HostId, Weather, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -65,4 +66,34 @@ fn without_a_weak_router_nothing_changes_however_many_addresses_are_dead() {
     println!("fixed {:?}; adaptive {:?}", fixed.took, adaptive.took);
     assert!(!adaptive.bounded);
     assert!(adaptive.took * 100 <= fixed.took * 102, "{:?} and {:?}", adaptive.took, fixed.took);
+}
+
+#[test]
+fn where_the_host_has_no_room_the_links_that_are_of_least_use_are_closed() {
+    let content = Content::v1(96, 4_000_000);
+    let mut world = World::new(18, Weather::calm());
+    let seed = world.host();
+    world.seed(seed, &content);
+    let rates = Rates { download: Some(200_000), ..Rates::default() };
+    let leech = world.host_with(Config { dht: false, utp: UtpUse::Off, rates, ..Config::default() });
+    let id = world.leech(leech, &content, &[seed]);
+    let strangers: Vec<Stranger> = (0..31)
+        .map(|_| {
+            let from = world.stranger_addr();
+            world.call(from, leech, content.info().info_hash().unwrap(), all_features())
+        })
+        .collect();
+    assert!(world.until(HOUR, |world| world.status(leech, id).downloaded > 500_000));
+    let dead = world.dead_addr();
+    world.command(leech, Command::Peers(id, vec![dead])).unwrap();
+    assert_eq!(world.at(leech).engine.link_counts(), (33, 1));
+    world.refuse_room(leech);
+    // Of 32 that are open and one that was, an eighth is given up.
+    let pool = world.at(leech).engine.pool(world.now);
+    assert!(matches!(pool.mood, Mood::Bounded(_)), "{pool:?}");
+    assert_eq!(pool.open, pool.size, "{pool:?}");
+    let gone = strangers.iter().filter(|stranger| stranger.is_closed(&world)).count();
+    assert_eq!(gone, 32 - pool.open);
+    assert!(gone >= 3, "{gone}");
+    world.complete(HOUR, &[(leech, id)]);
 }

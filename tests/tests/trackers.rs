@@ -246,6 +246,22 @@ fn a_forwarded_port_is_announced_instead_of_the_bound_one() {
 }
 
 #[test]
+fn behind_a_proxy_the_port_that_the_user_named_is_announced_else_one_that_leads_nowhere() {
+    for (announce_port, port) in [(Some(40_000), 40_000), (None, 1)] {
+        let mut world = World::new(79, Weather::calm());
+        let tracker = world.tracker(1800);
+        let content = content(79, vec![vec![world.trackers[tracker].http_url()]]);
+        let proxy = Some(millstream_core::base::ProxyId(1));
+        let host = world.host_with(Config { announce_port, proxy, ..Config::default() });
+        world.seed(host, &content);
+        world.run(SECOND);
+        let ports: Vec<u16> =
+            world.trackers[tracker].announces.iter().map(|(_, query, _)| query.port).collect();
+        assert_eq!(ports, [port]);
+    }
+}
+
+#[test]
 fn bep_0052_a_hybrid_is_announced_under_both_hashes_and_a_peer_seen_twice_is_one() {
     let mut world = World::new(71, Weather::calm());
     let tracker = world.tracker(1800);

@@ -1,9 +1,10 @@
 //! Which torrent may open a link next: whom the pool of connections names, within the hard bounds. The pool hears here
 //! what became of each link.
 
-use super::effect::{Effect, Endpoint};
+use super::effect::{Effect, Endpoint, How};
+use super::event::Event;
 use super::{Alarm, Engine, LinkEnd};
-use crate::base::{ConnId, Instant, TorrentId};
+use crate::base::{ConnId, Instant, PeerRef, TorrentId};
 use crate::link::{Dialed, Link, Stage};
 use crate::pool::{CloseReason, OpenError, PoolConfig, PoolStatus, Prospect};
 use crate::torrent::{Config, Leave, UtpUse};
@@ -96,6 +97,10 @@ impl Engine {
 
     /// Calls an address over the carrier that is likeliest to get through, or over the other one the second time.
     fn call(&mut self, now: Instant, (addr, prospect): (SocketAddr, Prospect), dialed: Dialed) {
+        if self.forbids(addr.ip()) {
+            // A filter came while the first carrier was tried.
+            return self.on_dial_failed(now, dialed, addr);
+        }
         let seat = self.torrents.get(dialed.torrent.0);
         let utp = match self.config.utp {
             UtpUse::Off => false,
@@ -150,6 +155,26 @@ impl Engine {
         if utp {
             self.with(now, dialed.torrent, |torrent, _| torrent.on_carrier(addr, false));
         }
+    }
+
+    /// Tells what the pool found out. Where the network bears fewer links than there are, those that can best be done
+    /// without are closed; answers whether any was.
+    pub(super) fn heed_pool(&mut self, now: Instant) -> bool {
+        let mut shed = false;
+        while let Some(change) = self.pool.next_change() {
+            tracing::debug!(?change, "the pool of links changes");
+            self.news.push(Event::Pool(change));
+            while let Some(torrent) = self.pool.next_surplus(now) {
+                let seat = self.torrents.get(torrent.0);
+                let n = seat.and_then(|seat| seat.torrent.least_useful(now));
+                let peer = n.map(|n| PeerRef { torrent, n });
+                // What isn't a peer's ends by itself.
+                let Some(&conn) = peer.and_then(|peer| self.conns.get(&peer)) else { break };
+                self.close(now, conn, How::Flush);
+                shed = true;
+            }
+        }
+        shed
     }
 
     pub(super) fn on_pool_alarm(&mut self, now: Instant) {

@@ -22,13 +22,10 @@ impl Engine {
             while let Some(slot) = self.touched.pop() {
                 self.tell_interest(now, slot);
             }
-            if self.busy.is_empty() && !heard {
+            let shed = self.heed_pool(now);
+            if self.busy.is_empty() && !heard && !shed {
                 break;
             }
-        }
-        while let Some(change) = self.pool.next_change() {
-            tracing::debug!(?change, "the pool of links changes");
-            self.news.push(Event::Pool(change));
         }
         self.arm();
     }

@@ -73,6 +73,9 @@ impl Engine {
         (addr, prospect): (SocketAddr, Prospect),
         dialed: Dialed,
     ) -> bool {
+        if self.forbids(addr.ip()) {
+            return false;
+        }
         let fits = |kind: SocketKind| match self.config.proxy {
             None => kind == SocketKind::Udp,
             Some(proxy) => kind == SocketKind::UdpAssociate(proxy),

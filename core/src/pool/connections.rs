@@ -246,11 +246,12 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
     /// The owner with the most connections, if it should close the one it can best do without: more are open than the
     /// network was found to bear.
     pub fn next_surplus(&self, _now: Instant) -> Option<O> {
-        let bounded = match self.sizing.mood() {
+        let weak = match self.sizing.mood() {
+            // Waiting longer is no reason to lose a connection that carries something.
+            Mood::Bounded(Sign::Latency) | Mood::Free | Mood::Trying(_) => false,
             Mood::Bounded(_) => true,
-            Mood::Free | Mood::Trying(_) => false,
         };
-        if !bounded || self.entries.len() <= self.sizing.size() {
+        if !weak || self.entries.len() <= self.sizing.size() {
             return None;
         }
         self.owners.iter().max_by_key(|(_, owner)| owner.connections).map(|(id, _)| *id)

@@ -99,7 +99,8 @@ pub struct Config {
     pub events_max: usize,
     /// Peers wanted from a tracker (BEP 3).
     pub numwant: u32,
-    /// Listening port to announce if it differs from the bound one (a forwarded port).
+    /// Listening port to announce if it differs from the bound one (a forwarded port), or behind a proxy that lets peers in
+    /// there. Without it, who can't be called tells trackers port 1: they refuse 0, and nobody listens there.
     pub announce_port: Option<u16>,
     /// Tracker answers larger than this fail. Bytes.
     pub tracker_bytes_max: usize,

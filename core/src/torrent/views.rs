@@ -8,6 +8,7 @@ use crate::choke::PeerView;
 use crate::wire::PeerId;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 impl Torrent {
     /// What the engine may tell a peer's link: how many bytes it may read beyond what came, and whether there is
@@ -48,6 +49,18 @@ impl Torrent {
                 unchoked_at: peer.unchoked_at,
             }
         }));
+    }
+
+    /// The peer that can best be done without: nothing goes to it or comes from it, or least does; the newest of equals.
+    pub fn least_useful(&self, now: Instant) -> Option<u32> {
+        let use_of = |peer: &Peer| {
+            let session = &peer.session;
+            let gives = session.am_interested() && !session.peer_choking();
+            let takes = session.peer_interested() && !session.am_choking();
+            let rate = session.downloaded().rate(now).saturating_add(session.uploaded().rate(now));
+            (gives || takes, rate, session.am_interested(), Reverse(peer.joined))
+        };
+        self.peers.iter().min_by_key(|(_, peer)| use_of(peer)).map(|(&n, _)| n)
     }
 
     /// Who is served is decided by the engine.

@@ -226,7 +226,9 @@ impl Ways {
     async fn connect(&self, to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
         let socket = self.socket(to, Type::STREAM, Protocol::TCP)?;
         socket.set_tcp_nodelay(true)?;
-        if let Some(from) = from.filter(|from| self.bind.is_none() && !from.is_unspecified()) {
+        // Nothing but this host is reached from its loopback, and who listens there alone may still ask others.
+        let leads = |from: &IpAddr| !from.is_unspecified() && (!from.is_loopback() || to.ip().is_loopback());
+        if let Some(from) = from.filter(|from| self.bind.is_none() && leads(from)) {
             socket.bind(&SocketAddr::new(from, 0).into())?;
         }
         TcpSocket::from_std_stream(socket.into()).connect(to).await

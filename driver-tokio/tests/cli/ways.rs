@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 /// What the trackers tell: the seed, at an address that only the proxy leads anywhere.
-fn seed_as_told(seed: &Node) -> SocketAddr {
+pub(crate) fn seed_as_told(seed: &Node) -> SocketAddr {
     let seed: SocketAddr = seed.address.parse().unwrap();
     SocketAddr::from((Ipv4Addr::new(203, 0, 113, 5), seed.port()))
 }
@@ -62,7 +62,7 @@ fn udp_tracker(peer: SocketAddr) -> u16 {
 const ALONE: [&str; 4] = ["--no-dht", "--no-lsd", "--port-mapping", "off"];
 
 /// A file, its torrent, and a process that seeds it.
-fn seeded(length: usize, more: &[&str]) -> (Fixture, Node, String) {
+pub(crate) fn seeded(length: usize, more: &[&str]) -> (Fixture, Node, String) {
     let fixture = Fixture::new();
     fixture.file("data/f", length);
     assert!(fixture.run(&["create", "data/f", "--v1"]).status.success());
@@ -73,7 +73,7 @@ fn seeded(length: usize, more: &[&str]) -> (Fixture, Node, String) {
     (fixture, seed, hash)
 }
 
-fn assert_whole(fixture: &Fixture) {
+pub(crate) fn assert_whole(fixture: &Fixture) {
     assert!(fs::read(fixture.path("out/f")).unwrap() == fs::read(fixture.path("data/f")).unwrap());
 }
 

@@ -116,6 +116,15 @@ impl World {
         self.plan(at, Happening::Dial { host: n, boot, conn, to });
     }
 
+    /// A host has no room for the links that it is opening.
+    pub fn refuse_room(&mut self, host: HostId) {
+        let dialing: Vec<ConnId> = self.hosts[host.0].dialing.keys().copied().collect();
+        for conn in dialing {
+            self.tell(host.0, Input::Closed { conn, why: LinkEnd::NoRoom });
+        }
+        self.settle();
+    }
+
     pub(super) fn on_dial(&mut self, n: usize, boot: u32, conn: ConnId, to: SocketAddr) {
         if self.hosts[n].boot != boot || !self.hosts[n].dialing.contains_key(&conn) {
             return;
