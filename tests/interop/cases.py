@@ -26,6 +26,7 @@ from interop.encryption import Content, encryption_cases
 from interop.dht import dht_cases
 from interop.gossip import gossip_cases
 from interop.trackers import tracker_cases
+from interop.utp import utp_cases
 
 from .web_seeds import web_seed_cases
 
@@ -87,6 +88,7 @@ class Cases:
             cases[f"millstream {kind} -> libtorrent, magnet"] = self._transfer(ours, Libtorrent, kind, "leech", True)
         cases |= encryption_cases(Content(self.album.home, self.album.torrents["v1"], self.album.digests), ours)
         cases |= gossip_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
+        cases |= utp_cases(ours)
         cases |= tracker_cases(self.album.home, self.album.folder, self._whole)
         if ours is Millstream:
             for kind in ("v1", "v2", "hybrid"):
