@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import check, idle, limits, peers, swarm, tracker, transfer  # noqa: E402
+from bench import check, idle, limits, peers, swarm, tracker, transfer, utp  # noqa: E402
 from engines.process import EngineError  # noqa: E402
 
-BENCHES = {module.__name__.split(".")[-1]: module for module in (transfer, swarm, check, idle, limits, peers, tracker)}
+BENCHES = {module.__name__.split(".")[-1]: module for module in (transfer, swarm, check, idle, limits, peers, tracker, utp)}
 
 
 def main() -> int:

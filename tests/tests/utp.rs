@@ -1,7 +1,7 @@
 //! Stories of links over uTP (BEP 29): the same torrents, the same manners, out of datagrams.
 
 use core::time::Duration;
-use millstream_core::engine::{AddTorrent, Config, Rates, UtpUse};
+use millstream_core::engine::{AddTorrent, Config, Encryption, Rates, UtpUse};
 use millstream_tests::pair::Pair;
 use millstream_tests::world::{Content, Weather, World};
 
@@ -71,4 +71,22 @@ fn rate_limits_hold_over_utp() {
     pair.world.run(Duration::from_secs(10));
     let had = pair.world.status(pair.leech, pair.leech_torrent).downloaded;
     assert!((1_500_000..2_600_000).contains(&had), "{had}");
+}
+
+#[test]
+fn encryption_that_is_required_goes_over_utp_alone() {
+    let config = Config { encryption: Encryption::Require, ..only() };
+    let weather = Weather { latency_us: (10_000, 30_000), datagram_losses_per_mille: 20, ..Weather::calm() };
+    for (seed, weather) in [(7, Weather::calm()), (8, weather)] {
+        let mut pair = pair_in(seed, weather, Content::v1(1, 2_000_000), [config.clone(), config.clone()]);
+        pair.connect();
+        pair.complete();
+        let status = pair.world.status(pair.leech, pair.leech_torrent);
+        assert_eq!((status.downloaded, status.wasted), (2_000_000, 0));
+    }
+    let off = Config { encryption: Encryption::Off, ..only() };
+    let mut pair = pair(9, Content::v1(1, 300_000), [config, off]);
+    pair.connect();
+    pair.world.run(MINUTE);
+    assert_eq!(pair.world.status(pair.leech, pair.leech_torrent).downloaded, 0, "nothing goes in the clear");
 }

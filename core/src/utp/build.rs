@@ -14,6 +14,9 @@ const RUN_PACKETS_MAX: usize = 64;
 /// the rest for a whole packet.
 const CUT_FREE_BYTES: usize = 1472;
 
+/// Bytes of the abilities as an extension.
+const ABLE_BYTES: usize = 2 + TAKES_LARGE.len();
+
 /// A run of packets, put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -104,6 +107,8 @@ impl Stream {
     }
 
     /// A packet that tries whether the path takes a larger one. Only in a stream that has enough to send.
+    ///
+    /// The padding hides behind an extension that everyone knows: libutp drops packets whose first one it doesn't.
     fn build_probe(&mut self, now: Instant, out: &mut [u8]) -> Option<Run> {
         let unsent = self.outgoing.unsent() as usize;
         if unsent < self.mtu.size() {
@@ -113,14 +118,16 @@ impl Stream {
         if self.outgoing.next() != Some(Next::Fresh(unsent as u64)) || size as u64 > self.room() {
             return None;
         }
-        let fitting = self.mtu.size().saturating_sub(HEADER_BYTES + 2);
+        let fitting = self.mtu.size().saturating_sub(HEADER_BYTES + ABLE_BYTES + 2);
         let payload = if size > CUT_FREE_BYTES { 1 } else { fitting.min(unsent) };
         let offset = self.outgoing.end_of_sent();
         self.begin_waiting(now);
         let place = self.outgoing.on_sent(now, (payload, size), true);
-        put(out, 0, &self.header(now, Kind::Data, place).encode(PADDING));
+        put(out, 0, &self.header(now, Kind::Data, place).encode(ABILITIES));
         let body = out.get_mut(HEADER_BYTES..size)?;
         let (padding, data) = body.split_at_mut_checked(size - HEADER_BYTES - payload)?;
+        let (able, padding) = padding.split_at_mut_checked(ABLE_BYTES)?;
+        put_abilities(able, PADDING);
         pad(padding);
         self.outgoing.copy(offset, data);
         self.mtu.on_probe_sent(size);
@@ -243,9 +250,14 @@ impl Stream {
 /// A call, or its answer, with what we can do.
 fn put_able(out: &mut [u8], header: &Header) -> Run {
     put(out, 0, &header.encode(ABILITIES));
-    put(out, HEADER_BYTES, &[0, TAKES_LARGE.len() as u8]);
-    put(out, HEADER_BYTES + 2, &TAKES_LARGE);
-    Run::one(HEADER_BYTES + 2 + TAKES_LARGE.len())
+    put_abilities(out.get_mut(HEADER_BYTES..).unwrap_or_default(), 0);
+    Run::one(HEADER_BYTES + ABLE_BYTES)
+}
+
+/// The extension that says what we can do; `next` is the number of the one behind it.
+fn put_abilities(out: &mut [u8], next: u8) {
+    put(out, 0, &[next, TAKES_LARGE.len() as u8]);
+    put(out, 2, &TAKES_LARGE);
 }
 
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) {

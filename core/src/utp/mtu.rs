@@ -34,8 +34,13 @@ pub(super) struct Mtu {
 }
 
 impl Mtu {
+    /// The largest datagram that fits into an Ethernet frame.
+    pub(super) fn ethernet(remote: SocketAddr) -> usize {
+        if remote.ip().to_canonical().is_ipv4() { 1472 } else { 1452 }
+    }
+
     pub(super) fn new(remote: SocketAddr, max: usize) -> Self {
-        let usual = if remote.ip().to_canonical().is_ipv4() { 1472 } else { 1452 };
+        let usual = Self::ethernet(remote);
         let max = max.max(BOTTOM);
         let good = FLOOR.min(max);
         Self { good, bad: max + 1, usual, max, probing: None, doubted: 0, vanished: 0 }

@@ -141,7 +141,7 @@ impl Stream {
     }
 
     fn new(now: Instant, ends: Ends, first: u16, config: &UtpConfig) -> Self {
-        let mtu = Mtu::new(ends.remote, config.packet_bytes_max.min(ETHERNET_BYTES));
+        let mtu = Mtu::new(ends.remote, config.packet_bytes_max.min(Mtu::ethernet(ends.remote)));
         Self {
             ends,
             state: State::Calling,
@@ -414,9 +414,6 @@ impl Stream {
         self.check_over();
     }
 }
-
-/// Bytes of the largest datagram in an Ethernet frame over IPv4.
-const ETHERNET_BYTES: usize = 1472;
 
 /// Bytes of a window that are worth a packet.
 pub(super) const WORTH: u32 = 150;

@@ -11,7 +11,8 @@ pub const CLOSE_REASON: u8 = 3;
 pub const ABILITIES: u8 = 2;
 /// The abilities of who takes datagrams of any size whole.
 pub const TAKES_LARGE: [u8; 8] = *b"MS large";
-/// An extension that means nothing and fills a packet up: nobody assigned it, so everyone skips it.
+/// An extension that means nothing and fills a packet up: nobody assigned it, so everyone skips it, if it isn't the
+/// first (libutp takes a packet whose first extension is none of 0 to 2 for no uTP).
 pub const PADDING: u8 = 0x5a;
 
 const VERSION: u8 = 1;

@@ -3,7 +3,7 @@
 use super::path::{Flow, LOCAL, Path, World, addr, run};
 use super::*;
 use crate::base::{Instant, Rng};
-use crate::wire::utp::{Header, Kind, SELECTIVE_ACK};
+use crate::wire::utp::{ABILITIES, Header, Kind, SELECTIVE_ACK, TAKES_LARGE};
 use core::net::SocketAddr;
 
 /// A peer by hand against real sockets.
@@ -285,4 +285,56 @@ fn garbage_harms_no_stream() {
         world.step();
     }
     run(&mut world, &mut flow, 10_000);
+}
+
+#[test]
+fn who_does_not_say_that_it_takes_large_datagrams_never_gets_one_beyond_an_ethernet_frame() {
+    let v6 = SocketAddr::from(([0xfd99, 0, 0, 0, 0, 0, 0, 2], 6881));
+    for (peer, most) in [(addr(1), 1472), (v6, 1452)] {
+        let (largest, firsts) = sizes(peer, None);
+        assert_eq!(largest, most, "the frame is used");
+        assert!(firsts.iter().all(|&first| first < 3), "what libutp takes for uTP: {firsts:?}");
+        let (largest, firsts) = sizes(peer, Some(TAKES_LARGE));
+        assert_eq!(largest, 32_768);
+        assert!(firsts.iter().all(|&first| first < 3), "{firsts:?}");
+        assert_eq!(sizes(peer, Some(*b"MS other")).0, most);
+    }
+}
+
+/// The largest datagram that a peer gets over a path that takes all, and the first extension of each.
+fn sizes(peer: SocketAddr, able: Option<[u8; 8]>) -> (usize, Vec<u8>) {
+    let config = UtpConfig { packet_bytes_max: 32_768, unsent_bytes_max: 1 << 20, ..UtpConfig::default() };
+    let mut sockets = Sockets::new(config, Rng::new([9; 32]));
+    let mut now = Instant::from_micros(1_000_000);
+    let (mut largest, mut firsts) = (0, Vec::new());
+    let mut call = header(Kind::Syn, PEER, 10, 0).encode(able.map_or(0, |_| ABILITIES)).to_vec();
+    if let Some(able) = able {
+        call.extend_from_slice(&[0, 8]);
+        call.extend_from_slice(&able);
+    }
+    sockets.on_datagram(now, &arrival(peer, call));
+    let answer = sockets.next_packets(now, LOCAL, 65_536).unwrap();
+    let mut ack = crate::wire::utp::Packet::parse(&answer.data).unwrap().header.seq.wrapping_sub(1);
+    let hello = [&header(Kind::Data, PEER + 1, 11, ack).encode(0)[..], b"hi"].concat();
+    sockets.on_datagram(now, &arrival(peer, hello));
+    let stream = sockets.accept().unwrap().stream;
+    sockets.write(now, stream, [Chunk::from(std::vec![1; 4 << 20])]);
+    for _ in 0..200 {
+        now = now + core::time::Duration::from_millis(10);
+        sockets.on_timeout(now);
+        while let Some(packets) = sockets.next_packets(now, LOCAL, 65_536) {
+            let stride = packets.stride.map_or(packets.data.len(), usize::from);
+            for packet in packets.data.chunks(stride) {
+                largest = largest.max(packet.len());
+                firsts.push(packet[1]);
+                let read = crate::wire::utp::Packet::parse(packet).unwrap();
+                if read.header.kind == Kind::Data {
+                    ack = read.header.seq;
+                }
+            }
+        }
+        let state = header(Kind::State, PEER + 1, 12, ack).encode(0).to_vec();
+        sockets.on_datagram(now, &arrival(peer, state));
+    }
+    (largest, firsts)
 }

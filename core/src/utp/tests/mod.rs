@@ -72,20 +72,28 @@ fn ledbat_fills_an_empty_bottleneck_and_keeps_its_queue_near_the_target() {
 
 #[test]
 fn ledbat_yields_to_a_flow_that_fills_the_queue() {
-    let path = Path { rate: 1_000_000, queue_bytes: 300_000, ..Path::default() };
-    let (mut world, near, far) = World::connected(4, path, &config());
-    let mut flow = [Flow::new((0, near), (1, far), u64::MAX >> 1)];
-    run_for(&mut world, &mut flow, 10_000);
-    world.rival();
-    run_for(&mut world, &mut flow, 10_000);
-    let before = world.rival.as_ref().unwrap().delivered;
-    let ours = run_for(&mut world, &mut flow, 30_000)[0] / 30;
-    let theirs = (world.rival.as_ref().unwrap().delivered - before) / 30;
-    assert!(theirs > 4 * ours, "ours {ours}, theirs {theirs} bytes a second");
-    world.rival = None;
-    run_for(&mut world, &mut flow, 5_000);
-    let again = run_for(&mut world, &mut flow, 10_000)[0] / 10;
-    assert!(again > 800_000, "{again} bytes a second when the other is gone");
+    std::println!(
+        "| queue, ms | alone | beside it | the flow beside it | when it is gone |\n|---:|---:|---:|---:|---:|"
+    );
+    for (seed, queue_ms) in [(4, 300), (13, 600), (14, 1000)] {
+        let path = Path { rate: 1_000_000, queue_bytes: queue_ms * 1000, ..Path::default() };
+        let (mut world, near, far) = World::connected(seed, path, &config());
+        let mut flow = [Flow::new((0, near), (1, far), u64::MAX >> 1)];
+        run_for(&mut world, &mut flow, 10_000);
+        let alone = run_for(&mut world, &mut flow, 10_000)[0] / 10;
+        world.rival();
+        run_for(&mut world, &mut flow, 10_000);
+        let before = world.rival.as_ref().unwrap().delivered;
+        let ours = run_for(&mut world, &mut flow, 30_000)[0] / 30;
+        let theirs = (world.rival.as_ref().unwrap().delivered - before) / 30;
+        world.rival = None;
+        run_for(&mut world, &mut flow, 5_000);
+        let again = run_for(&mut world, &mut flow, 10_000)[0] / 10;
+        let [alone_kb, ours_kb, theirs_kb, again_kb] = [alone, ours, theirs, again].map(|rate| rate / 1000);
+        std::println!("| {queue_ms} | {alone_kb} | {ours_kb} | {theirs_kb} | {again_kb} |");
+        assert!(theirs > 4 * ours, "ours {ours}, theirs {theirs} bytes a second");
+        assert!(again > 800_000, "{again} bytes a second when the other is gone");
+    }
 }
 
 #[test]
