@@ -28,6 +28,7 @@ from interop.dht import dht_cases
 from interop.gossip import gossip_cases
 from interop.trackers import tracker_cases
 from interop.utp import utp_cases
+from interop.utp_long import long_utp_cases
 
 from .web_seeds import web_seed_cases
 
@@ -90,6 +91,7 @@ class Cases:
         cases |= gossip_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         cases |= tracker_cases(ours, self.album.home, self._whole)
         cases |= utp_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
+        cases |= long_utp_cases(ours)
         cases |= default_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         if ours is Millstream:
             for kind in ("v1", "v2", "hybrid"):
