@@ -28,6 +28,8 @@ pub(super) struct Incoming {
     /// The place of the other side's end.
     fin: Option<u16>,
     ended: bool,
+    /// Nobody will read: what comes is acknowledged and dropped.
+    discards: bool,
     /// Packets that no acknowledgement has answered.
     unanswered: u32,
     /// When one must.
@@ -49,6 +51,7 @@ impl Incoming {
             window,
             fin: None,
             ended: false,
+            discards: false,
             unanswered: 0,
             due: None,
             urgent: false,
@@ -90,6 +93,7 @@ impl Incoming {
             return;
         }
         // What waits long must not pin a large buffer.
+        let data = if self.discards { Chunk::copy_from(&[]) } else { data };
         let data = if at > 0 && data.pinned() > 2 * data.len() { Chunk::copy_from(&data) } else { data };
         self.beyond_bytes += data.len();
         *slot = Some(data);
@@ -106,13 +110,13 @@ impl Incoming {
 
     fn take(&mut self, data: Chunk) {
         self.ack = self.ack.wrapping_add(1);
-        self.ready_bytes += data.len();
         if self.fin == Some(self.ack) {
             self.ended = true;
             self.beyond.clear();
             self.beyond_bytes = 0;
         }
-        if !data.is_empty() {
+        if !data.is_empty() && !self.discards {
+            self.ready_bytes += data.len();
             self.ready.push_back(data);
         }
     }
@@ -122,6 +126,15 @@ impl Incoming {
         let data = self.ready.pop_front()?;
         self.ready_bytes -= data.len();
         Some(data)
+    }
+
+    /// Nobody will read any more: what waits and what comes is dropped, and acknowledged as ever.
+    pub(super) fn discard(&mut self) {
+        (self.ready, self.ready_bytes, self.discards) = (VecDeque::new(), 0, true);
+        for data in self.beyond.iter_mut().flatten() {
+            *data = Chunk::copy_from(&[]);
+        }
+        self.beyond_bytes = 0;
     }
 
     /// Whether something waits to be read.

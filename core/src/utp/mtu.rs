@@ -88,16 +88,13 @@ impl Mtu {
         self.doubted = size;
     }
 
-    /// Our own host refused a datagram of this size.
+    /// Our own host refused a datagram of this size. Only a probe, which may not be cut, can be too large: others are
+    /// refused for reasons that say nothing of the path's size.
     pub(super) fn on_refused(&mut self, size: usize) -> bool {
-        if size < self.good.min(BOTTOM) || size >= self.bad {
+        if self.probing.take_if(|probing| *probing == size).is_none() {
             return false;
         }
-        self.probing = self.probing.filter(|&probing| probing < size);
-        self.bad = size;
-        if self.good >= size {
-            self.good = if size > FLOOR { FLOOR } else { BOTTOM };
-        }
+        self.bad = self.bad.min(size);
         true
     }
 
@@ -164,6 +161,17 @@ mod tests {
         mtu.on_probe_sent(32_768);
         assert!(mtu.on_refused(32_768));
         assert!(mtu.next_probe().is_some_and(|size| size < 32_768));
+        assert_eq!(mtu.size(), 1472);
+    }
+
+    #[test]
+    fn a_refusal_of_anything_but_a_probe_lowers_nothing() {
+        let mut mtu = Mtu::new(SocketAddr::from(([192, 0, 2, 1], 1)), 1472);
+        mtu.on_probe_sent(1472);
+        mtu.on_probe_acked();
+        for size in [0, 20, 548, 1200, 1472, 65_000] {
+            assert!(!mtu.on_refused(size), "{size}");
+        }
         assert_eq!(mtu.size(), 1472);
     }
 

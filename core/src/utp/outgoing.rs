@@ -12,6 +12,10 @@ const DUPLICATES: usize = 3;
 /// Packets under way at most: far less than half of the places that there are.
 pub(super) const PACKETS_MAX: usize = 16_000;
 
+/// How far behind the newest an acknowledgement may be and still be taken for a late one: what paths put out of order.
+/// More lets strangers who don't know our places guess them.
+const HISTORY: u16 = 512;
+
 /// How a packet under way fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -50,6 +54,8 @@ pub(super) struct News {
     pub(super) loss: bool,
     pub(super) probe_acked: bool,
     pub(super) probe_lost: bool,
+    /// It was overtaken: what else the packet says is of the past.
+    pub(super) late: bool,
 }
 
 /// What can be sent next.
@@ -77,6 +83,8 @@ pub(super) struct Outgoing {
     ring: VecDeque<Sent>,
     /// The place of the ring's first packet.
     first: u16,
+    /// Places before the first that an acknowledgement may still name: those that there were, and not too many.
+    history: u16,
     under_way: u64,
     lost: VecDeque<u16>,
     /// Packets sent again, in the order of that.
@@ -103,6 +111,7 @@ impl Outgoing {
             fresh_chunk: (0, 0),
             ring: VecDeque::new(),
             first,
+            history: 0,
             under_way: 0,
             lost: VecDeque::new(),
             again: VecDeque::new(),
@@ -258,7 +267,8 @@ impl Outgoing {
         }
     }
 
-    /// An acknowledgement came: all up to `ack`, and what the mask names beyond. `None` if it names what was never sent.
+    /// An acknowledgement came: all up to `ack`, and what the mask names beyond. `None` if it names what was never sent, or
+    /// what was answered long ago.
     /// `alone`: it came with nothing else, so that seeing it again means that packets arrive behind a gap.
     pub(super) fn on_ack(
         &mut self,
@@ -269,6 +279,10 @@ impl Outgoing {
     ) -> Option<News> {
         let mut news = News::default();
         let gained = ahead(ack, self.first.wrapping_sub(1));
+        if gained < 0 && gained.unsigned_abs() > self.history {
+            return None;
+        }
+        news.late = gained < 0;
         if gained > 0 {
             if usize::from(gained.cast_unsigned()) > self.ring.len() {
                 return None;
@@ -298,6 +312,7 @@ impl Outgoing {
     fn pop(&mut self, now: Instant, news: &mut News) {
         let Some(sent) = self.ring.pop_front() else { return };
         self.first = self.first.wrapping_add(1);
+        self.history = HISTORY.min(self.history + 1);
         news.delivered += u64::from(sent.payload);
         if sent.fate != Fate::Received {
             if sent.fate == Fate::Out {

@@ -5,8 +5,9 @@ use super::config::UtpConfig;
 use super::stream::{CloseReason, Ends, State, Stream};
 use crate::base::{Arena, Chunk, ChunkMut, Instant, Key, LocalId, Map, Pool, Ready, Rng, Timers};
 use crate::wire::utp::{HEADER_BYTES, Header, Kind, Packet};
-use alloc::collections::{BTreeMap, VecDeque};
-use core::net::{IpAddr, SocketAddr};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Bytes of a run of packets at most: what one datagram of IP can hold, which is what kernels take in one call.
 const RUN_BYTES_MAX: usize = 65_487;
@@ -94,6 +95,8 @@ pub struct Sockets {
     streams: Arena<Stream>,
     /// By the other end's address and our number of the stream.
     names: Map<(SocketAddr, u16), u64>,
+    /// The same names in order, so that those of one address are found together.
+    remotes: BTreeSet<(SocketAddr, u16)>,
     locals: BTreeMap<LocalId, Local>,
     timers: Timers<u64>,
     /// Streams that have something to tell.
@@ -113,6 +116,7 @@ impl Sockets {
             config,
             rng,
             streams: Arena::default(),
+            remotes: BTreeSet::new(),
             locals: BTreeMap::new(),
             timers: Timers::default(),
             noisy: Ready::default(),
@@ -149,7 +153,7 @@ impl Sockets {
         let send_id = receive_id.wrapping_add(1);
         let ends = Ends { local, our_ip: None, remote, receive_id, send_id };
         let id = self.streams.insert(Stream::call(now, ends, place, &self.config));
-        self.names.insert((remote, receive_id), id);
+        self.name(id, (remote, receive_id));
         self.look_at(now, id);
         Some(StreamId(id))
     }
@@ -183,7 +187,7 @@ impl Sockets {
     }
 
     /// Lets a stream go: what was written is sent, then its end; it is forgotten when that came, or after
-    /// `linger_ms`.
+    /// `linger_ms`. What waits to be read, or comes, is acknowledged and dropped.
     pub fn finish(&mut self, now: Instant, stream: StreamId) {
         if let Some(it) = self.streams.get_mut(stream.0) {
             it.finish(now, &self.config);
@@ -203,6 +207,9 @@ impl Sockets {
 
     /// A datagram came that looks like uTP. Answers whether it belonged to a stream or called.
     pub fn on_datagram(&mut self, now: Instant, arrival: &Arrival) -> bool {
+        if !is_source(arrival.from) {
+            return false;
+        }
         let Ok(packet) = Packet::parse(&arrival.data) else { return false };
         let (remote, header) = (arrival.from, packet.header);
         if header.kind == Kind::Reset {
@@ -259,7 +266,7 @@ impl Sockets {
         };
         let places = (packet.header.seq, self.rng.next_u32() as u16);
         let id = self.streams.insert(Stream::called(now, ends, places, packet, &self.config));
-        self.names.insert((ends.remote, ends.receive_id), id);
+        self.name(id, (ends.remote, ends.receive_id));
         self.called.push_back(id);
         self.look_at(now, id);
         true
@@ -297,10 +304,11 @@ impl Sockets {
         }
     }
 
-    /// Our own host, or the network, refused a datagram of this size.
+    /// Our own host, or the network, refused a datagram of this size. It matters only to who tried the path with it:
+    /// what may be cut into fragments is never too large.
     pub fn on_datagram_refused(&mut self, now: Instant, to: SocketAddr, bytes: usize) {
-        let among = |(_, it): &(u64, &Stream)| it.ends.remote == to;
-        let ids: alloc::vec::Vec<u64> = self.streams.iter().filter(among).map(|(id, _)| id).collect();
+        let named = self.remotes.range((to, 0)..=(to, u16::MAX));
+        let ids: Vec<u64> = named.filter_map(|name| self.names.get(name).copied()).collect();
         for id in ids {
             if let Some(it) = self.streams.get_mut(id) {
                 it.on_refused(bytes);
@@ -312,7 +320,7 @@ impl Sockets {
     /// A socket is gone, and its streams with it.
     pub fn on_unbound(&mut self, now: Instant, local: LocalId) {
         let among = |(_, it): &(u64, &Stream)| it.ends.local == local;
-        let ids: alloc::vec::Vec<u64> = self.streams.iter().filter(among).map(|(id, _)| id).collect();
+        let ids: Vec<u64> = self.streams.iter().filter(among).map(|(id, _)| id).collect();
         for id in ids {
             if let Some(it) = self.streams.get_mut(id) {
                 it.on_reset();
@@ -343,6 +351,11 @@ impl Sockets {
                 return None;
             };
             let Some((id, it)) = self.streams.at_mut(slot) else { continue };
+            if it.ends.local != local {
+                // Another stream stands there now, or it moved.
+                self.locals.entry(it.ends.local).or_default().ready.push(slot);
+                continue;
+            }
             let scratch = self.scratch.get_or_insert_with(|| self.pool.take());
             let room = scratch.bytes_mut();
             // One packet always fits, whatever the driver would rather have.
@@ -429,11 +442,27 @@ impl Sockets {
         self.timers.arm(id, &mut it.armed, deadline);
     }
 
+    fn name(&mut self, id: u64, name: (SocketAddr, u16)) {
+        self.names.insert(name, id);
+        self.remotes.insert(name);
+    }
+
     fn forget(&mut self, id: u64) {
         let Some(mut it) = self.streams.remove(id) else { return };
         self.timers.disarm(id, &mut it.armed);
-        self.names.remove(&(it.ends.remote, it.ends.receive_id));
+        let name = (it.ends.remote, it.ends.receive_id);
+        self.names.remove(&name);
+        self.remotes.remove(&name);
         self.called.retain(|&other| other != id);
         self.accepted.retain(|other| other.stream.0 != id);
     }
+}
+
+/// Whether anyone can be at an address: an answer to any other is refused by our own host.
+fn is_source(addr: SocketAddr) -> bool {
+    let is_host = match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.octets()[0] != 0 && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST,
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    };
+    is_host && addr.port() != 0
 }

@@ -97,6 +97,8 @@ pub(super) struct Stream {
     /// Nobody reads or writes it any more; it goes when its bytes came, or by then.
     pub(super) lingers_until: Option<Instant>,
     pub(super) tidings: Tidings,
+    /// Acknowledgements of what we never said, from who called.
+    wrong_acks: u8,
     /// The application knows of it.
     pub(super) was_told: bool,
     /// Bytes delivered that weren't told.
@@ -106,6 +108,9 @@ pub(super) struct Stream {
 
 /// How long a stranger that called may take to prove its address.
 const CALLED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A caller that names places which it can't have from us so many times is someone who guesses: it must call again.
+const WRONG_ACKS_MAX: u8 = 3;
 
 /// A clock that seems to jump by more than this at once didn't drift: its path changed. Microseconds.
 const DRIFT_MAX_US: u32 = 10_000;
@@ -165,6 +170,7 @@ impl Stream {
             silences: 0,
             lingers_until: None,
             tidings: Tidings::default(),
+            wrong_acks: 0,
             was_told: true,
             delivered: 0,
             armed: None,
@@ -224,6 +230,10 @@ impl Stream {
                     // By the letter of BEP 29 the answer to a call takes a place of its own.
                     self.outgoing = Outgoing::new(first.wrapping_add(1));
                 } else if header.ack != first.wrapping_sub(1) {
+                    self.wrong_acks += 1;
+                    if self.wrong_acks >= WRONG_ACKS_MAX {
+                        self.close(CloseReason::TimedOut);
+                    }
                     return false;
                 }
                 self.open(now, config);
@@ -243,7 +253,9 @@ impl Stream {
         if header.timestamp_difference != 0 {
             self.ours.add(now, header.timestamp_difference);
         }
-        self.peer_window = header.window;
+        if !news.late {
+            self.peer_window = header.window;
+        }
         self.on_news(now, news);
         if matches!(header.kind, Kind::Data | Kind::Fin) {
             let later = now + Duration::from_millis(u64::from(config.ack_delay_ms));
@@ -410,6 +422,8 @@ impl Stream {
     /// Nobody writes or reads it any more: what waits is sent, then the end.
     pub(super) fn finish(&mut self, now: Instant, config: &UtpConfig) {
         self.outgoing.finish();
+        self.incoming.discard();
+        self.tidings.readable = false;
         self.lingers_until = Some(now + Duration::from_millis(u64::from(config.linger_ms)));
         self.check_over();
     }

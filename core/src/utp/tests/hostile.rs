@@ -2,7 +2,7 @@
 
 use super::path::{Flow, LOCAL, Path, World, addr, run};
 use super::*;
-use crate::base::{Instant, Rng};
+use crate::base::{Instant, LocalId, Rng};
 use crate::wire::utp::{ABILITIES, Header, Kind, SELECTIVE_ACK, TAKES_LARGE};
 use core::net::SocketAddr;
 
@@ -337,4 +337,133 @@ fn sizes(peer: SocketAddr, able: Option<[u8; 8]>) -> (usize, Vec<u8>) {
         sockets.on_datagram(now, &arrival(peer, state));
     }
     (largest, firsts)
+}
+
+/// Another socket of ours.
+const OTHER: LocalId = LocalId(LOCAL.0 + 1);
+
+fn kinds(sockets: &mut Sockets, now: Instant, local: LocalId) -> Vec<(SocketAddr, Kind)> {
+    let packets = core::iter::from_fn(|| sockets.next_packets(now, local, 2000));
+    packets.map(|it| (it.to, crate::wire::utp::Packet::parse(&it.data).unwrap().header.kind)).collect()
+}
+
+#[test]
+fn packets_leave_from_their_streams_own_socket_though_a_place_in_memory_is_used_again() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    let gone = sockets.connect(now, LOCAL, addr(1)).unwrap();
+    sockets.reset(gone);
+    sockets.connect(now, OTHER, addr(2)).unwrap();
+    assert_eq!(kinds(&mut sockets, now, LOCAL), []);
+    assert_eq!(kinds(&mut sockets, now, OTHER), [(addr(2), Kind::Syn)]);
+}
+
+#[test]
+fn a_stream_that_was_proved_at_another_socket_sends_from_there_alone() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, PEER, 10, 0).encode(0).to_vec()));
+    let answer = sockets.next_packets(now, LOCAL, 2000).unwrap();
+    let place = crate::wire::utp::Packet::parse(&answer.data).unwrap().header.seq.wrapping_sub(1);
+    // A second call makes it wait at the first socket.
+    sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, PEER, 10, 0).encode(0).to_vec()));
+    let mut bytes = header(Kind::Data, PEER + 1, 11, place).encode(0).to_vec();
+    bytes.extend_from_slice(b"hi");
+    sockets.on_datagram(now, &Arrival { local: OTHER, ..arrival(addr(1), bytes) });
+    assert_eq!(kinds(&mut sockets, now, LOCAL), []);
+    assert_eq!(kinds(&mut sockets, now, OTHER), [(addr(1), Kind::State)]);
+}
+
+#[test]
+fn what_comes_from_where_nobody_can_be_is_neither_answered_nor_kept() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    let sources = ["192.0.2.1:0", "0.0.0.0:6881", "0.1.2.3:6881", "224.0.0.1:6881", "255.255.255.255:6881"];
+    let of_six = ["[::]:6881", "[ff02::1]:6881", "[2001:db8::1]:0", "[::ffff:224.0.0.1]:6881"];
+    for from in sources.into_iter().chain(of_six) {
+        for kind in [Kind::Syn, Kind::Data] {
+            let bytes = header(kind, PEER, 10, 0).encode(0).to_vec();
+            assert!(!sockets.on_datagram(now, &arrival(from.parse().unwrap(), bytes)), "{from}");
+        }
+    }
+    assert!(sockets.is_empty());
+    assert_eq!(kinds(&mut sockets, now, LOCAL), []);
+}
+
+#[test]
+fn a_refusal_that_says_nothing_of_size_makes_no_packet_smaller() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let ack = hand.seen[0].seq.wrapping_sub(1);
+    for bytes in [20, 26, 548, 1200, 1300, 65_000] {
+        hand.sockets.on_datagram_refused(hand.now, addr(1), bytes);
+    }
+    hand.give(header(Kind::State, PEER + 1, 12, ack), 0, &[]);
+    hand.write(20_000);
+    let largest = hand.payloads.iter().map(Vec::len).max().unwrap();
+    assert!(largest >= 1200 - 22, "{largest}");
+    // The probe itself may be too large: what it carried is sent again at once.
+    hand.seen.clear();
+    hand.sockets.on_datagram_refused(hand.now, addr(1), 1452);
+    assert!(hand.take() > 0 && hand.seen[0].kind == Kind::Data, "{:?}", hand.seen);
+}
+
+#[test]
+fn a_refusal_concerns_the_streams_of_its_address_alone() {
+    let mut hand = Hand::new(UtpConfig::default());
+    hand.write(20_000);
+    hand.sockets.on_datagram_refused(hand.now, addr(2), 1452);
+    assert_eq!(hand.take(), 0);
+}
+
+#[test]
+fn old_acknowledgements_are_believed_only_from_a_short_past_and_say_nothing_of_the_window() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let mut last = hand.seen[0].seq.wrapping_sub(1);
+    for _ in 0..40 {
+        assert_eq!(hand.write(100), 1);
+        last = hand.seen.last().unwrap().seq;
+        assert!(hand.give(header(Kind::State, PEER + 1, 12, last), 0, &[]));
+        hand.take();
+    }
+    for old in [100, 1000, 2000, 10_000, 30_000] {
+        assert!(!hand.give(header(Kind::State, PEER + 1, 12, last.wrapping_sub(old)), 0, &[]), "{old}");
+    }
+    let mut shut = header(Kind::State, PEER + 1, 12, last.wrapping_sub(5));
+    shut.window = 0;
+    assert!(hand.give(shut, 0, &[]), "late, and not false");
+    assert_eq!(hand.write(100), 1, "its window is that of then");
+    shut.ack = hand.seen.last().unwrap().seq;
+    assert!(hand.give(shut, 0, &[]));
+    assert_eq!(hand.write(100), 0);
+}
+
+#[test]
+fn a_stranger_may_not_guess_on_and_on_at_the_answer_to_its_call() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, PEER, 10, 0).encode(0).to_vec()));
+    for ack in 0..=u16::MAX {
+        let guess = header(Kind::Data, PEER + 1, 11, ack).encode(0).to_vec();
+        sockets.on_datagram(now, &arrival(addr(1), guess));
+        while sockets.next_event().is_some() {}
+    }
+    assert_eq!(sockets.accept(), None);
+    assert!(sockets.is_empty());
+}
+
+#[test]
+fn a_stream_that_was_let_go_keeps_nothing_that_nobody_will_read() {
+    let window_bytes = 64 << 10;
+    let mut hand = Hand::new(UtpConfig { window_bytes, ..UtpConfig::default() });
+    let ack = hand.seen[0].seq.wrapping_sub(1);
+    hand.give(header(Kind::Data, PEER + 1, 12, ack), 0, &[0; 1000]);
+    hand.give(header(Kind::Data, PEER + 1, 15, ack), 0, &[0; 1000]);
+    hand.sockets.finish(hand.now, hand.stream);
+    for seq in [13, 14, 16, 17, 19, 18] {
+        hand.give(header(Kind::Data, PEER + 1, seq, ack), 0, &[0; 1000]);
+    }
+    hand.take();
+    let answer = hand.seen.last().unwrap();
+    assert_eq!((answer.ack, answer.window), (19, window_bytes), "all is acknowledged");
+    assert_eq!(hand.sockets.read(hand.now, hand.stream), None);
 }
