@@ -125,13 +125,10 @@ impl Table {
                 bucket.changed = now;
                 return Placed::Known;
             }
-            // The first address keeps the id while it is alive: else anyone could move a node away.
-            if known.is_good(now) {
-                return Placed::Refused;
-            }
-            *known = contact;
-            bucket.changed = now;
-            return Placed::Known;
+            // The first address keeps the id until it is gone: else whoever knows the ids of quiet nodes could put
+            // itself in their places. A quiet one is asked whether it lives.
+            let asked = Placed::Ask(known.id, known.addr);
+            return if known.is_good(now) { Placed::Refused } else { asked };
         }
         if !self.is_welcome(at, &contact) {
             return Placed::Refused;
@@ -163,11 +160,6 @@ impl Table {
                 bucket.nodes.push(contact);
                 bucket.changed = now;
                 self.len += 1;
-                return Placed::Added;
-            }
-            if let Some(bad) = bucket.nodes.iter_mut().find(|known| known.is_bad()) {
-                *bad = contact;
-                bucket.changed = now;
                 return Placed::Added;
             }
             if may_split && self.len < config.nodes_max {
@@ -218,7 +210,8 @@ impl Table {
         id != self.own && (room || bucket.nodes.iter().any(|known| !known.is_good(now)))
     }
 
-    /// A query to this node wasn't answered. A bad one gives its place to who waits for it.
+    /// A query to this node wasn't answered. A bad one gives its place to the newest of those who wait for it and are
+    /// still welcome.
     pub(super) fn on_failure(&mut self, now: Instant, id: NodeId, addr: SocketAddr) {
         let at = self.index(id);
         let bucket = &mut self.buckets[at];
@@ -229,14 +222,16 @@ impl Table {
         if !bucket.nodes[n].is_bad() {
             return;
         }
-        match bucket.spare.pop() {
-            Some(spare) => {
-                bucket.nodes[n] = spare;
+        bucket.nodes.swap_remove(n);
+        self.len -= 1;
+        while let Some(spare) = self.buckets[at].spare.pop() {
+            let is_new = self.buckets[at].nodes.iter().all(|known| known.id != spare.id);
+            if is_new && self.is_welcome(at, &spare) {
+                let bucket = &mut self.buckets[at];
+                bucket.nodes.push(spare);
                 bucket.changed = now;
-            }
-            None => {
-                bucket.nodes.swap_remove(n);
-                self.len -= 1;
+                self.len += 1;
+                return;
             }
         }
     }

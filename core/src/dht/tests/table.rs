@@ -3,6 +3,7 @@
 use super::super::DhtConfig;
 use super::super::table::{Placed, Table};
 use super::*;
+use std::string::ToString as _;
 
 const OWN: NodeId = NodeId([0; 20]);
 
@@ -93,7 +94,8 @@ fn nobody_takes_a_living_nodes_id_or_address() {
     let mut table = full(at(0));
     assert_eq!(table.on_answer(at(1), id(0, 3), host(77), &config()), Placed::Refused);
     assert_eq!(table.on_answer(at(1), id(0, 3), host(3), &config()), Placed::Known);
-    assert_eq!(table.on_answer(at(20), id(0, 3), host(77), &config()), Placed::Known, "it was quiet");
+    let asked = table.on_answer(at(20), id(0, 3), host(77), &config());
+    assert_eq!(asked, Placed::Ask(id(0, 3), host(3)), "it is quiet, and asked first");
     table.on_other_id(host(4), id(0, 40));
     assert_eq!(table.len(), 7, "another answered from there: the first is gone");
     assert_eq!(table.on_answer(at(1), OWN, host(99), &config()), Placed::Refused, "nobody is us");
@@ -123,4 +125,47 @@ fn a_new_own_id_keeps_the_nodes_that_find_a_place() {
     let limited = DhtConfig { nodes_max: 3, ..config() };
     table.on_own_id(at(0), OWN, &limited);
     assert_eq!(table.len(), 3);
+}
+
+#[test]
+fn who_answers_with_a_quiet_nodes_id_doesnt_take_its_place_until_that_one_is_gone() {
+    let mut table = full(at(0));
+    let known = |table: &Table, addr| table.contacts().any(|known| known.addr == addr);
+    table.on_answer(at(30), id(0, 3), host(77), &config());
+    assert!(known(&table, host(3)) && !known(&table, host(77)));
+    table.on_failure(at(30), id(0, 3), host(3));
+    table.on_answer(at(30), id(0, 3), host(77), &config());
+    assert!(known(&table, host(3)), "one silence is no death");
+    table.on_failure(at(30), id(0, 3), host(3));
+    assert_eq!(table.on_answer(at(30), id(0, 3), host(77), &config()), Placed::Added);
+}
+
+#[test]
+fn who_knows_the_ids_of_quiet_nodes_doesnt_crowd_the_table_from_one_network() {
+    let mut table = full(at(0));
+    for n in 0..8 {
+        let one = SocketAddr::new([81, 1, 1, n].into(), 6881);
+        table.on_answer(at(30), id(0, n), one, &config());
+    }
+    assert_eq!(
+        table.contacts().filter(|known| known.addr.ip().to_string().starts_with("81.1.1.")).count(),
+        0
+    );
+}
+
+#[test]
+fn who_waits_for_a_place_is_judged_again_when_there_is_one() {
+    let mut table = full(at(0));
+    for n in 0..3 {
+        let one = SocketAddr::new([81, 1, 1, n + 1].into(), 6881);
+        assert_eq!(table.on_answer(at(1), id(0, 20 + n), one, &config()), Placed::Refused);
+    }
+    for n in [0, 0, 1, 1] {
+        table.on_failure(at(1), id(0, n), host(u32::from(n)));
+    }
+    assert_eq!(
+        table.contacts().filter(|known| known.addr.ip().to_string().starts_with("81.1.1.")).count(),
+        1
+    );
+    assert_eq!((table.len(), table.contacts().count()), (7, 7));
 }
