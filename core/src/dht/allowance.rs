@@ -30,16 +30,21 @@ impl<K: Hash + Eq> Window<K> {
 
     /// Adds `n` unless it would exceed `max`.
     fn take(&mut self, now: Instant, account: K, (n, max): (u64, u64)) -> bool {
+        let count = self.count(now, account);
+        let fits = *count + n <= max;
+        *count += if fits { n } else { 0 };
+        fits
+    }
+
+    /// What an account has taken in this second.
+    fn count(&mut self, now: Instant, account: K) -> &mut u64 {
         let second = now.as_micros() / 1_000_000;
         if second != self.second {
             (self.second, self.overflow) = (second, 0);
             self.counts = Map::new(self.key);
         }
         let full = self.counts.len() >= ACCOUNTS_MAX && !self.counts.contains(&account);
-        let count = if full { &mut self.overflow } else { self.counts.or_insert_with(account, || 0) };
-        let fits = *count + n <= max;
-        *count += if fits { n } else { 0 };
-        fits
+        if full { &mut self.overflow } else { self.counts.or_insert_with(account, || 0) }
     }
 }
 
@@ -49,6 +54,8 @@ pub(super) struct Allowance {
     key: Key,
     queries: Window<IpAddr>,
     replies: Window<u128>,
+    /// The same for addresses that proved themselves.
+    proved_replies: Window<u128>,
     total: Bucket,
     /// Who answered us or showed a token of ours. Two generations: the older one is dropped as a whole.
     proved: [Map<IpAddr, ()>; 2],
@@ -63,6 +70,7 @@ impl Allowance {
             key,
             queries: Window::new(key),
             replies: Window::new(key),
+            proved_replies: Window::new(key),
             total: Bucket::new(Some(rate), rate),
             proved: [Map::new(key), Map::new(key)],
             generation_ends: Instant::ZERO + PROOF_LIFETIME / 2,
@@ -85,18 +93,38 @@ impl Allowance {
 
     /// Whether `bytes` may be sent to `ip` as an answer; if so they are paid for.
     pub(super) fn pays(&mut self, now: Instant, (ip, bytes): (IpAddr, usize), config: &DhtConfig) -> bool {
-        self.age(now);
         let bytes = bytes as u64;
-        let proved = self.proved.iter().any(|proved| proved.contains(&ip));
         if self.total.available(now) < bytes {
             return false;
         }
-        let max = config.dht_reply_bytes_per_second;
-        if !proved && !self.replies.take(now, network(ip), (bytes, max)) {
+        let (window, max) = self.window(now, ip, config);
+        if !window.take(now, network(ip), (bytes, max)) {
             return false;
         }
         self.total.take(now, bytes);
         true
+    }
+
+    /// Whether `pays` would let as many bytes go: to be asked before an answer that takes work. Nothing is paid for.
+    pub(super) fn could_pay(
+        &mut self,
+        now: Instant,
+        (ip, bytes): (IpAddr, usize),
+        config: &DhtConfig,
+    ) -> bool {
+        let bytes = bytes as u64;
+        let (window, max) = self.window(now, ip, config);
+        *window.count(now, network(ip)) + bytes <= max && self.total.available(now) >= bytes
+    }
+
+    /// Whose account pays for an address, and how much there is in a second.
+    fn window(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> (&mut Window<u128>, u64) {
+        self.age(now);
+        if self.proved.iter().any(|proved| proved.contains(&ip)) {
+            (&mut self.proved_replies, config.dht_proved_reply_bytes_per_second)
+        } else {
+            (&mut self.replies, config.dht_reply_bytes_per_second)
+        }
     }
 
     fn age(&mut self, now: Instant) {
@@ -136,6 +164,28 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_proved_itself_gets_more_and_not_all() {
+        let config = DhtConfig::default();
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let now = Instant::from_micros(5_000_000);
+        (0..4).for_each(|n| allowance.on_proved(now, ip(n)));
+        let sent =
+            (0..2_000_u16).filter(|n| allowance.pays(now, (ip((n % 4) as u8), 1_000), &config)).count();
+        assert_eq!(sent, 262, "256 KiB a second for all who proved themselves in the /24");
+        assert!(allowance.pays(now, (IpAddr::from([198, 51, 101, 1]), 1_000), &config), "something is left");
+    }
+
+    #[test]
+    fn asking_whether_an_answer_could_be_paid_for_costs_nothing() {
+        let config = DhtConfig::default();
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let now = Instant::from_micros(5_000_000);
+        assert!((0..1_000).all(|_| allowance.could_pay(now, (ip(1), 1_024), &config)));
+        assert!(allowance.pays(now, (ip(1), 64 << 10), &config));
+        assert!(!allowance.could_pay(now, (ip(2), 1_024), &config));
+    }
+
+    #[test]
     fn answers_to_all_together_have_a_rate() {
         let config = DhtConfig { reply_bytes_per_second_max: 10_000, ..DhtConfig::default() };
         let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
@@ -169,5 +219,6 @@ mod tests {
         assert_eq!(allowance.queries.counts.len(), ACCOUNTS_MAX);
         assert_eq!(allowance.replies.counts.len(), ACCOUNTS_MAX);
         assert_eq!(allowance.proved[0].len(), ACCOUNTS_MAX);
+        assert!(allowance.proved_replies.counts.len() <= ACCOUNTS_MAX);
     }
 }

@@ -50,6 +50,9 @@ pub struct DhtConfig {
     /// Bytes a second of answers to one /24 (IPv4) or /64 (IPv6), as long as the address hasn't proved that it is its
     /// sender's: else a forged address makes us an amplifier (the factors are in the room's front page).
     pub dht_reply_bytes_per_second: u64,
+    /// Bytes a second of answers to the addresses of one /24 or /64 that have proved themselves. More lets one network
+    /// take what others could have of `reply_bytes_per_second_max`.
+    pub dht_proved_reply_bytes_per_second: u64,
     /// Bytes a second of answers to everyone.
     pub reply_bytes_per_second_max: u64,
     /// Datagrams that wait to be sent, in one family; more are dropped.
@@ -70,6 +73,8 @@ pub struct DhtConfig {
     pub stored_items_max: usize,
     /// Bytes of stored items.
     pub stored_items_bytes_max: usize,
+    /// Stored items that were first put from one /24 (IPv4) or /64 (IPv6). More lets one network crowd the others out.
+    pub stored_items_per_network_max: u32,
     /// After this without a new put a stored item is forgotten (BEP 44 says 2 hours).
     pub item_lifetime: Duration,
     /// How long a sample of our torrents stays the same (BEP 51, 0 to 21,600 seconds).
@@ -99,6 +104,7 @@ impl Default for DhtConfig {
             transactions_max: 2_048,
             address_queries_per_second_max: 50,
             dht_reply_bytes_per_second: 64 << 10,
+            dht_proved_reply_bytes_per_second: 256 << 10,
             reply_bytes_per_second_max: 1 << 20,
             datagrams_max: 2_048,
             events_max: 4_096,
@@ -109,6 +115,7 @@ impl Default for DhtConfig {
             peer_lifetime: Duration::from_secs(30 * 60),
             stored_items_max: 2_000,
             stored_items_bytes_max: 2 << 20,
+            stored_items_per_network_max: 50,
             item_lifetime: Duration::from_secs(2 * 3600),
             sample_interval: Duration::from_secs(3600),
         }

@@ -6,11 +6,22 @@ use crate::base::Instant;
 use crate::wire::krpc::{NodeId, code};
 use alloc::collections::{BTreeMap, BTreeSet};
 
+/// An item, and what goes with it.
+#[derive(Debug)]
+struct Stored {
+    item: Item,
+    until: Instant,
+    /// Where it was put from first: its share is charged for it.
+    network: u128,
+}
+
 /// All stored items.
 #[derive(Debug, Default)]
 pub(super) struct ItemStore {
-    items: BTreeMap<NodeId, (Item, Instant)>,
+    items: BTreeMap<NodeId, Stored>,
     bytes: usize,
+    /// How many items each network has; none is kept with 0.
+    of_network: BTreeMap<u128, u32>,
     expiry: BTreeSet<(Instant, NodeId)>,
 }
 
@@ -24,28 +35,33 @@ impl ItemStore {
     }
 
     pub(super) fn get(&self, target: NodeId) -> Option<&Item> {
-        self.items.get(&target).map(|(item, _)| item)
+        self.items.get(&target).map(|stored| &stored.item)
     }
 
-    /// Someone with a good token puts an item that was checked. The error is the code to answer with.
+    /// Someone of a `network` with a good token puts an item that was checked. The error is the code to answer with.
     pub(super) fn on_put(
         &mut self,
         now: Instant,
-        (item, cas): (Item, Option<i64>),
+        (item, cas, network): (Item, Option<i64>, u128),
         own: NodeId,
         config: &DhtConfig,
     ) -> Result<(), i64> {
         let target = item.target();
-        if let Some((stored, _)) = self.items.get(&target) {
-            may_replace(stored, &item, cas)?;
-        } else {
-            self.make_room(target, item.value().len(), (own, config))?;
-        }
         let until = now + config.item_lifetime;
-        self.bytes += item.value().len();
-        if let Some((before, expires)) = self.items.insert(target, (item, until)) {
-            self.bytes -= before.value().len();
-            self.expiry.remove(&(expires, target));
+        if let Some(stored) = self.items.get_mut(&target) {
+            may_replace(&stored.item, &item, cas)?;
+            self.expiry.remove(&(stored.until, target));
+            self.bytes += item.value().len();
+            self.bytes -= stored.item.value().len();
+            (stored.item, stored.until) = (item, until);
+        } else {
+            if self.of_network.get(&network).is_some_and(|&n| n >= config.stored_items_per_network_max) {
+                return Err(code::SERVER);
+            }
+            self.make_room(target, item.value().len(), (own, config))?;
+            self.bytes += item.value().len();
+            *self.of_network.entry(network).or_default() += 1;
+            self.items.insert(target, Stored { item, until, network });
         }
         self.expiry.insert((until, target));
         Ok(())
@@ -63,12 +79,21 @@ impl ItemStore {
         {
             let farthest = self.items.keys().copied().max_by_key(|key| own.distance(*key));
             let gone = farthest.filter(|far| own.distance(*far) > own.distance(target));
-            let (gone, (item, until)) =
-                gone.and_then(|key| self.items.remove_entry(&key)).ok_or(code::SERVER)?;
-            self.bytes -= item.value().len();
-            self.expiry.remove(&(until, gone));
+            self.forget(gone.ok_or(code::SERVER)?);
         }
         Ok(())
+    }
+
+    fn forget(&mut self, target: NodeId) {
+        let Some(Stored { item, until, network }) = self.items.remove(&target) else { return };
+        self.bytes -= item.value().len();
+        self.expiry.remove(&(until, target));
+        if let Some(count) = self.of_network.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_network.remove(&network);
+            }
+        }
     }
 
     /// Forgets what nobody put again.
@@ -78,9 +103,7 @@ impl ItemStore {
                 return;
             }
             self.expiry.pop_first();
-            if let Some((item, _)) = self.items.remove(&target) {
-                self.bytes -= item.value().len();
-            }
+            self.forget(target);
         }
     }
 
@@ -119,7 +142,8 @@ mod tests {
     #[test]
     fn pitfall_10_bep_0044_versions_only_go_up_and_cas_compares_with_what_is_stored() {
         let (config, mut store) = (DhtConfig::default(), ItemStore::default());
-        let mut put = |seq, value: &[u8], cas| store.on_put(at(0), (version(seq, value), cas), OWN, &config);
+        let mut put =
+            |seq, value: &[u8], cas| store.on_put(at(0), (version(seq, value), cas, 1), OWN, &config);
         assert_eq!(put(3, b"1:a", Some(99)), Ok(()), "nothing to compare with yet");
         assert_eq!(put(2, b"1:b", None), Err(code::SEQUENCE));
         assert_eq!(put(3, b"1:b", None), Err(code::SEQUENCE), "the same number, another value");
@@ -133,8 +157,8 @@ mod tests {
     #[test]
     fn bep_0044_an_item_is_forgotten_after_two_hours_without_a_put() {
         let (config, mut store) = (DhtConfig::default(), ItemStore::default());
-        store.on_put(at(0), (version(1, b"1:a"), None), OWN, &config).unwrap();
-        store.on_put(at(60), (version(1, b"1:a"), None), OWN, &config).unwrap();
+        store.on_put(at(0), (version(1, b"1:a"), None, 1), OWN, &config).unwrap();
+        store.on_put(at(60), (version(1, b"1:a"), None, 2), OWN, &config).unwrap();
         store.on_timeout(at(120));
         assert_eq!((store.len(), store.deadline()), (1, Some(at(180))));
         store.on_timeout(at(180));
@@ -148,12 +172,32 @@ mod tests {
         let mut refused = 0;
         for n in 0..200 {
             let value = format!("100:{n:0100}").into_bytes();
-            let put = store.on_put(at(0), (Item::Immutable { value }, None), OWN, &config);
+            let put = store.on_put(at(0), (Item::Immutable { value }, None, n), OWN, &config);
             refused += u32::from(put == Err(code::SERVER));
             assert!(store.len() <= 8 && store.bytes() <= 1000);
         }
         assert!(refused > 100 && store.len() == 8, "{refused}");
         let farthest = store.items.keys().map(|key| key.0[0]).max().unwrap();
         assert!(farthest < 64, "what stays is near: {farthest}");
+        assert_eq!(store.of_network.len(), 8);
+    }
+
+    #[test]
+    fn a_network_has_a_share_of_the_items_and_gets_it_back_when_they_are_forgotten() {
+        let config = DhtConfig { stored_items_per_network_max: 3, ..DhtConfig::default() };
+        let mut store = ItemStore::default();
+        let put = |store: &mut ItemStore, minutes, n: u32, network| {
+            let item = Item::Immutable { value: format!("i{n}e").into_bytes() };
+            store.on_put(at(minutes), (item, None, network), OWN, &config)
+        };
+        let stored = (0..9).filter(|&n| put(&mut store, 0, n, 1).is_ok()).count();
+        assert_eq!((stored, store.len()), (3, 3));
+        assert_eq!(put(&mut store, 1, 0, 1), Ok(()), "what is there may be renewed");
+        assert_eq!(put(&mut store, 1, 1, 2), Ok(()), "by anyone, at nobody's cost");
+        assert_eq!(put(&mut store, 1, 9, 2), Ok(()), "others have a share of their own");
+        store.on_timeout(at(120));
+        assert_eq!((put(&mut store, 120, 20, 1), put(&mut store, 120, 21, 1)), (Ok(()), Err(code::SERVER)));
+        store.on_timeout(at(300));
+        assert!(store.of_network.is_empty() && store.len() == 0);
     }
 }

@@ -29,7 +29,8 @@
 //!
 //! What an answer is to its query, in bytes, at most (IPv4; IPv6 in brackets where it is more). An address that hasn't
 //! proved itself by an answer or a token shares `dht_reply_bytes_per_second` with its /24 or /64; a ping that a query
-//! makes us send counts there too. No datagram is answered by more than one, and one ping.
+//! makes us send counts there too. Those that have proved themselves share
+//! `dht_proved_reply_bytes_per_second` in the same way. No datagram is answered by more than one, and one ping.
 //!
 //! | query | answer | factor |
 //! |---|---|---|

@@ -5,12 +5,20 @@ use super::address::Family;
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
 use crate::wire::krpc::{Bloom, NodeId};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 /// Hashes that a sample holds (BEP 51): what fits beside 8 nodes.
 const SAMPLES_MAX: usize = 25;
+
+/// How long the filters of a large swarm stand for it: whoever asks again and again costs no more work.
+const BLOOMS_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Peers of a swarm whose filters are kept, at least: below it they cost less work than memory.
+const BLOOMS_KEPT_FROM: usize = 32;
 
 /// One announced peer.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +28,20 @@ struct Peer {
     until: Instant,
 }
 
+/// Filters of seeds and of others, and until when they stand.
+#[derive(Debug)]
+struct Blooms {
+    until: Instant,
+    seeds: Bloom,
+    peers: Bloom,
+}
+
 /// The peers of one torrent; an address is one peer (BEP 33).
 #[derive(Debug, Default)]
 struct Swarm {
     v4: BTreeMap<IpAddr, Peer>,
     v6: BTreeMap<IpAddr, Peer>,
+    blooms: [Option<Box<Blooms>>; 2],
 }
 
 impl Swarm {
@@ -162,14 +179,28 @@ impl PeerStore {
         out
     }
 
-    /// Seeds and others as Bloom filters (BEP 33), if the torrent is known.
-    pub(super) fn blooms(&self, hash: InfoHash, family: Family) -> Option<(Bloom, Bloom)> {
-        let swarm = self.swarms.get(&hash)?;
+    /// Seeds and others as Bloom filters (BEP 33), if the torrent is known. Those of a large swarm may be some seconds old.
+    pub(super) fn blooms(&mut self, now: Instant, hash: InfoHash, family: Family) -> Option<(Bloom, Bloom)> {
+        let swarm = self.swarms.get_mut(&hash)?;
+        let kept = &mut swarm.blooms[family.index()];
+        kept.take_if(|kept| kept.until <= now);
+        if let Some(kept) = kept {
+            return Some((kept.seeds, kept.peers));
+        }
         let (mut seeds, mut peers) = (Bloom::default(), Bloom::default());
         for (&ip, peer) in swarm.of(family) {
             if peer.seed { seeds.insert(ip) } else { peers.insert(ip) }
         }
+        if swarm.of(family).len() >= BLOOMS_KEPT_FROM {
+            let until = now + BLOOMS_LIFETIME;
+            swarm.blooms[family.index()] = Some(Box::new(Blooms { until, seeds, peers }));
+        }
         Some((seeds, peers))
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_blooms(&self, hash: InfoHash, family: Family) -> bool {
+        self.swarms.get(&hash).is_some_and(|swarm| swarm.blooms[family.index()].is_some())
     }
 
     /// Torrents by chance, the same until the interval is over (BEP 51); and how many seconds that is.
@@ -243,9 +274,26 @@ mod tests {
         assert!(store.on_announce(Instant::ZERO, (h, addr(7, 2), true), OWN, &config));
         assert_eq!(store.some((h, Family::V4), false, 9, &mut rng), [addr(7, 2)]);
         assert_eq!(store.some((h, Family::V4), true, 9, &mut rng), [], "noseed");
-        let (seeds, peers) = store.blooms(h, Family::V4).unwrap();
+        let (seeds, peers) = store.blooms(Instant::ZERO, h, Family::V4).unwrap();
         assert_eq!((seeds.estimate(), peers.estimate(), store.len()), (1, 0, 1));
-        assert!(store.blooms(hash(2, 2), Family::V4).is_none());
+        assert!(store.blooms(Instant::ZERO, hash(2, 2), Family::V4).is_none());
+    }
+
+    #[test]
+    fn filters_of_a_large_swarm_are_made_once_in_some_seconds() {
+        let (config, mut store) = (DhtConfig::default(), PeerStore::default());
+        let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
+        let mut seen = |seconds, peers| {
+            for n in 0..peers {
+                store.on_announce(at(seconds), (hash(1, 1), addr(n + 1, 1), false), OWN, &config);
+            }
+            store.blooms(at(seconds), hash(1, 1), Family::V4).unwrap().1
+        };
+        let (few, more) = (seen(0, 10), seen(0, 20));
+        assert!(few != more, "a small one's are made when they are asked for");
+        let many = seen(0, 100);
+        assert!(more != many && seen(9, 200) == many);
+        assert!(seen(10, 200) != many);
     }
 
     #[test]

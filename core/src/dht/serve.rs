@@ -1,6 +1,6 @@
 //! Answers to queries: from the table, the stored peers and the stored items, within what strangers may make us send.
 
-use super::address::{Family, is_worth};
+use super::address::{Family, is_worth, network};
 use super::item::Item;
 use super::node::Node;
 use super::run::CLIENT;
@@ -134,7 +134,12 @@ impl Node {
         (info_hash, no_seed, scrape, want): (InfoHash, bool, bool, Option<WantNodes>),
     ) {
         let family = Family::of(&from);
-        let blooms = if scrape { self.peers.blooms(info_hash, family) } else { None };
+        // Filters are work: nothing is done that couldn't be sent.
+        if scrape && !self.allowance.could_pay(now, (from.ip(), DATAGRAM_BYTES_MAX), &self.config) {
+            self.dropped.allowance += 1;
+            return;
+        }
+        let blooms = if scrape { self.peers.blooms(now, info_hash, family) } else { None };
         // Filters leave no room for the other family's nodes.
         let near = self.near(from, info_hash.into(), want.filter(|_| blooms.is_none()));
         let taken = FRAME_BYTES + near.len() + blooms.map_or(0, |_| 2 * 266);
@@ -220,7 +225,7 @@ impl Node {
         self.allowance.on_proved(now, from.ip());
         item.check().map_err(|error| (error.code(), words(error.code())))?;
         let own = self.id(Family::of(&from));
-        let put = self.items.on_put(now, (item, cas), own, &self.config);
+        let put = self.items.on_put(now, (item, cas, network(from.ip())), own, &self.config);
         put.map(|()| Response::default()).map_err(|code| (code, words(code)))
     }
 

@@ -114,6 +114,26 @@ fn pitfall_21_a_flood_with_forged_senders_makes_no_amplifier() {
 }
 
 #[test]
+fn a_scrape_that_cannot_be_answered_makes_no_filters() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    for n in 0..100 {
+        node.peers.on_announce(now, (hash(7), host(n), false), NodeId([0; 20]), &config());
+    }
+    let scrape = query("get_peers", &[b"9:info_hash20:", &[7; 20][..], b"6:scrapei1e"].concat());
+    let victim = |n: u8| SocketAddr::new([81, 2, 3, n].into(), 6881);
+    node.config.dht_reply_bytes_per_second = 1_000;
+    node.on_datagram(now, victim(1), &scrape);
+    assert!(!node.peers.has_blooms(hash(7), Family::V4));
+    assert_eq!((node.status(now).dropped.allowance, node.status(now).traffic.answers_out), (1, 0));
+    node.config.dht_reply_bytes_per_second = 2_000;
+    node.on_datagram(now, victim(2), &scrape);
+    assert!(node.peers.has_blooms(hash(7), Family::V4));
+    assert_eq!(node.status(now).traffic.answers_out, 1);
+}
+
+#[test]
 fn the_table_of_factors_holds() {
     let mut network = Network::of(60);
     for n in 0..40 {
