@@ -24,6 +24,7 @@ fn main() {
     let config = DhtConfig {
         address_queries_per_second_max: u32::MAX,
         dht_reply_bytes_per_second: u64::MAX >> 8,
+        dht_proved_reply_bytes_per_second: u64::MAX >> 8,
         reply_bytes_per_second_max: u64::MAX >> 8,
         read_only: false,
         ..DhtConfig::default()
