@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 use millstream_core::engine::{Allocation, Rates, Selection, Source};
+use millstream_core::wire::{InfoHash, Magnet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A torrent to add, and how.
 #[derive(Clone, Debug)]
@@ -57,6 +59,11 @@ impl AddTorrent {
     /// From a magnet link (BEP 9).
     pub fn magnet(link: impl Into<String>) -> Self {
         Self::from_origin(Origin::Magnet(link.into()))
+    }
+
+    /// From a v1 info-hash, or a v2 one cut short: the rest is asked of peers. What a followed key names (BEP 46).
+    pub fn info_hash(info_hash: InfoHash) -> Self {
+        Self::source(Source::Magnet(Arc::new(Magnet { info_hash: Some(info_hash), ..Magnet::default() })))
     }
 
     /// From a torrent file on an http or https server.

@@ -39,7 +39,8 @@ pub struct SessionConfig {
     pub events_max: usize,
     /// How long fetching a torrent file may take. Default 60 s.
     pub fetch_timeout: Duration,
-    /// Nodes by which the DHT is entered, as host:port. Default: the well-known ones.
+    /// Nodes by which the DHT is entered, as host:port. They count, not `engine.dht_node.bootstrap_nodes`, whose place they
+    /// take also where they are none. Default: the well-known ones.
     pub dht_bootstrap: Vec<String>,
     /// Everything goes through this proxy or not at all: `socks5://[user:password@]host:port` or `http://…`. Nothing
     /// listens then, and no name is looked up. Default: none.

@@ -34,6 +34,7 @@ mod disk;
 mod error;
 mod events;
 mod filter;
+mod follow;
 mod hash;
 mod http;
 mod letters;
@@ -57,12 +58,16 @@ pub use dht::{DhtLookup, DhtNode, DhtNodeConfig, DhtRefusal, DhtRequest};
 pub use error::{AddError, CommandFailed, FetchError, LoadFilterError, StartError, WaitError};
 pub use events::{Events, SessionEvent};
 pub use filter::FilterFileError;
+pub use follow::Follow;
 pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
+pub use millstream_core::engine::Statistics as SessionStatistics;
 pub use millstream_core::engine::{
     Allocation, Config as EngineConfig, Encryption, PeerSource, PeerStatus, Rates, SeedPolicy, Selection,
     Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig, WebSeedState, WebSeedStatus,
 };
+pub use millstream_core::net::Followed;
+pub use millstream_core::wire::magnet::KeyLink;
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "signed")]
 pub use sign::{SignError, Signer, certificate_der};

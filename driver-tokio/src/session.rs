@@ -7,7 +7,7 @@ use crate::pool::Pool;
 use crate::resume::Shelf;
 use crate::run::{self, Request};
 use crate::torrent::{Shared, Torrent};
-use crate::{AddTorrent, SessionConfig, lock};
+use crate::{AddTorrent, SessionConfig, SessionStatistics, lock};
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +150,11 @@ impl Session {
         torrents.values().map(|shared| Torrent::new(self.port.clone(), Arc::clone(shared))).collect()
     }
 
+    /// The way to the engine's thread.
+    pub(crate) fn port(&self) -> Port {
+        self.port.clone()
+    }
+
     /// News of the session and all its torrents, from now on.
     pub fn events(&self) -> Events<SessionEvent> {
         self.port.board.hub.subscribe()
@@ -169,6 +174,13 @@ impl Session {
     /// of what went to peers on this host (see `SessionConfig::sendfile_locally`).
     pub fn sent_by_sendfile(&self) -> u64 {
         self.port.board.sent_by_sendfile.load(Ordering::Relaxed)
+    }
+
+    /// What is counted beside the torrents: faults of links, what was ignored and why, the DHT, ports, the pool of links.
+    pub async fn statistics(&self) -> Result<SessionStatistics, CommandFailed> {
+        let (reply, answer) = oneshot::channel();
+        self.port.send(Request::Statistics(reply)).map_err(|()| CommandFailed::Ended)?;
+        answer.await.map_err(|_| CommandFailed::Ended)
     }
 
     /// Have nothing more to do with the addresses of a filter list, which takes the place of the one before; links to
@@ -266,11 +278,12 @@ impl SessionBuilder {
         self
     }
 
-    /// Seek nobody beyond trackers and the given peers: no DHT, no neighbours, no word to the router.
+    /// Seek nobody beyond trackers and the given peers: no DHT, no neighbours, no peers that
+    /// peers tell of, no word to the router.
     #[must_use]
     pub fn without_discovery(mut self) -> Self {
         let engine = &mut self.config.engine;
-        (engine.dht, engine.lsd, engine.port_mapping) = (false, false, false);
+        (engine.dht, engine.lsd, engine.pex, engine.port_mapping) = (false, false, false, false);
         self
     }
 

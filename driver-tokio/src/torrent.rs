@@ -165,6 +165,12 @@ impl Torrent {
         self.command(Command::Scrape(self.id())).await
     }
 
+    /// Looks now for a newer torrent (BEP 39) where it names a place for that; `TorrentEvent::UpdateAvailable` tells of
+    /// one.
+    pub async fn check_update(&self) -> Result<(), CommandFailed> {
+        self.command(Command::CheckUpdate(self.id())).await
+    }
+
     /// Keeps its resume data now; `TorrentEvent::Saved` says when it is kept.
     pub async fn save(&self) -> Result<(), CommandFailed> {
         self.command(Command::Save(self.id())).await

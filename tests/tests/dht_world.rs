@@ -1,5 +1,6 @@
 //! Networks of 500 DHT nodes: look-ups find what was stored, in calm and in trouble; mirrors are no amplifiers (BEP 5, 42,
 //! 44).
+#![allow(clippy::print_stdout, reason = "tables are to be read")]
 
 use millstream_core::dht::Family;
 use millstream_tests::dht_world::campaign::{Report, SCENARIOS, Scenario, play};

@@ -22,6 +22,7 @@ mod no_utp;
 mod ports;
 mod settle;
 mod slots;
+mod statistics;
 mod stop;
 #[cfg(feature = "utp")]
 mod utp;
@@ -30,6 +31,7 @@ mod websocket;
 
 #[cfg(feature = "dht")]
 pub use crate::dht::{DhtConfig, DhtStatus};
+pub use crate::net::NetCounts;
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
     Outcome, Owed, OwedError, PeerSource, PeerStatus, PortProtocol, Rates, Route, SeedPolicy, Selection,
@@ -43,6 +45,7 @@ pub use effect::{Datagrams, Effect, Endpoint, How, Transmit};
 pub use event::Event;
 pub use filter::FilterCounts;
 pub use input::{Incoming, Input, LinkEnd, LinkInfo, SocketKind};
+pub use statistics::Statistics;
 
 use crate::announce::{SocketId, WebSockets};
 use crate::base::{

@@ -42,7 +42,9 @@ impl Engine {
         if self.config.utp == UtpUse::Off || !is_utp(&arrival.data) {
             return false;
         }
-        self.utp.sockets.on_datagram(now, &arrival);
+        if !self.utp.sockets.on_datagram(now, &arrival) {
+            self.net.on_stray_utp();
+        }
         true
     }
 

@@ -86,6 +86,18 @@ pub struct Net {
     /// What waits for a proxy's relay; `None` where none is awaited.
     for_relay: Option<VecDeque<(SocketAddr, Vec<u8>)>>,
     outputs: VecDeque<NetOutput>,
+    counts: NetCounts,
+}
+
+/// Datagrams that nobody could take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetCounts {
+    /// uTP packets that can't be read, or are of no link here and call for none.
+    pub utp: u64,
+    /// Neither uTP nor a tracker's answer.
+    pub unreadable: u64,
+    /// Trackers' answers with a transaction that nobody waits for: late ones, repeated ones, forged ones.
+    pub unasked: u64,
 }
 
 impl Net {
@@ -102,7 +114,13 @@ impl Net {
             next: 1,
             for_relay: None,
             outputs: VecDeque::new(),
+            counts: NetCounts::default(),
         }
+    }
+
+    /// Datagrams that nobody could take.
+    pub fn counts(&self) -> NetCounts {
+        self.counts
     }
 
     /// All datagrams go through a proxy's relay, which isn't there yet: they wait for it.
@@ -150,10 +168,20 @@ impl Net {
 
     /// A datagram came.
     pub fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        let Ok((transaction, _)) = read_reply(bytes) else { return };
-        if let Some(&exchange) = self.transactions.get(&transaction.0) {
-            self.step(now, exchange, UdpInput::Packet { from, bytes });
+        let Ok((transaction, _)) = read_reply(bytes) else {
+            self.counts.unreadable += 1;
+            return;
+        };
+        match self.transactions.get(&transaction.0) {
+            Some(&exchange) => self.step(now, exchange, UdpInput::Packet { from, bytes }),
+            None => self.counts.unasked += 1,
         }
+    }
+
+    /// A packet of uTP that belongs to nobody.
+    #[cfg(feature = "utp")]
+    pub fn on_stray_utp(&mut self) {
+        self.counts.utp += 1;
     }
 
     /// Time passed.

@@ -1,7 +1,7 @@
 //! The multicast sockets, and what is said and heard on them (BEP 14): one socket for each address family.
 
 use crate::base::{Instant, LocalId, Rng, TorrentId};
-use crate::lsd::{Lsd, LsdConfig, Neighbour};
+use crate::lsd::{Lsd, LsdConfig, LsdCounts, Neighbour};
 use crate::wire::InfoHash;
 use crate::wire::lsd::{LSD_GROUP_V4, LSD_GROUP_V6};
 use alloc::collections::BTreeMap;
@@ -84,6 +84,11 @@ impl Neighbours {
                 None
             }
         }
+    }
+
+    /// How many datagrams were ignored, and why.
+    pub fn counts(&self) -> LsdCounts {
+        self.lsd.counts()
     }
 
     /// The next datagram to send from a socket.

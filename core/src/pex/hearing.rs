@@ -40,6 +40,19 @@ pub struct PexCounts {
     pub beyond_share: u64,
 }
 
+impl PexCounts {
+    /// What another counted comes to it.
+    pub fn add(&mut self, other: Self) {
+        let Self { too_often, malformed, excess, junk, repeated, beyond_share } = other;
+        self.too_often += too_often;
+        self.malformed += malformed;
+        self.excess += excess;
+        self.junk += junk;
+        self.repeated += repeated;
+        self.beyond_share += beyond_share;
+    }
+}
+
 /// What is kept of a peer as a teller.
 #[derive(Debug)]
 pub(super) struct Hearing {

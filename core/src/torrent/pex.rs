@@ -5,7 +5,7 @@ use super::peers::Peer;
 use super::{Context, Leave, Output, Torrent};
 use crate::base::Instant;
 use crate::book::{Source, Sources};
-use crate::pex::{Pex, PexConfig};
+use crate::pex::{Pex, PexConfig, PexCounts};
 use crate::wire::extension::Extension;
 use crate::wire::pex::PexFlags;
 use alloc::boxed::Box;
@@ -35,6 +35,11 @@ impl Torrent {
             let added = self.book.on_address(addr, Source::Lsd, &cx.host.own(), &cx.config.book);
             tracing::debug!(torrent = ?self.id, %addr, ?added, "neighbour");
         }
+    }
+
+    /// How much of what peers tell of peers was ignored.
+    pub fn pex_counts(&self) -> PexCounts {
+        self.pex.as_ref().map(|pex| pex.counts()).unwrap_or_default()
     }
 
     pub(super) fn exchanges_peers(&self, config: &super::Config) -> bool {

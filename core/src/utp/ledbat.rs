@@ -138,6 +138,10 @@ impl Ledbat {
         self.window /= 2;
         self.clamp();
         self.leave_slow_start(now);
+        // What halves the window drains the queue too: no silence is needed for that.
+        if let Pause::Due(at) = &mut self.pause {
+            *at = (*at).max(now + PAUSE_MIN);
+        }
     }
 
     /// Nothing came back for as long as anything might take.

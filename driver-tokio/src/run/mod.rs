@@ -21,6 +21,7 @@ use crate::disk::Disk;
 use crate::error::{FetchError, StartError};
 use crate::events::Hub;
 use crate::filter;
+use crate::follow::Follows;
 use crate::pool::{Answers, Pool};
 use crate::resume::Shelf;
 use crate::router::Router;
@@ -37,9 +38,11 @@ use link::Links;
 use listen::Sockets;
 use millstream_core::base::{Instant, JobId, TorrentId};
 use millstream_core::engine::{
-    AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, TrackerStatus,
+    AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, Statistics, TrackerStatus,
     WebSeedStatus,
 };
+use millstream_core::net::Followed;
+use millstream_core::wire::magnet::KeyLink;
 use proxied::Proxied;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +102,13 @@ pub(crate) enum Request {
         reply: oneshot::Sender<Result<Reply, CommandError>>,
     },
     Refresh(TorrentId),
+    Statistics(oneshot::Sender<Statistics>),
+    Follow {
+        link: KeyLink,
+        tell: mpsc::UnboundedSender<Followed>,
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
+    Unfollow(KeyLink),
     Fetch {
         url: String,
         reply: oneshot::Sender<Result<Vec<u8>, FetchError>>,
@@ -258,6 +268,7 @@ struct Body {
     /// Jobs that run as tasks.
     asks: BTreeMap<JobId, AbortHandle>,
     timer: Pin<Box<tokio::time::Sleep>>,
+    follows: Follows,
     leaving: Option<Leaving>,
     started: bool,
     ended: bool,
@@ -297,6 +308,7 @@ impl Body {
             show_at: None,
             asks: BTreeMap::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            follows: Follows::default(),
             leaving: None,
             started: false,
             ended: false,
@@ -402,6 +414,12 @@ impl Body {
                 let _ = reply.send(outcome);
             }
             Request::Refresh(torrent) => self.show(torrent),
+            Request::Statistics(reply) => drop(reply.send(self.engine.statistics(now))),
+            Request::Follow { link, tell, reply } => {
+                // Who asked may have gone: it says so itself.
+                let _ = reply.send(self.follow(now, link, tell));
+            }
+            Request::Unfollow(link) => self.unfollow(now, link),
             Request::Fetch { url, reply } => self.fetch(url, reply),
             Request::LookUp { host, port, reply } => {
                 let ways = Arc::clone(&self.ways);

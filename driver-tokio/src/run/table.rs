@@ -6,9 +6,12 @@ use crate::config::SessionConfig;
 use crate::dht::is_of_ones_own;
 use crate::resume::{load, save};
 use millstream_core::base::Instant;
-use millstream_core::engine::{Command, Config, DhtCommand, DhtNews};
+use millstream_core::engine::{Command, CommandError, Config, DhtCommand, DhtNews};
+use millstream_core::net::Followed;
+use millstream_core::wire::magnet::KeyLink;
 use std::path::Path;
 use std::thread;
+use tokio::sync::mpsc;
 
 /// The engine's settings, with where its node begins.
 pub(super) fn engine_config(config: &SessionConfig) -> Config {
@@ -30,11 +33,37 @@ impl Body {
         if let Err(error) = restored {
             let aside = path.with_extension("damaged");
             let moved = std::fs::rename(&path, &aside);
-            tracing::warn!(%error, path = %path.display(), ?moved, "set aside; the node begins anew");
+            let aside = match moved {
+                Ok(()) => format!("set aside as {}", aside.display()),
+                Err(why) => format!("left there: {why}"),
+            };
+            self.warn(format!(
+                "the DHT's table {} is unusable ({error}) and is {aside}; the node begins anew",
+                path.display()
+            ));
         }
     }
 
-    pub(super) fn on_dht_news(&self, news: DhtNews) {
+    /// Somebody wants to hear which torrents a key names.
+    pub(super) fn follow(
+        &mut self,
+        now: Instant,
+        link: KeyLink,
+        tell: mpsc::UnboundedSender<Followed>,
+    ) -> Result<(), CommandError> {
+        let engine = &mut self.engine;
+        self.follows.add(link, tell, |command| engine.command(now, command).map(drop))
+    }
+
+    /// Somebody has heard enough of a key.
+    pub(super) fn unfollow(&mut self, now: Instant, link: KeyLink) {
+        if let Some(command) = self.follows.remove(link) {
+            // An engine that stops follows nothing.
+            let _ = self.engine.command(now, command);
+        }
+    }
+
+    pub(super) fn on_dht_news(&mut self, news: DhtNews) {
         match news {
             DhtNews::Table(table) => {
                 let Some(path) = self.board.shelf.as_ref().map(|shelf| shelf.dht_table()) else { return };
@@ -45,7 +74,9 @@ impl Body {
                     thread::spawn(move || keep(&path, &table));
                 }
             }
-            DhtNews::Lookup(_) | DhtNews::Followed(_) => {}
+            DhtNews::Followed(followed) => self.follows.on_followed(followed),
+            // Nobody here begins any.
+            DhtNews::Lookup(_) => {}
         }
     }
 }

@@ -270,7 +270,7 @@ fn seek(world: &mut DhtWorld, scenario: Scenario, stored: &[Stored], report: &mu
 /// Every other one is mutable, with a salt.
 fn item(world: &mut DhtWorld, n: usize) -> Item {
     let value = [b"32:".as_slice(), &world.rng().bytes::<32>()].concat();
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return Item::Immutable { value };
     }
     let owner = SecretKey::from_seed(&world.rng().bytes());

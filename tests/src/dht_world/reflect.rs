@@ -62,7 +62,8 @@ impl Mirrors {
         let mutable = Item::Mutable(owner.sign(b"", 1, &value).expect("1000 bytes are allowed"));
         for n in 0..PEERS {
             let host = nodes[n % nodes.len()];
-            let begun = world.with(host, |node, now| node.announce(now, torrent, Some(1), n % 2 == 0));
+            let begun =
+                world.with(host, |node, now| node.announce(now, torrent, Some(1), n.is_multiple_of(2)));
             begun.expect("there is room");
             world.run(Duration::from_millis(500));
         }

@@ -320,7 +320,7 @@ fn sizes(peer: SocketAddr, able: Option<[u8; 8]>) -> (usize, Vec<u8>) {
     let stream = sockets.accept().unwrap().stream;
     sockets.write(now, stream, [Chunk::from(std::vec![1; 4 << 20])]);
     for _ in 0..200 {
-        now = now + core::time::Duration::from_millis(10);
+        now += core::time::Duration::from_millis(10);
         sockets.on_timeout(now);
         while let Some(packets) = sockets.next_packets(now, LOCAL, 65_536) {
             let stride = packets.stride.map_or(packets.data.len(), usize::from);

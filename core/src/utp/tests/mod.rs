@@ -53,11 +53,14 @@ fn places_wrap_without_harm() {
 #[test]
 fn with_one_percent_loss_and_fifty_milliseconds_a_stream_holds_its_rate() {
     let path = Path { delay_ms: 25, loss_per_mille: 10, ..Path::default() };
-    let (mut world, near, far) = World::connected(7, path, &config());
-    let mut flow = [Flow::new((0, near), (1, far), u64::MAX >> 1)];
-    let delivered = run_for(&mut world, &mut flow, 60_000)[0] / 60;
+    let rates = [7, 21, 22].map(|seed| {
+        let (mut world, near, far) = World::connected(seed, path.clone(), &config());
+        let mut flow = [Flow::new((0, near), (1, far), u64::MAX >> 1)];
+        run_for(&mut world, &mut flow, 60_000)[0] / 60
+    });
+    std::println!("1 % lost each way, 50 ms: {rates:?} bytes a second");
     // Mathis: packet / round trip * sqrt(3 / 2p) is 340 KB/s for a gain of one packet.
-    assert!(delivered > 340_000, "{delivered} bytes a second");
+    assert!(rates.iter().all(|&rate| rate > 340_000), "{rates:?} bytes a second");
 }
 
 #[test]

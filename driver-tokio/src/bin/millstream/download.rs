@@ -9,7 +9,7 @@ use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
-use millstream::{AddError, AddTorrent, Selection, Session, Torrent};
+use millstream::{AddError, AddTorrent, KeyLink, Selection, Session, Torrent};
 
 pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
@@ -18,14 +18,14 @@ pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
 
 async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let mut signals = Signals::new()?;
-    let add = wanted(args)?;
+    check(args)?;
     let session = tokio::select! {
         session = session::start(&args.network, args.max_download, output) => session?,
         () = signals.next() => return Err(Trouble::Interrupted),
     };
     let mut watch = Watch::new(output, session.events());
     let added = tokio::select! {
-        added = add_to(&session, args, add) => added,
+        added = add_to(&session, args, &mut watch) => added,
         () = signals.next() => Err(Trouble::Interrupted),
     };
     let done = match added {
@@ -43,16 +43,30 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     done
 }
 
-async fn add_to(session: &Session, args: &DownloadArgs, add: AddTorrent) -> Result<Torrent, Trouble> {
-    let add = add.peers(session::peers(session, &args.network).await?);
+async fn add_to(session: &Session, args: &DownloadArgs, watch: &mut Watch<'_>) -> Result<Torrent, Trouble> {
+    let add = match KeyLink::parse(&args.torrent) {
+        Some(link) => named(session, link, watch).await?,
+        None => AddTorrent::new(&args.torrent),
+    };
+    let add = wanted(args, add).peers(session::peers(session, &args.network).await?);
     session.add(add).await.map_err(|error| trouble(args, &error))
 }
 
-/// What is to be added.
-fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
-    let magnet = source::is_magnet(&args.torrent);
-    if !magnet && !args.torrent.contains("://") {
-        // A torrent that is wrong is said so before anything is started.
+/// The torrent that a key names now (BEP 46); those that it names later are told by `watch`.
+async fn named(session: &Session, link: KeyLink, watch: &mut Watch<'_>) -> Result<AddTorrent, Trouble> {
+    let shown = link.to_string();
+    let mut follow = session.follow(link).await.map_err(|why| {
+        Trouble::failed(format!("{shown}: only the DHT knows which torrent the key names, and {why}"))
+    })?;
+    let followed = follow.next().await.ok_or_else(|| Trouble::failed("the session ended by itself"))?;
+    watch.say_followed(&followed);
+    watch.follow(follow);
+    Ok(AddTorrent::info_hash(followed.info_hash))
+}
+
+/// A torrent that is wrong is said so before anything is started.
+fn check(args: &DownloadArgs) -> Result<(), Trouble> {
+    if !source::is_magnet(&args.torrent) && !args.torrent.contains("://") {
         let (metainfo, _) = source::read_torrent(args.torrent.as_ref())?;
         let files = metainfo.info.real_files().count() as u64;
         let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
@@ -60,17 +74,22 @@ fn wanted(args: &DownloadArgs) -> Result<AddTorrent, Trouble> {
             return Err(Trouble::Usage(no_file(*n, files)));
         }
     }
-    let add = AddTorrent::new(&args.torrent)
-        .folder(&args.output)
-        .sequential(args.sequential)
-        .only_peers(args.network.only_peers);
+    Ok(())
+}
+
+/// A torrent, to be treated as the command line says.
+fn wanted(args: &DownloadArgs, add: AddTorrent) -> AddTorrent {
+    let add = add.folder(&args.output).sequential(args.sequential).only_peers(args.network.only_peers);
     // What the command line says counts, not what an earlier run chose; only a magnet link may choose for itself.
-    let chosen = || magnet && Magnet::parse(&args.torrent).is_ok_and(|magnet| !magnet.select.is_empty());
-    Ok(match &args.select {
+    let chosen = || {
+        let magnet = source::is_magnet(&args.torrent).then(|| Magnet::parse(&args.torrent));
+        matches!(magnet, Some(Ok(magnet)) if !magnet.select.is_empty())
+    };
+    match &args.select {
         Some(indexes) => add.select(Selection::Files(indexes.0.clone())),
         None if chosen() => add,
         None => add.select(Selection::All),
-    })
+    }
 }
 
 fn trouble(args: &DownloadArgs, error: &AddError) -> Trouble {

@@ -6,7 +6,7 @@ use crate::ui::{Line, News, Output, Track, text};
 use core::time::Duration;
 use millstream::core::base::TorrentId;
 use millstream::core::wire::Metainfo;
-use millstream::{Events, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
+use millstream::{Events, Follow, Followed, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -57,6 +57,7 @@ pub(crate) struct Watch<'a> {
     /// Those with which something goes on, told or not, and when they were looked at.
     lively: BTreeSet<usize>,
     looked: Instant,
+    follow: Option<Follow>,
 }
 
 impl Watched {
@@ -233,7 +234,19 @@ impl<'a> Watch<'a> {
             told: BTreeSet::new(),
             lively: BTreeSet::new(),
             looked: Instant::now(),
+            follow: None,
         }
+    }
+
+    /// Says which torrent a key names.
+    pub(crate) fn say_followed(&self, followed: &Followed) {
+        let news = News::Followed { info_hash: followed.info_hash.to_string(), seq: followed.seq };
+        self.output.say(&Line { news, name: None, node: None });
+    }
+
+    /// Tells of each torrent that a key names from now on.
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.follow = Some(follow);
     }
 
     /// Watches one more.
@@ -270,6 +283,7 @@ impl<'a> Watch<'a> {
                     Some(event) => self.on_event(event),
                     None => return Err(Trouble::failed("the session ended by itself")),
                 },
+                Some(followed) = next_of(&mut self.follow) => self.say_followed(&followed),
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
             self.take_news();
@@ -347,6 +361,13 @@ impl<'a> Watch<'a> {
         }
         let failed = self.watched.iter().filter_map(|watched| watched.failed).max();
         Some(failed.map_or(Ok(()), |code| Err(Trouble::Told(code))))
+    }
+}
+
+async fn next_of(follow: &mut Option<Follow>) -> Option<Followed> {
+    match follow {
+        Some(follow) => follow.next().await,
+        None => core::future::pending().await,
     }
 }
 

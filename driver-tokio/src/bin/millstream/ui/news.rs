@@ -34,6 +34,8 @@ pub(crate) enum News<'a> {
     Complete { verified: u64, downloaded: u64, uploaded: u64, seconds: f64 },
     /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35).
     Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String> },
+    /// A followed key names this torrent now (BEP 46).
+    Followed { info_hash: String, seq: i64 },
     /// Something is amiss that doesn't stop it.
     Warning { message: &'a str },
     /// It can't go on.
@@ -162,6 +164,7 @@ impl Line<'_> {
                 let by = if *signed { "signed by its originator" } else { "by nobody that is known" };
                 format!("there is a newer torrent, {by}: {hash}")
             }
+            News::Followed { info_hash, seq } => format!("the key names {info_hash} (version {seq})"),
             News::Warning { message } => format!("warning: {message}"),
             // The process says it on stderr.
             News::Error { .. } => return None,
