@@ -31,7 +31,8 @@ pub(crate) struct ReachArgs {
     /// Everything goes through this proxy or not at all: socks5://[USER:PASSWORD@]HOST:PORT or http://…
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
-    /// Use this interface or local address only, for all that goes out and comes in
+    /// Use this interface or local address only, for all that goes out and comes in; names are looked up by the system, as
+    /// ever
     #[arg(long, value_name = "IFACE|ADDR")]
     bind: Option<String>,
     /// Have nothing to do with the addresses in this list: eMule's, PeerGuardian's or CIDR lines
