@@ -47,7 +47,8 @@ pub struct SessionConfig {
     pub proxy: Option<String>,
     /// The router to ask for a port, over IPv4. Default: the one of the system's default route; over UPnP, any.
     pub router: Option<Ipv4Addr>,
-    /// The interface or local address that everything goes out of and comes in by. Default: the system chooses.
+    /// The interface or local address that everything goes out of and comes in by, but for the system's questions to name
+    /// servers. Default: the system chooses.
     pub bind: Option<String>,
     /// A list of addresses to have nothing to do with. Default: none.
     pub ip_filter: Option<PathBuf>,

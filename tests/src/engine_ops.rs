@@ -4,7 +4,7 @@
 mod script;
 
 use crate::world::Weather;
-use crate::world::host::{Host, LISTENER, UDP, failed};
+use crate::world::host::{Host, LISTENER, MULTICAST, UDP, failed};
 use crate::world::stranger::all_features;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -16,7 +16,7 @@ use millstream_core::engine::{
 use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
 use millstream_core::wire::message::Message;
-use script::{Script, contents, message, rates};
+use script::{Script, contents, dht, filter, message, rates};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -71,6 +71,7 @@ pub fn engine_ops(data: &[u8]) {
     };
     run.host.input(now, Input::Bound { local: LISTENER, addr, kind: SocketKind::TcpListener });
     run.host.input(now, Input::Bound { local: UDP, addr, kind: SocketKind::Udp });
+    run.host.input(now, Input::Bound { local: MULTICAST, addr, kind: SocketKind::Multicast });
     let mut script = Script(data);
     let first = script.byte();
     if first & 1 > 0 {
@@ -354,7 +355,7 @@ impl Run {
 
     fn command(&mut self, script: &mut Script<'_>) {
         let id = script.pick(&self.torrents).copied().unwrap_or(TorrentId(0));
-        let command = match script.byte() % 14 {
+        let command = match script.byte() % 18 {
             0 | 1 => self.add(script),
             2 => Command::Announce(id),
             3 => Command::Remove(id),
@@ -372,6 +373,13 @@ impl Run {
             }
             11 => Command::TorrentRates(id, rates(script)),
             12 => Command::Rates(rates(script)),
+            13 => Command::CheckUpdate(id),
+            14 => Command::WebSeeds(
+                id,
+                vec!["http://73.3.3.3/a".into(), String::from_utf8_lossy(&script.bytes()).into_owned()],
+            ),
+            15 => Command::IpFilter(script.coin().then(|| Arc::new(filter(script)))),
+            16 => Command::Dht(Box::new(dht(script))),
             _ => Command::Save(id),
         };
         if let Ok(Reply::Added(id)) = self.host.command(self.now, command) {

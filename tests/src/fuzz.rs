@@ -31,7 +31,7 @@ use millstream_core::tracker::{Tracker, TrackerConfig, http};
 use millstream_core::wire::bencode::{Document, Kind, Value};
 use millstream_core::wire::extension::ExtensionHandshake;
 use millstream_core::wire::handshake::{HANDSHAKE_BYTES, Handshake};
-use millstream_core::wire::magnet::{MAGNET_VALUES_MAX, Magnet};
+use millstream_core::wire::magnet::{KeyLink, MAGNET_VALUES_MAX, Magnet};
 use millstream_core::wire::message::{Header, Message};
 use millstream_core::wire::metadata_message::MetadataMessage;
 use millstream_core::wire::metainfo::{Info, Metainfo};
@@ -65,6 +65,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("info", info),
     ("path", path),
     ("percent", percent),
+    ("key_link", key_link),
     ("magnet", magnet),
     ("peer_session", peer_session),
     ("pool", pool),
@@ -311,6 +312,13 @@ pub fn percent(data: &[u8]) {
     if let Ok(text) = core::str::from_utf8(data) {
         assert!(escapes::decode(text).len() <= text.len(), "escapes never grow when read");
     }
+}
+
+/// A link to what a key names (BEP 46): what is understood is written and understood again.
+pub fn key_link(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let Some(link) = KeyLink::parse(text) else { return };
+    assert_eq!(KeyLink::parse(&link.to_string()), Some(link), "{text}");
 }
 
 /// A magnet link: what is understood is written and understood again.

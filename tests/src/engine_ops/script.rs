@@ -1,7 +1,11 @@
 //! What the bytes of a fuzz input spell: numbers, torrents, messages. It calls no engine.
 
 use crate::world::Content;
-use millstream_core::engine::Rates;
+use core::net::{IpAddr, SocketAddr};
+use millstream_core::engine::{DhtCommand, Rates};
+use millstream_core::wire::InfoHash;
+use millstream_core::wire::ip_filter::IpFilter;
+use millstream_core::wire::krpc::NodeId;
 use millstream_core::wire::message::{HashRange, Message, RawBlock};
 use millstream_core::wire::metainfo::Version;
 use std::sync::OnceLock;
@@ -58,6 +62,31 @@ pub(super) fn contents() -> &'static [Content; 3] {
 pub(super) fn rates(script: &mut Script<'_>) -> Rates {
     let mut rate = || Some(u64::from(script.number())).filter(|rate| rate % 4 > 0);
     Rates { download: rate(), upload: rate() }
+}
+
+/// A filter of one range of addresses, some of whom the script lets call.
+pub(super) fn filter(script: &mut Script<'_>) -> IpFilter {
+    let (low, high) = (script.byte(), script.byte());
+    let addr = |last| IpAddr::from([72, 1, 1, last]);
+    IpFilter::from_ranges([(addr(low.min(high)), addr(low.max(high)))])
+}
+
+/// One wish of the DHT.
+pub(super) fn dht(script: &mut Script<'_>) -> DhtCommand {
+    let (info_hash, target) = (InfoHash([script.byte(); 20]), NodeId([script.byte(); 20]));
+    let (key, salt) = ([script.byte() % 4; 32], vec![script.byte() % 2]);
+    match script.byte() % 10 {
+        0 => DhtCommand::GetPeers(info_hash),
+        1 => DhtCommand::Announce { info_hash, port: Some(1), seed: script.coin() },
+        2 => DhtCommand::Scrape(info_hash),
+        3 => DhtCommand::Get { target, salt: script.bytes(), newer_than: None },
+        4 => DhtCommand::Sample(target),
+        5 => DhtCommand::FindNode(target),
+        6 => DhtCommand::Node(SocketAddr::from(([72, 1, 2, script.byte()], 6881))),
+        7 => DhtCommand::Follow { key, salt },
+        8 => DhtCommand::Unfollow { key, salt },
+        _ => DhtCommand::Restore(script.bytes()),
+    }
 }
 
 /// One message of any kind, its numbers mostly small.
