@@ -87,14 +87,21 @@ impl Compact {
         Self { ip, port: port.to_be_bytes() }
     }
 
-    /// Checks what a stranger says.
-    pub(super) fn check(self) -> Result<(), AddressRefusal> {
+    /// Checks what a stranger says. The user may give addresses that stand for names behind a proxy (240.0.0.0/4, which
+    /// nobody has); told by anyone else, they would lead to whatever name they stand for.
+    pub(super) fn check(self, source: Source) -> Result<(), AddressRefusal> {
         let addr = self.get();
         if addr.port() == 0 {
             return Err(AddressRefusal::Port);
         }
         let bad = match addr.ip() {
-            IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip == Ipv4Addr::BROADCAST,
+            IpAddr::V4(ip) => {
+                let stands_for_a_name = ip.octets()[0] >= 240;
+                ip.octets()[0] == 0
+                    || ip.is_multicast()
+                    || ip == Ipv4Addr::BROADCAST
+                    || stands_for_a_name && source != Source::User
+            }
             IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
         };
         if bad { Err(AddressRefusal::Host) } else { Ok(()) }
