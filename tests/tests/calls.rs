@@ -4,7 +4,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::create::CreateOptions;
-use millstream_core::engine::{AddTorrent, Command, Config, Input, PeerSource, SocketKind, Source, UtpUse};
+use millstream_core::engine::{
+    AddTorrent, Command, Config, Encryption, Input, PeerSource, SocketKind, Source, UtpUse,
+};
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::holepunch::HolepunchMessage;
 use millstream_core::wire::ip_filter::IpFilter;
@@ -47,7 +49,12 @@ fn say_connect(relay: &mut Stranger, world: &mut World, addr: SocketAddr) {
 fn whoever_never_answers_our_calls_keeps_no_stranger_out() {
     let mut world = World::new(701, Weather::calm());
     let content = Content::v1(1, 100_000);
-    let host = world.host_with(Config { handshakes_max: 3, half_open_max: 1, utp: UtpUse::Off, ..Config::default() });
+    let host = world.host_with(Config {
+        handshakes_max: 3,
+        half_open_max: 1,
+        utp: UtpUse::Off,
+        ..Config::default()
+    });
     let tarpits: Vec<SocketAddr> = (0..9).map(|_| world.stranger_addr()).collect();
     add(&mut world, host, &content, tarpits.clone());
     world.run(SECOND);
@@ -152,7 +159,8 @@ fn bep_0027_a_call_under_way_when_a_magnet_turns_out_to_be_private_leads_to_no_p
     let mut world = World::new(707, Weather::calm());
     let made = options(Version::V1, &[("data", 200_000)], 32 << 10);
     let content = Content::of(7, CreateOptions { private: true, ..made });
-    let (seed, host) = (world.host(), world.host());
+    let plain = Config { encryption: Encryption::Off, ..Config::default() };
+    let (seed, host) = (world.host(), world.host_with(plain));
     world.seed(seed, &content);
     let magnet = Source::Magnet(Arc::new(content.magnet(true, false)));
     let id = world.add(host, AddTorrent::new(magnet, "disk"));
