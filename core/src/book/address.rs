@@ -114,3 +114,21 @@ pub(super) fn compact_ip(ip: IpAddr) -> [u8; 16] {
         IpAddr::V6(ip) => ip.octets(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_stand_for_names_behind_a_proxy_are_believed_of_the_user_alone() {
+        for addr in ["240.0.0.1:1", "[::ffff:255.255.255.254]:1"] {
+            let addr = Compact::new(addr.parse().unwrap());
+            for source in
+                [Source::Tracker, Source::Pex, Source::Dht, Source::Lsd, Source::Incoming, Source::Resume]
+            {
+                assert_eq!(addr.check(source), Err(AddressRefusal::Host), "{source:?}");
+            }
+            assert_eq!(addr.check(Source::User), Ok(()));
+        }
+    }
+}

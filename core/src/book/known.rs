@@ -541,18 +541,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_stand_for_names_behind_a_proxy_are_believed_of_the_user_alone() {
-        let (mut book, config, own) = (Book::default(), BookConfig::default(), Own::default());
-        for source in
-            [Source::Tracker, Source::Pex, Source::Dht, Source::Lsd, Source::Incoming, Source::Resume]
-        {
-            let told = book.on_address(addr("240.0.0.1:1"), source, &own, &config);
-            assert_eq!(told, Err(AddressRefusal::Host), "{source:?}");
-        }
-        assert_eq!(book.on_address(addr("240.0.0.1:1"), Source::User, &own, &config), Ok(Added::New));
-    }
-
-    #[test]
     fn who_could_not_be_called_is_tried_again_after_a_pause_that_does_not_grow() {
         let (mut book, config) = (Book::default(), BookConfig::default());
         tell(&mut book, "1.2.3.4:5").unwrap();
