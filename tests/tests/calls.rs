@@ -111,15 +111,20 @@ fn who_speaks_utp_alone_and_has_no_socket_calls_at_once_when_one_is_bound() {
 
 #[test]
 fn a_call_that_a_filter_ends_is_not_made_again_over_the_other_carrier() {
-    let mut world = World::new(704, Weather::calm());
-    let content = Content::v1(4, 100_000);
-    let host = world.host();
-    let dead = world.dead_addr();
-    add(&mut world, host, &content, vec![dead]);
-    world.run(SECOND);
-    assert_eq!(world.at(host).engine.link_counts().1, 1, "it is being called");
-    world.command(host, filter("65.0.0.0/8")).unwrap();
-    assert_eq!(world.at(host).engine.link_counts().1, 0);
+    for flags in [PexFlags::default(), PexFlags::UTP] {
+        let mut world = World::new(704, Weather::calm());
+        let content = Content::v1(4, 100_000);
+        let host = world.host_with(Config { dht: false, ..Config::default() });
+        world.leech(host, &content, &[]);
+        let mut gossip = relay(&mut world, host, &content);
+        let added = vec![PexPeer { addr: world.dead_addr(), flags }];
+        let payload = PexMessage { added, ..PexMessage::default() }.encode();
+        gossip.say(&mut world, Message::Extended { id: Extension::UtPex.our_id(), payload: &payload });
+        world.run(SECOND);
+        assert_eq!(world.at(host).engine.link_counts().1, 1, "it is being called");
+        world.command(host, filter("65.0.0.0/8")).unwrap();
+        assert_eq!(world.at(host).engine.link_counts().1, 0, "{flags:?}");
+    }
 }
 
 #[test]
