@@ -5,6 +5,8 @@
 
 /// The table of BEPs names tests that exist, and leaves no BEP out.
 mod beps;
+/// Calls that lead nowhere, or that there is no room for.
+mod calls;
 /// Every committed fuzz input goes through its body; targets, bodies and corpora belong together.
 mod corpus;
 /// Peers are found by the DHT (BEP 5, 27, 46, 52).

@@ -87,14 +87,21 @@ impl Compact {
         Self { ip, port: port.to_be_bytes() }
     }
 
-    /// Checks what a stranger says.
-    pub(super) fn check(self) -> Result<(), AddressRefusal> {
+    /// Checks what a stranger says. The user may give addresses that stand for names behind a proxy (240.0.0.0/4, which
+    /// nobody has); told by anyone else, they would lead to whatever name they stand for.
+    pub(super) fn check(self, source: Source) -> Result<(), AddressRefusal> {
         let addr = self.get();
         if addr.port() == 0 {
             return Err(AddressRefusal::Port);
         }
         let bad = match addr.ip() {
-            IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip == Ipv4Addr::BROADCAST,
+            IpAddr::V4(ip) => {
+                let stands_for_a_name = ip.octets()[0] >= 240;
+                ip.octets()[0] == 0
+                    || ip.is_multicast()
+                    || ip == Ipv4Addr::BROADCAST
+                    || stands_for_a_name && source != Source::User
+            }
             IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
         };
         if bad { Err(AddressRefusal::Host) } else { Ok(()) }
@@ -105,5 +112,23 @@ pub(super) fn compact_ip(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
         IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_stand_for_names_behind_a_proxy_are_believed_of_the_user_alone() {
+        for addr in ["240.0.0.1:1", "[::ffff:255.255.255.254]:1"] {
+            let addr = Compact::new(addr.parse().unwrap());
+            for source in
+                [Source::Tracker, Source::Pex, Source::Dht, Source::Lsd, Source::Incoming, Source::Resume]
+            {
+                assert_eq!(addr.check(source), Err(AddressRefusal::Host), "{source:?}");
+            }
+            assert_eq!(addr.check(Source::User), Ok(()));
+        }
     }
 }

@@ -205,7 +205,23 @@ impl Book {
 
     /// We are connecting to `addr`.
     pub fn on_connecting(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| entry.state = State::Connecting);
+        if !self.is_ourselves(addr) {
+            self.change(addr, |entry| entry.state = State::Connecting);
+        }
+    }
+
+    /// `addr` wasn't called after all, for nothing that has to do with it: it may be tried again after a pause that grows
+    /// with nothing.
+    pub fn on_uncalled(&mut self, now: Instant, addr: SocketAddr, config: &BookConfig) {
+        if self.entry(addr).is_some_and(|entry| entry.state == State::Connecting) {
+            let pause = Duration::from_millis(config.back_off_ms);
+            self.change(addr, |entry| entry.state = State::Waiting(now + pause));
+        }
+    }
+
+    /// Whether `addr` was found to be ourselves.
+    pub fn is_ourselves(&self, addr: SocketAddr) -> bool {
+        self.entry(addr).is_some_and(|entry| entry.state == State::Ourselves)
     }
 
     /// The handshake with `addr` is done, whoever connected. Its failures are forgotten.
@@ -377,7 +393,7 @@ impl Inner {
         own: &Own,
         config: &BookConfig,
     ) -> Result<Added, AddressRefusal> {
-        addr.check()?;
+        addr.check(source)?;
         if self.banned.contains_key(&addr.ip) {
             return Err(AddressRefusal::Banned);
         }
@@ -525,6 +541,20 @@ mod tests {
     }
 
     #[test]
+    fn who_could_not_be_called_is_tried_again_after_a_pause_that_does_not_grow() {
+        let (mut book, config) = (Book::default(), BookConfig::default());
+        tell(&mut book, "1.2.3.4:5").unwrap();
+        let mut now = at(0);
+        for _ in 0..100 {
+            let next = book.next_candidate(now, false).expect("it isn't forgotten");
+            book.on_connecting(next);
+            book.on_uncalled(now, next, &config);
+            assert_eq!((book.next_candidate(now, false), book.tried(next)), (None, Tried::Never));
+            now += Duration::from_millis(config.back_off_ms);
+        }
+    }
+
+    #[test]
     fn what_the_filter_forbids_is_refused_and_a_new_filter_forgets_who_was_known() {
         let mut book = Book::default();
         let list = b"10.0.0.0/8\n2001:db8::/32\n";
@@ -617,6 +647,7 @@ mod tests {
         tell(&mut book, "1.2.3.4:5").unwrap();
         book.on_connecting(addr("1.2.3.4:5"));
         book.on_ourselves(addr("1.2.3.4:5"));
+        book.on_connecting(addr("1.2.3.4:5")); // somebody in the middle says that it calls us
         assert_eq!(tell(&mut book, "1.2.3.4:5"), Err(AddressRefusal::Ourselves));
         assert_eq!((book.next_candidate(at(u64::MAX / 1000), false), book.iter().count()), (None, 0));
     }

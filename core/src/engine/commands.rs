@@ -117,6 +117,7 @@ impl Engine {
     ) {
         self.sockets.insert(local, (addr, kind));
         self.map_port(local, addr, kind);
+        self.heed_carrier();
         match kind {
             super::SocketKind::TcpListener => {
                 self.learn_ports();

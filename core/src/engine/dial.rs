@@ -3,7 +3,7 @@
 
 use super::effect::{Effect, Endpoint, How};
 use super::event::Event;
-use super::{Alarm, Engine, LinkEnd};
+use super::{Alarm, Engine, LinkEnd, SocketKind};
 use crate::base::{ConnId, Instant, PeerRef, TorrentId};
 use crate::link::{Dialed, Link, Stage};
 use crate::pool::{CloseReason, OpenError, PoolConfig, PoolStatus, Prospect};
@@ -57,9 +57,14 @@ impl Engine {
 
     /// Opens links for whom the pool names, until it names nobody.
     pub(super) fn dial(&mut self, now: Instant) {
-        while self.stopping.is_none() && self.links.len() < self.config.links_max {
+        self.punch(now);
+        while !self.is_kept_from_dialing() {
             let Some(id) = self.pool.next_open(now) else { return };
             if self.dial_web(now, id) {
+                continue;
+            }
+            if !self.has_carrier() {
+                self.pool.on_wants(now, id, false);
                 continue;
             }
             let Some(Some(call)) = self.with(now, id, |torrent, cx| torrent.next_dial(cx)) else {
@@ -73,18 +78,47 @@ impl Engine {
     }
 
     /// Calls those with whom somebody in the middle brings us together (BEP 55): over uTP and at once, for they call us too.
-    pub(super) fn punch(&mut self, now: Instant, id: TorrentId) {
-        while self.may_open() {
+    fn punch(&mut self, now: Instant) {
+        while let Some(&id) = self.punching.first().filter(|_| self.may_open()) {
             let Some(Some((addr, info_hash))) = self.with(now, id, |torrent, cx| torrent.next_punch(cx))
             else {
-                return;
+                self.punching.remove(&id);
+                continue;
             };
             let levels = self.levels_to_offer(id, addr);
             // No other carrier would get through.
             let dialed = Dialed { torrent: id, info_hash, levels, is_second: true };
             if !self.dial_utp(now, (addr, Prospect::Failed), dialed) {
-                self.on_dial_failed(now, dialed, addr);
+                self.with(now, id, |torrent, cx| torrent.on_uncalled(cx, addr));
             }
+        }
+    }
+
+    /// Whether it isn't the pool that speaks against another call.
+    fn is_kept_from_dialing(&self) -> bool {
+        self.stopping.is_some()
+            || self.links.len() >= self.config.links_max
+            || self.handshakes.ours >= self.config.handshakes_max
+    }
+
+    /// Whether there is anything to call peers over: uTP needs a socket.
+    pub(super) fn has_carrier(&self) -> bool {
+        self.config.utp != UtpUse::Only || self.sockets.values().any(|&(_, kind)| self.carries_utp(kind))
+    }
+
+    /// Whether uTP goes over such sockets: behind a proxy over its relay alone.
+    pub(super) fn carries_utp(&self, kind: SocketKind) -> bool {
+        match self.config.proxy {
+            None => kind == SocketKind::Udp,
+            Some(proxy) => kind == SocketKind::UdpAssociate(proxy),
+        }
+    }
+
+    /// A socket was bound: who found no carrier may find one now.
+    pub(super) fn heed_carrier(&mut self) {
+        if self.config.utp == UtpUse::Only {
+            let ids = self.torrents.iter().map(|(id, _)| id);
+            ids.filter_map(|id| self.torrents.slot(id)).for_each(|slot| self.busy.push(slot));
         }
     }
 
@@ -109,7 +143,7 @@ impl Engine {
         };
         if utp {
             if !self.dial_utp(now, (addr, prospect), dialed) {
-                self.on_call_failed(now, (dialed, addr), true);
+                self.on_uncalled(now, dialed, addr);
             }
             return;
         }
@@ -146,7 +180,7 @@ impl Engine {
         let again = self.config.utp == UtpUse::On
             && !dialed.is_second
             && self.may_open()
-            && seat.is_some_and(|seat| seat.torrent.goes_on_calling(addr));
+            && seat.is_some_and(|seat| seat.torrent.goes_on_calling(addr, &self.config));
         if !again {
             return self.on_dial_failed(now, dialed, addr);
         }
@@ -177,6 +211,18 @@ impl Engine {
         shed
     }
 
+    /// There was nothing to call an address over, which says nothing of it.
+    fn on_uncalled(&mut self, now: Instant, dialed: Dialed, addr: SocketAddr) {
+        if dialed.is_second {
+            // The first carrier failed.
+            self.on_dial_failed(now, dialed, addr);
+        } else if self.config.utp == UtpUse::On {
+            self.call(now, (addr, Prospect::Failed), Dialed { is_second: true, ..dialed });
+        } else {
+            self.with(now, dialed.torrent, |torrent, cx| torrent.on_uncalled(cx, addr));
+        }
+    }
+
     pub(super) fn on_pool_alarm(&mut self, now: Instant) {
         self.armed.pool = None;
         self.pool.on_timeout(now);
@@ -184,17 +230,16 @@ impl Engine {
 
     /// When the pool is to be looked at again; not while it isn't its own bounds that keep it.
     pub(super) fn pool_deadline(&self) -> Option<Instant> {
-        let kept = self.stopping.is_some() || self.links.len() >= self.config.links_max;
-        self.pool.deadline().filter(|_| !kept)
+        self.pool.deadline().filter(|_| !self.is_kept_from_dialing())
     }
 
     /// Tells the pool that a link ended at this stage.
     pub(super) fn pool_ended(&mut self, now: Instant, conn: ConnId, stage: &Stage, ended: Ended) {
         match stage {
             Stage::Closed => {}
-            Stage::Connecting(_) | Stage::Asking(_) | Stage::Summoning(_) => {
-                self.pool.on_failed(now, conn, ended.opening)
-            }
+            Stage::Connecting(_) | Stage::Summoning(_) => self.pool.on_failed(now, conn, ended.opening),
+            // For the pool it is open, and its end before an answer says nothing of the network.
+            Stage::Asking(_) => self.pool.on_closed(now, conn, CloseReason::Ours),
             Stage::Calling(..)
             | Stage::Called(_)
             | Stage::Answered(_)

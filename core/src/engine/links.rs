@@ -12,6 +12,19 @@ use crate::wire::mse::Level;
 use alloc::vec;
 use core::net::SocketAddr;
 
+/// Handshakes under way. Who called is bounded apart: our calls to those who never answer must not keep strangers out.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    pub(super) ours: usize,
+    theirs: usize,
+}
+
+impl Handshakes {
+    fn of(&mut self, incoming: bool) -> &mut usize {
+        if incoming { &mut self.theirs } else { &mut self.ours }
+    }
+}
+
 impl Engine {
     /// Takes a link that a stranger opened. It has a bounded time to name a torrent of ours.
     pub fn accept(&mut self, now: Instant, incoming: Incoming) -> Result<ConnId, Refusal> {
@@ -39,7 +52,7 @@ impl Engine {
             link.stream = stream;
             link
         }));
-        self.handshakes += 1;
+        self.handshakes.theirs += 1;
         self.pool.on_accepted(now, conn);
         self.touch(conn);
         conn
@@ -51,7 +64,7 @@ impl Engine {
             Err(Refusal::Stopping)
         } else if self.links.len() >= self.config.links_max || !self.pool.may_accept() {
             Err(Refusal::TooManyLinks)
-        } else if self.handshakes >= self.config.handshakes_max {
+        } else if self.handshakes.theirs >= self.config.handshakes_max {
             Err(Refusal::TooManyHandshakes)
         } else {
             Ok(())
@@ -92,7 +105,7 @@ impl Engine {
         };
         tracing::debug!(remote = %link.remote, "link open");
         self.pool.on_opened(now, conn);
-        self.handshakes += 1;
+        self.handshakes.ours += 1;
         self.touch(conn);
         self.learn_carrier(now, conn);
         self.on_step(now, conn, step);
@@ -190,7 +203,7 @@ impl Engine {
                 if let Some(link) = self.links.get_mut(conn.0) {
                     link.on_joined(peer);
                 }
-                self.handshakes -= 1;
+                *self.handshakes.of(incoming) -= 1;
                 self.pool.on_owner(now, conn, id);
                 self.conns.insert(peer, conn);
                 if !rest.is_empty() {
@@ -295,14 +308,14 @@ impl Engine {
                 self.on_call_failed(now, (dialed, remote), stream.is_some());
             }
             Stage::Calling(dialed, lobby) => {
-                self.handshakes -= 1;
+                self.handshakes.ours -= 1;
                 if lobby.is_unagreed() {
                     self.on_not_encrypted(now, dialed, remote);
                 } else {
                     self.on_dial_failed(now, dialed, remote);
                 }
             }
-            Stage::Called(_) | Stage::Answered(_) => self.handshakes -= 1,
+            Stage::Called(_) | Stage::Answered(_) => self.handshakes.theirs -= 1,
             Stage::Asking(peer) | Stage::Streaming(peer) => self.on_web_lost(now, peer),
             Stage::Summoning(socket) | Stage::Signalling(socket) => self.on_socket_lost(now, socket),
             Stage::Joined(peer) => {

@@ -59,7 +59,7 @@ use crate::pool::Connections;
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
 use crate::wire::{InfoHash, PeerId};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -119,7 +119,9 @@ pub struct Engine {
     /// The folder of the last torrent: the next one in the same folder shares its name.
     folder: Arc<str>,
     filtered: FilterCounts,
-    handshakes: usize,
+    handshakes: links::Handshakes,
+    /// Torrents that may have somebody to call at once.
+    punching: BTreeSet<TorrentId>,
     stopping: Option<Instant>,
     stopped: bool,
 }
@@ -236,7 +238,8 @@ impl Engine {
             sockets: BTreeMap::new(),
             folder: Arc::from(""),
             filtered: FilterCounts::default(),
-            handshakes: 0,
+            handshakes: links::Handshakes::default(),
+            punching: BTreeSet::new(),
             stopping: None,
             stopped: false,
         }

@@ -31,11 +31,12 @@ impl Engine {
     }
 
     fn drain(&mut self, now: Instant, slot: u32) {
+        let carrier = self.has_carrier();
         while let Some((id, seat)) = self.torrents.at_mut(slot) {
             let Some(output) = seat.torrent.next_output() else {
                 let deadline = seat.torrent.deadline();
                 self.timers.arm(Alarm::Torrent(id), &mut seat.armed, deadline);
-                if seat.torrent.may_want_links(&self.config) {
+                if seat.torrent.may_want_links(&self.config, carrier) {
                     self.pool.on_wants(now, TorrentId(id), true);
                 }
                 self.heed_openness(now, slot);
@@ -74,7 +75,9 @@ impl Engine {
                 self.with_finder(now, |finder| finder.on_node(now, _addr));
             }
             Output::Lacking => self.share(now, id),
-            Output::Punch => self.punch(now, id),
+            Output::Punch => {
+                self.punching.insert(id);
+            }
             Output::Gone => self.on_torrent_gone(id),
         }
     }
@@ -82,9 +85,10 @@ impl Engine {
     /// Lets a torrent have the pieces that others have already (BEP 38).
     fn share(&mut self, now: Instant, id: TorrentId) {
         let Some(seat) = self.torrents.get(id.0) else { return };
-        let others = self.torrents.iter().take(SHARERS_MAX).filter(|&(other, _)| other != id.0);
+        let Some(mut sought) = seat.torrent.sought() else { return };
+        let others = self.torrents.iter().take(SHARERS_MAX);
         let found: Vec<_> = others
-            .map(|(other, there)| (TorrentId(other), seat.torrent.shared_with(&there.torrent)))
+            .map(|(other, there)| (TorrentId(other), sought.find_in(&there.torrent)))
             .filter(|(_, pieces)| !pieces.is_empty())
             .collect();
         for (other, pieces) in found {

@@ -5,7 +5,7 @@
 //! others, and the other carrier at once when the first one fails before it is open.
 
 use super::effect::{Datagrams, How};
-use super::{Alarm, Engine, LinkEnd, SocketKind};
+use super::{Alarm, Engine, LinkEnd};
 use crate::base::{Chunk, ConnId, Instant, LocalId, Rng, Segment};
 use crate::link::{Dialed, Link, Stage};
 use crate::pool::Prospect;
@@ -78,14 +78,10 @@ impl Engine {
         if self.forbids(addr.ip()) {
             return false;
         }
-        let fits = |kind: SocketKind| match self.config.proxy {
-            None => kind == SocketKind::Udp,
-            Some(proxy) => kind == SocketKind::UdpAssociate(proxy),
-        };
         let mut sockets = self.sockets.iter();
         // A proxy's relay carries both families.
         let carries = |at: &SocketAddr| self.config.proxy.is_some() || at.is_ipv4() == addr.is_ipv4();
-        let socket = sockets.find(|(_, (at, kind))| fits(*kind) && carries(at));
+        let socket = sockets.find(|(_, (at, kind))| self.carries_utp(*kind) && carries(at));
         let Some(local) = socket.map(|(&local, _)| local) else { return false };
         let Some(stream) = self.utp.sockets.connect(now, local, addr) else { return false };
         let mut link = Link::dial(addr, dialed, now + self.patience(dialed));

@@ -25,6 +25,8 @@ impl Engine {
         let conn = ConnId(self.links.insert(Link::ask(peer)));
         // A server takes its time: neither that nor its silence says anything of the network.
         self.pool.on_started(now, conn, id, Prospect::Failed);
+        // Nor may slow servers use up the budget of links that are being opened.
+        self.pool.on_opened(now, conn);
         self.conns.insert(peer, conn);
         let route = self.config.route();
         self.effects.push_back(Effect::Connect { conn, to: Endpoint::Http(request), route });
@@ -35,7 +37,6 @@ impl Engine {
     pub(super) fn on_answered(&mut self, now: Instant, conn: ConnId, head: Option<Box<HttpHead>>) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
         let Some(peer) = link.on_head() else { return };
-        self.pool.on_opened(now, conn);
         // A driver that gives no head gives an answer that can't be used.
         let head = head.unwrap_or_default();
         self.with(now, peer.torrent, |torrent, cx| torrent.on_web_opened(cx, peer.n, &head));

@@ -6,9 +6,9 @@ use crate::pool::Prospect;
 use core::net::SocketAddr;
 
 impl Torrent {
-    /// Whether it could use more links.
-    pub fn may_want_links(&self, config: &super::Config) -> bool {
-        self.wants_fetch() || self.may_want_peers(config)
+    /// Whether it could use more links; `carrier`: there is something to call peers over.
+    pub fn may_want_links(&self, config: &super::Config, carrier: bool) -> bool {
+        self.wants_fetch() || carrier && self.may_want_peers(config)
     }
 
     fn may_want_peers(&self, config: &super::Config) -> bool {
@@ -48,13 +48,26 @@ impl Torrent {
     }
 
     /// Whether an address is still worth a call by other means.
-    pub fn goes_on_calling(&self, addr: SocketAddr) -> bool {
-        self.may_dial() && self.peers.values().all(|peer| peer.home != addr)
+    pub fn goes_on_calling(&self, addr: SocketAddr, config: &super::Config) -> bool {
+        self.may_dial() && !self.shuns(addr, config) && self.peers.values().all(|peer| peer.home != addr)
+    }
+
+    /// Whether nobody is to have anything to do with an address: it is banned, or the filter forbids it.
+    pub(super) fn shuns(&self, addr: SocketAddr, config: &super::Config) -> bool {
+        self.is_banned(addr) || config.book.forbids(addr.ip())
+    }
+
+    /// A call couldn't be made, for nothing that has to do with whom it was for.
+    pub fn on_uncalled(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
+        self.calls -= 1;
+        self.book.on_uncalled(cx.now, addr, &cx.config.book);
+        self.heed_waiting_punches(cx.now);
     }
 
     /// A call didn't lead to a peer.
     pub fn on_dial_failed(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
         self.calls -= 1;
+        self.heed_waiting_punches(cx.now);
         if self.peers.values().any(|peer| peer.home == addr) {
             // It is here already, by a link of its own.
             return self.book.on_connected(addr);

@@ -14,11 +14,15 @@ use core::time::Duration;
 /// Rendezvous and connects heard from one peer in a minute. More are ignored.
 const HEARD_PER_MINUTE_MAX: u32 = 10;
 
-/// Addresses that wait to be called so, and that we asked to be brought together with. More are let be.
+/// Addresses that wait to be called so, of which the oldest makes room, and that we asked to be brought together with, of
+/// which more are let be.
 const WAITING_MAX: usize = 32;
 
 /// How long after a rendezvous that led to nothing the same peer is let be.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long an address waits to be called so. It calls us now, and not for longer.
+const CALLED_FOR: Duration = Duration::from_secs(5);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -27,13 +31,37 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) struct Punching {
     /// Whom we asked to be brought together with, and when.
     asked: BTreeMap<SocketAddr, Instant>,
-    /// To be called over uTP now.
-    waiting: VecDeque<SocketAddr>,
+    /// To be called over uTP now, and since when.
+    waiting: VecDeque<(Instant, SocketAddr)>,
     /// What was heard of each peer in the minute that began then.
     heard: BTreeMap<u32, (Instant, u32)>,
 }
 
 impl Punching {
+    /// Notes whom to call; the oldest makes room.
+    fn wait(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        self.drop_late(now);
+        if self.waiting.iter().any(|&(_, there)| there == addr) {
+            return false;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((now, addr));
+        true
+    }
+
+    fn next_waiting(&mut self, now: Instant) -> Option<SocketAddr> {
+        self.drop_late(now);
+        self.waiting.pop_front().map(|(_, addr)| addr)
+    }
+
+    fn drop_late(&mut self, now: Instant) {
+        while self.waiting.front().is_some_and(|&(since, _)| now >= since + CALLED_FOR) {
+            self.waiting.pop_front();
+        }
+    }
+
     /// Counts a message of a peer; `false` if it is one too many.
     fn hear(&mut self, now: Instant, n: u32) -> bool {
         let (since, count) = self.heard.entry(n).or_insert((now, 0));
@@ -64,15 +92,28 @@ impl Torrent {
         if !self.may_dial() || self.peers.len() + self.calls >= cx.config.torrent_links_max {
             return None;
         }
-        let addr = self.punching.as_mut()?.waiting.pop_front()?;
-        self.book.on_connecting(addr);
-        self.calls += 1;
-        Some((addr, name))
+        while let Some(addr) = self.punching.as_mut()?.next_waiting(cx.now) {
+            if !self.shuns(addr, cx.config) && !self.book.is_ourselves(addr) {
+                self.book.on_connecting(addr);
+                self.calls += 1;
+                return Some((addr, name));
+            }
+        }
+        None
+    }
+
+    /// There may be room now for those who wait to be called.
+    pub(super) fn heed_waiting_punches(&mut self, now: Instant) {
+        let Some(punching) = &mut self.punching else { return };
+        punching.drop_late(now);
+        if !punching.waiting.is_empty() {
+            self.output(Output::Punch);
+        }
     }
 
     /// A call failed: somebody in the middle may bring us together.
     pub(super) fn seek_relay(&mut self, cx: &mut Context<'_>, addr: SocketAddr) {
-        if !self.punches(cx.config) {
+        if !self.punches(cx.config) || self.shuns(addr, cx.config) {
             return;
         }
         let Some(n) = self.pex.as_ref().and_then(|pex| pex.relay_to(addr)) else { return };
@@ -137,11 +178,10 @@ impl Torrent {
         let Some(relay) = self.peers.get(&n) else { return };
         let likely = may_be_known_to(relay.addr.ip(), addr)
             && !is_ours(cx, addr)
-            && !cx.config.book.forbids(addr.ip())
-            && self.book.ban_of(addr.ip()).is_none();
+            && !self.book.is_ourselves(addr)
+            && !self.shuns(addr, cx.config);
         let Some(punching) = &mut self.punching else { return };
-        if likely && !here && punching.waiting.len() < WAITING_MAX && !punching.waiting.contains(&addr) {
-            punching.waiting.push_back(addr);
+        if likely && !here && punching.wait(cx.now, addr) {
             self.output(Output::Punch);
         }
     }
@@ -161,4 +201,25 @@ impl Torrent {
 fn is_ours(cx: &Context<'_>, addr: SocketAddr) -> bool {
     let own = cx.host.own();
     own.v4 == Some(addr) || own.v6 == Some(addr) || cx.host.listening.iter().any(|(_, at)| *at == addr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_to_be_called_makes_room_for_who_came_later_and_waits_for_seconds_only() {
+        let addr = |n: u8| SocketAddr::from(([1, 2, 3, n], 4));
+        let (mut punching, now) = (Punching::default(), Instant::ZERO);
+        for n in 0..100 {
+            assert!(punching.wait(now, addr(n)));
+        }
+        assert!(!punching.wait(now, addr(99)), "each once");
+        assert_eq!(punching.waiting.len(), WAITING_MAX);
+        assert_eq!(punching.next_waiting(now), Some(addr(68)));
+        let later = now + Duration::from_secs(3);
+        assert!(punching.wait(later, addr(200)));
+        assert_eq!(punching.next_waiting(later + Duration::from_secs(3)), Some(addr(200)));
+        assert_eq!(punching.next_waiting(later), None);
+    }
 }

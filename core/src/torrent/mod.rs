@@ -63,7 +63,7 @@ pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
 pub use output::{Call, Context, Errand, Host, JoinError, Joining, Leave, Output, Teller};
 pub use owed::{Owed, OwedError};
-pub use shared::Shared;
+pub use shared::{Shared, Sought};
 pub use status::{PeerStatus, State, Status, TrackerStatus, WebSeedStatus};
 pub use work::{
     Allocation, FileNow, FileSpec, FilesOp, HostError, HostErrorKind, Outcome, PortProtocol, Route, Work,

@@ -162,6 +162,8 @@ pub enum JoinError {
     Full,
     /// The address is banned.
     Banned,
+    /// The torrent is private, and nobody who may told us of the address that we called (BEP 27).
+    Hearsay,
     /// The same peer is here already.
     Duplicate,
 }

@@ -181,6 +181,10 @@ impl Torrent {
         if self.is_banned(addr) {
             return Err(JoinError::Banned);
         }
+        // A call may have been under way when the metadata said so.
+        if !incoming && self.is_private() && self.is_hearsay(addr) {
+            return Err(JoinError::Hearsay);
+        }
         self.settle_twin(cx, &joining)?;
         let n = self.next_peer;
         self.next_peer += 1;
@@ -616,7 +620,7 @@ impl Torrent {
         self.dismiss(cx, n, Leave::Banned);
     }
 
-    fn is_banned(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned_here.contains(&addr) || self.book.ban_of(addr.ip()).is_some()
     }
 }

@@ -42,6 +42,11 @@ impl Torrent {
         self.pex.as_ref().map(|pex| pex.counts()).unwrap_or_default()
     }
 
+    /// Whether nobody told of an address who may tell of peers of a private torrent.
+    pub(super) fn is_hearsay(&self, addr: SocketAddr) -> bool {
+        is_hearsay(self.book.sources(addr))
+    }
+
     pub(super) fn exchanges_peers(&self, config: &super::Config) -> bool {
         config.pex && self.may_be_discovered()
     }

@@ -7,8 +7,10 @@ use super::{Context, Errand, Outcome, Output, Torrent, Work};
 use crate::base::{Chunk, Part, PieceIndex, TorrentId};
 use crate::peer::Parts;
 use crate::picker::{BlockOutcome, SourceId};
+use crate::wire::merkle::Hash;
 use crate::wire::metainfo::{File, Info};
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Pieces that are read from other torrents at once: so many lie in memory beside what peers send.
@@ -17,8 +19,25 @@ const READS_MAX: usize = 2;
 /// Who sent what was found here: nobody who could be blamed. Peers count from 1.
 const NOBODY: SourceId = SourceId(0);
 
+/// Files and pieces that are looked at in all other torrents when one begins. More hold the engine up for longer; what
+/// isn't looked at comes from peers.
+const LOOKS_MAX: usize = 1_000_000;
+
 /// A piece, and where another torrent has its bytes.
 pub type Shared = (PieceIndex, Vec<Part>);
+
+/// What a torrent lacks, by what makes it findable in others.
+#[derive(Debug)]
+pub struct Sought<'a> {
+    torrent: &'a Torrent,
+    content: &'a Content,
+    collections: BTreeSet<&'a str>,
+    by_root: Option<BTreeMap<Hash, Vec<&'a File>>>,
+    by_name: Option<BTreeMap<(u64, &'a str), Vec<&'a File>>>,
+    found: BTreeSet<PieceIndex>,
+    /// How much more may be looked at.
+    looks: usize,
+}
 
 /// What is still to be read, of whom.
 #[derive(Debug, Default)]
@@ -36,23 +55,19 @@ impl Torrent {
         }
     }
 
-    /// The missing pieces of which `other` has verified all bytes, as far as both say that files are the same.
-    pub fn shared_with(&self, other: &Self) -> Vec<Shared> {
-        let (Some(ours), Some(theirs)) = (self.content.as_deref(), other.content.as_deref()) else {
-            return Vec::new();
-        };
-        if !other.is_active() || theirs.picker.have().count() == 0 {
-            return Vec::new();
-        }
-        let hinted = hints(self, &ours.info, other) || hints(other, &theirs.info, self);
-        let mut found = Vec::new();
-        for (_, file) in ours.info.real_files().filter(|(_, file)| file.length > 0) {
-            let same = |there: &&File| is_same(file, there, hinted);
-            if let Some(there) = theirs.info.real_files().map(|(_, file)| file).find(same) {
-                pieces_within(ours, file, |start, length| held(theirs, there, start, length), &mut found);
-            }
-        }
-        found
+    /// What it lacks, to be sought in other torrents; `None` while that isn't known.
+    pub fn sought(&self) -> Option<Sought<'_>> {
+        let content = self.content.as_deref()?;
+        let collections = content.info.collections().iter().map(String::as_str).collect();
+        Some(Sought {
+            torrent: self,
+            content,
+            collections,
+            by_root: None,
+            by_name: None,
+            found: BTreeSet::new(),
+            looks: LOOKS_MAX,
+        })
     }
 
     /// Takes these pieces from another torrent.
@@ -122,44 +137,119 @@ impl Torrent {
     }
 }
 
-/// Whether a torrent hints that it shares files with another.
-fn hints(one: &Torrent, info: &Info, other: &Torrent) -> bool {
-    let named = |hash: &Vec<u8>| other.names.iter().any(|name| hash.get(..20) == Some(&name.0[..]));
-    let theirs = other.content.as_deref().map(|content| content.info.collections()).unwrap_or_default();
-    one.id != other.id
-        && (info.similar().iter().any(named) || info.collections().iter().any(|it| theirs.contains(it)))
-}
+impl<'a> Sought<'a> {
+    /// The missing pieces of which `other` has verified all bytes, as far as both say that files are the same. Each piece
+    /// is found once.
+    pub fn find_in(&mut self, other: &Torrent) -> Vec<Shared> {
+        let mut pieces = Vec::new();
+        let Some(theirs) = other.content.as_deref().filter(|_| other.is_active() && self.looks > 0) else {
+            return pieces;
+        };
+        if other.id == self.torrent.id || theirs.picker.have().count() == 0 {
+            return pieces;
+        }
+        let rooted = self.content.info.version().has_v2() && theirs.info.version().has_v2();
+        let hinted = self.is_hinted_at(other, theirs);
+        if !rooted && !hinted {
+            return pieces;
+        }
+        let (mut roots, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for (_, there) in theirs.info.real_files().filter(|(_, file)| file.length > 0) {
+            if !self.look(1) {
+                break;
+            }
+            if let Some(root) = there.pieces_root.filter(|root| rooted && roots.insert(*root)) {
+                let same = self.by_root().get(&root).cloned().unwrap_or_default();
+                self.take_of(&same, (theirs, there), &mut pieces);
+            }
+            if let Some(name) = name_of(there).filter(|name| hinted && names.insert(*name)) {
+                let mut same = self.by_name().get(&name).cloned().unwrap_or_default();
+                // Where both have roots, these alone say what is equal.
+                same.retain(|file| file.pieces_root.is_none() || there.pieces_root.is_none());
+                self.take_of(&same, (theirs, there), &mut pieces);
+            }
+        }
+        pieces
+    }
 
-fn is_same(ours: &File, theirs: &File, hinted: bool) -> bool {
-    ours.length == theirs.length
-        && match (ours.pieces_root, theirs.pieces_root) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            (None, _) | (_, None) => hinted && ours.path.last() == theirs.path.last(),
-        }
-}
+    /// Whether one of the two hints that it shares files with the other.
+    fn is_hinted_at(&mut self, other: &Torrent, theirs: &Content) -> bool {
+        let collections = theirs.info.collections();
+        self.look(collections.len() + theirs.info.similar().len() + self.content.info.similar().len());
+        is_similar(&self.content.info, other)
+            || is_similar(&theirs.info, self.torrent)
+            || collections.iter().any(|it| self.collections.contains(it.as_str()))
+    }
 
-/// Goes through the missing pieces that lie within a file.
-fn pieces_within(
-    ours: &Content,
-    file: &File,
-    held: impl Fn(u64, u64) -> Option<Vec<Part>>,
-    found: &mut Vec<Shared>,
-) {
-    let end = file.offset + file.length;
-    for piece in ours.geometry.touched(file.offset, file.length).filter_map(|n| ours.geometry.piece(n)) {
-        let (start, length) = (ours.geometry.start(piece), u64::from(ours.geometry.length_of(piece)));
-        if start < file.offset || start + length > end || !ours.picker.is_needed(piece) {
-            continue;
+    fn take_of(&mut self, same: &[&File], (theirs, there): (&Content, &File), pieces: &mut Vec<Shared>) {
+        for file in same.iter().filter(|file| file.length == there.length) {
+            self.take_file(file, (theirs, there), pieces);
         }
-        if let Some(parts) = held(start - file.offset, length) {
-            found.push((piece, parts));
+    }
+
+    /// Goes through the missing pieces that lie within a file.
+    fn take_file(&mut self, file: &File, (theirs, there): (&Content, &File), pieces: &mut Vec<Shared>) {
+        let (ours, end) = (self.content, file.offset + file.length);
+        for piece in ours.geometry.touched(file.offset, file.length).filter_map(|n| ours.geometry.piece(n)) {
+            let (start, length) = (ours.geometry.start(piece), u64::from(ours.geometry.length_of(piece)));
+            let within = start >= file.offset && start + length <= end;
+            let from = there.offset + start.saturating_sub(file.offset);
+            let needed = within && ours.picker.is_needed(piece) && !self.found.contains(&piece);
+            let touched = if needed { theirs.geometry.touched(from, length).len() } else { 0 };
+            if !self.look(1 + touched) {
+                return;
+            }
+            if let Some(parts) = needed.then(|| held(theirs, from, length)).flatten() {
+                self.found.insert(piece);
+                pieces.push((piece, parts));
+            }
         }
+    }
+
+    /// Whether so much more may be looked at.
+    fn look(&mut self, count: usize) -> bool {
+        let may = self.looks >= count;
+        self.looks = self.looks.saturating_sub(count);
+        may
+    }
+
+    fn by_root(&mut self) -> &BTreeMap<Hash, Vec<&'a File>> {
+        let content = self.content;
+        self.by_root.get_or_insert_with(|| index(content, |file| file.pieces_root))
+    }
+
+    fn by_name(&mut self) -> &BTreeMap<(u64, &'a str), Vec<&'a File>> {
+        let content = self.content;
+        self.by_name.get_or_insert_with(|| index(content, name_of))
     }
 }
 
-/// Where a torrent has so many bytes from `start` in a file, if all of it is verified.
-fn held(theirs: &Content, file: &File, start: u64, length: u64) -> Option<Vec<Part>> {
-    let start = file.offset + start;
+/// The files of a torrent by what makes them findable.
+fn index<'a, K: Ord>(
+    content: &'a Content,
+    key: impl Fn(&'a File) -> Option<K>,
+) -> BTreeMap<K, Vec<&'a File>> {
+    let mut index: BTreeMap<K, Vec<&File>> = BTreeMap::new();
+    for (_, file) in content.info.real_files().filter(|(_, file)| file.length > 0) {
+        if let Some(key) = key(file) {
+            index.entry(key).or_default().push(file);
+        }
+    }
+    index
+}
+
+fn name_of(file: &File) -> Option<(u64, &str)> {
+    Some((file.length, file.path.last()?.as_str()))
+}
+
+/// Whether a torrent names another one as similar.
+fn is_similar(info: &Info, other: &Torrent) -> bool {
+    let named = |hash: &Vec<u8>| other.names.iter().any(|name| hash.get(..20) == Some(&name.0[..]));
+    info.similar().iter().any(named)
+}
+
+/// Where a torrent has so many bytes from `start`, if all of it is verified.
+fn held(theirs: &Content, start: u64, length: u64) -> Option<Vec<Part>> {
     let mut touched = theirs.geometry.touched(start, length);
     let all = touched.all(|piece| theirs.picker.have().get(piece));
     all.then(|| theirs.layout.parts(start, length).collect())
