@@ -187,7 +187,8 @@ mod streams {
                     .to_vec()
             }
             "/garbled" => {
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno number\r\n".to_vec()
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nno number\r\n"
+                    .to_vec()
             }
             "/broken" => b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.".to_vec(),
             _ => [
@@ -221,10 +222,11 @@ mod streams {
     async fn a_body_that_breaks_right_after_some_bytes_is_no_whole_one() {
         let (addr, _) = keeping(answers).await;
         let mut stream = open(&ways(), &request(addr, "/garbled"), &Kept::default()).await.unwrap();
-        // The break is there before anybody reads.
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let buffers = Pool::new(8, 4);
-        assert_eq!(stream.next(&buffers, usize::MAX).await.unwrap().as_deref(), Some(&b"abc"[..]));
+        assert_eq!(stream.next(&buffers, usize::MAX).await.unwrap().as_deref(), Some(&b"01234567"[..]));
+        // The break is there now, behind two bytes.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(stream.next(&buffers, usize::MAX).await.unwrap().as_deref(), Some(&b"89"[..]));
         assert!(stream.next(&buffers, usize::MAX).await.is_err());
     }
 
