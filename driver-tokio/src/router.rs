@@ -67,29 +67,36 @@ impl Router {
     pub(crate) async fn map(&self, wish: PortWish) -> Result<(SocketAddr, Duration), String> {
         let key = (wish.protocol, wish.internal);
         let before = lock(&self.given).remove(&key);
-        let exchange = async {
-            if wish.lease.is_zero() {
-                if let Some(given) = before {
-                    give_back(given, wish.protocol).await;
-                }
-                return Ok((SocketAddr::from((Ipv4Addr::UNSPECIFIED, wish.external)), Duration::ZERO));
+        let silent = || "the router doesn't answer".to_owned();
+        if wish.lease.is_zero() {
+            if let Some(given) = before {
+                timeout(EXCHANGE_TIMEOUT, give_back(given, wish.protocol)).await.map_err(|_| silent())?;
             }
-            let (given, external, lease) = self.ask(wish, before).await?;
-            lock(&self.given).insert(key, given);
-            Ok((external, lease))
-        };
-        timeout(EXCHANGE_TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err("the router doesn't answer".to_owned()))
+            return Ok((SocketAddr::from((Ipv4Addr::UNSPECIFIED, wish.external)), Duration::ZERO));
+        }
+        let asked = timeout(EXCHANGE_TIMEOUT, self.ask(wish, before.as_ref())).await;
+        match asked.unwrap_or_else(|_| Err(silent())) {
+            Ok((given, external, lease)) => {
+                lock(&self.given).insert(key, given);
+                Ok((external, lease))
+            }
+            Err(error) => {
+                // What the router gave it may have still: it is given back at the end.
+                if let Some(given) = before {
+                    lock(&self.given).insert(key, given);
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn ask(
         &self,
         wish: PortWish,
-        before: Option<Given>,
+        before: Option<&Given>,
     ) -> Result<(Given, SocketAddr, Duration), String> {
         if let Some(Given::Forwarded(gateway, _)) = before {
-            return forward(*gateway, wish).await;
+            return forward((**gateway).clone(), wish).await;
         }
         let at = self.at.or_else(default_gateway);
         let leased = match at {

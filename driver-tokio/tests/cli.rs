@@ -13,5 +13,7 @@ mod fixture;
 mod network;
 #[path = "cli/proxy.rs"]
 mod proxy;
+#[path = "cli/tracker.rs"]
+mod tracker;
 #[path = "cli/ways.rs"]
 mod ways;

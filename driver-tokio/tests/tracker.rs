@@ -254,6 +254,23 @@ async fn offers_reach_others_over_websockets_and_answers_come_back() {
 }
 
 #[tokio::test]
+async fn a_socket_that_stops_a_torrent_may_announce_another_however_many_there_were() {
+    let tracker = start();
+    let mut ws = websocket(&tracker).await;
+    for n in 0..1050u16 {
+        let mut announce = signal(1, 0);
+        announce.query.info_hash.0[..2].copy_from_slice(&n.to_be_bytes());
+        say(&mut ws, tracker_ws::write_announce(&announce)).await;
+        let reply = hear(&mut ws).await;
+        assert!(matches!(reply, SignalReply::Announced(_)), "{n}: {reply:?}");
+        announce.query.event = TrackerEvent::Stopped;
+        say(&mut ws, tracker_ws::write_announce(&announce)).await;
+        assert!(matches!(hear(&mut ws).await, SignalReply::Announced(_)));
+    }
+    assert_eq!(tracker.statistics().await.torrents, 0);
+}
+
+#[tokio::test]
 async fn a_websocket_that_talks_nonsense_is_told_and_one_that_talks_too_much_is_closed() {
     let tracker = start();
     let mut ws = websocket(&tracker).await;

@@ -35,6 +35,10 @@ struct Mapping {
     addr: SocketAddr,
     protocol: PortProtocol,
     external: Option<SocketAddr>,
+    /// When its lease ends.
+    leased_until: Instant,
+    /// The port outside that the router gave last and didn't take back.
+    given: Option<u16>,
     asking: bool,
     /// The socket is gone, or the engine stops: the port is given back.
     leaving: bool,
@@ -67,6 +71,8 @@ impl Ports {
             addr,
             protocol,
             external: None,
+            leased_until: Instant::ZERO,
+            given: None,
             asking: false,
             leaving: false,
             failures: 0,
@@ -83,7 +89,7 @@ impl Ports {
             local,
             protocol: mapping.protocol,
             internal: mapping.addr,
-            external: mapping.external.map_or(mapping.addr.port(), |addr| addr.port()),
+            external: mapping.given.unwrap_or(mapping.addr.port()),
             lease: if mapping.leaving { Duration::ZERO } else { LEASE },
         };
         Some(Wish { local, work })
@@ -93,7 +99,7 @@ impl Ports {
     fn leave(&mut self, local: LocalId) -> Option<Wish> {
         let mapping = self.wanted.get_mut(&local)?;
         self.timers.disarm(local, &mut mapping.armed);
-        if mapping.external.is_none() && !mapping.asking {
+        if mapping.given.is_none() && !mapping.asking {
             self.wanted.remove(&local);
             return None;
         }
@@ -108,13 +114,16 @@ impl Ports {
         let pause = if let Some((external, lease)) = given(outcome) {
             mapping.failures = 0;
             mapping.external = Some(external);
+            mapping.leased_until = now + lease;
+            mapping.given = Some(external.port());
             // Half of it: there is time for another try.
             lease.clamp(LEASE_MIN, LEASE) / 2
         } else if mapping.leaving {
             self.wanted.remove(&local);
             return None;
         } else {
-            mapping.external = None;
+            // A renewal that fails takes nothing away before the lease ends.
+            mapping.external = mapping.external.filter(|_| now < mapping.leased_until);
             let doubled = RETRY_FIRST * (1 << u32::from(mapping.failures.min(8)));
             mapping.failures = mapping.failures.saturating_add(1);
             doubled.min(RETRY_MAX)
@@ -318,6 +327,28 @@ mod tests {
             before = slept;
         }
         assert!(world.engine.mapped_ports().is_empty());
+    }
+
+    #[test]
+    fn a_port_whose_renewal_failed_is_kept_until_its_lease_ends_and_given_back() {
+        let mut world = World::new(|_| ());
+        world.bound(LISTENER, "0.0.0.0:6881", SocketKind::TcpListener);
+        let (job, ..) = world.asked()[0];
+        world.mapped(job, 600);
+        let start = world.now;
+        while world.now <= start + Duration::from_secs(600) {
+            assert_eq!(world.engine.mapped_ports().len(), 1, "it is leased still");
+            world.sleep();
+            for (job, external, _) in world.asked() {
+                assert_eq!(external, 7001, "the same again");
+                let error = HostError { kind: HostErrorKind::Other, message: String::from("silence") };
+                world.done(job, Outcome::Failed(error));
+            }
+        }
+        assert!(world.engine.mapped_ports().is_empty());
+        world.engine.command(world.now, Command::Stop { by: world.now + Duration::from_secs(5) }).unwrap();
+        let (_, external, lease) = world.asked()[0];
+        assert_eq!((external, lease), (7001, Duration::ZERO));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod connection;
 pub mod http;
+mod makers;
 mod roster;
 mod rules;
 pub mod signal;
@@ -43,7 +44,8 @@ pub struct TrackerConfig {
     pub min_interval_s: u32,
     /// Seconds between a WebSocket peer's announces: each brings fresh offers.
     pub signal_interval_s: u32,
-    /// Torrents held; an announce of one more is refused. About 400 bytes each.
+    /// Torrents held; an announce of one more is refused. About 400 bytes each. Likewise to an IPv4 address or IPv6 /64
+    /// that made as many of them as there are free places: one takes half, two a third each. The loopback has no such limit.
     pub torrents_max: usize,
     /// Peers held of all torrents; one more is told of others, but not remembered. About 40 bytes each over IPv4, 55
     /// over IPv6.
@@ -53,6 +55,9 @@ pub struct TrackerConfig {
     /// Peers held of one torrent and one IPv4 address or IPv6 /64; likewise. Without it one host fills a swarm with
     /// ports of its own; a small one leaves out who shares an address with many. The loopback has no such limit.
     pub peers_per_source_max: usize,
+    /// Offers that a WebSocket was handed in one torrent and may answer, 48 bytes each; an older one can't be answered
+    /// any more.
+    pub offers_per_socket_max: usize,
     /// Peers given to who doesn't say how many it wants.
     pub numwant_default: u32,
     /// Peers given at the most.
@@ -69,6 +74,7 @@ impl Default for TrackerConfig {
             peers_max: 20_000_000,
             peers_per_torrent_max: 1_000_000,
             peers_per_source_max: 64,
+            offers_per_socket_max: 64,
             numwant_default: 50,
             numwant_max: 200,
         }
@@ -138,6 +144,12 @@ pub enum Refusal {
     /// `torrents_max` is reached.
     #[error("this tracker holds no more torrents")]
     TorrentsFull,
+    /// Who announces made as many of the torrents held as there are free places.
+    #[error("your address has its share of the torrents that this tracker holds")]
+    SourceFull,
+    /// The peer id is that of another WebSocket, which is open.
+    #[error("another socket has this peer id")]
+    IdTaken,
     /// The [`Rules`] leave this torrent out.
     #[error("this tracker does not serve this torrent")]
     NotServed,
@@ -147,7 +159,8 @@ impl Refusal {
     /// When to come again (BEP 31).
     pub fn retry(self) -> RetryIn {
         match self {
-            Self::TorrentsFull => RetryIn::Minutes(30),
+            Self::TorrentsFull | Self::SourceFull => RetryIn::Minutes(30),
+            Self::IdTaken => RetryIn::Minutes(1),
             Self::NotServed => RetryIn::Never,
         }
     }
@@ -156,6 +169,8 @@ impl Refusal {
     pub(crate) fn fault(self) -> Fault {
         match self {
             Self::TorrentsFull => Fault::TorrentsFull,
+            Self::SourceFull => Fault::SourceFull,
+            Self::IdTaken => Fault::IdTaken,
             Self::NotServed => Fault::NotServed,
         }
     }

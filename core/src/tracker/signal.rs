@@ -4,30 +4,36 @@
 use super::roster::{Found, Row};
 use super::swarm::{Put, SOCKET};
 use super::swarms::put_fault;
-use super::{Fault, Protocol, Tracker};
+use super::{Fault, Protocol, Refusal, Tracker};
 use crate::base::Instant;
 use crate::wire::tracker::{SwarmCounts, TrackerEvent};
-use crate::wire::tracker_ws::{Relayed, SignalAnnounce, SignalAnnounced, SignalAnswer, SignalReply};
+use crate::wire::tracker_ws::{OfferId, Relayed, SignalAnnounce, SignalAnnounced, SignalAnswer, SignalReply};
 use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// A message for a socket.
 pub type Outgoing = (u64, SignalReply);
 
 /// The peer of `socket` announces: it is told the counts, and each of its offers goes to another peer, for a seed to
-/// leeches alone. A peer that comes over another socket than before has left that one: who reconnects is known by its id,
-/// and so would be who claims it.
-pub fn announce(now: Instant, tracker: &mut Tracker, socket: u64, announce: SignalAnnounce) -> Vec<Outgoing> {
+/// leeches alone. A peer id that another socket has is refused until that one is closed. `source` is where the socket
+/// comes from: it has a share of all torrents.
+pub fn announce(
+    now: Instant,
+    tracker: &mut Tracker,
+    (socket, source): (u64, IpAddr),
+    announce: SignalAnnounce,
+) -> Vec<Outgoing> {
     let (hash, event) = (announce.query.info_hash, announce.query.event);
-    match put(now, tracker, socket, &announce) {
+    match put(now, tracker, (socket, source), &announce) {
         Ok((place, put)) => {
             let mut out = Vec::with_capacity(1 + announce.offers.len());
             out.push((socket, announced(tracker, hash)));
             let at = match put {
                 Some(Put::At { at, .. }) => Some(at),
-                Some(Put::Full | Put::SourceFull) | None => None,
+                Some(Put::Full | Put::SourceFull | Put::IdTaken) | None => None,
             };
             if place.is_some() && event != TrackerEvent::Stopped {
                 hand_out(tracker, announce, at, &mut out);
@@ -55,12 +61,14 @@ type Placed = (Option<u32>, Option<Put>);
 fn put(
     now: Instant,
     tracker: &mut Tracker,
-    socket: u64,
+    (socket, source): (u64, IpAddr),
     announce: &SignalAnnounce,
-) -> Result<Placed, super::Refusal> {
+) -> Result<Placed, Refusal> {
     let query = &announce.query;
     let stopped = query.event == TrackerEvent::Stopped;
-    let Some(place) = tracker.place(&query.info_hash, !stopped)? else { return Ok((None, None)) };
+    let Some(place) = tracker.place(&query.info_hash, (!stopped).then_some(source))? else {
+        return Ok((None, None));
+    };
     let addr: [u8; SOCKET] = socket.to_be_bytes();
     let put = tracker.change(now, place, |swarm, key, room, stamp| {
         if stopped {
@@ -70,6 +78,9 @@ fn put(
         let row = Row { addr, id: query.peer_id, seed: query.left == Some(0), stamp };
         Some(swarm.put_socket(key, row, room))
     });
+    if put == Some(Put::IdTaken) {
+        return Err(Refusal::IdTaken);
+    }
     if let Some(Put::At { completed: true, .. }) = put
         && query.event == TrackerEvent::Completed
     {
@@ -94,20 +105,23 @@ fn announced(tracker: &mut Tracker, info_hash: InfoHash) -> SignalReply {
 
 fn hand_out(tracker: &mut Tracker, announce: SignalAnnounce, at: Option<usize>, out: &mut Vec<Outgoing>) {
     let (info_hash, peer_id) = (announce.query.info_hash, announce.query.peer_id);
-    let chance = tracker.rng.next_u64();
+    let (chance, offers_max) = (tracker.rng.next_u64(), tracker.config.offers_per_socket_max);
     let Some((_, swarm, _)) = tracker.swarm_mut(&info_hash) else { return };
     let Some(sockets) = &swarm.sockets else { return };
     let runs = sockets.draw(chance, at, announce.query.left == Some(0), announce.offers.len());
-    for ((&socket, _), offer) in runs.rows().zip(announce.offers) {
+    let to: Vec<[u8; SOCKET]> = runs.rows().map(|(&socket, _)| socket).collect();
+    for (socket, offer) in to.into_iter().zip(announce.offers) {
+        swarm.offer(socket, peer_id, offer.id, offers_max);
         let relayed = Relayed { info_hash, peer_id, offer_id: offer.id, sdp: offer.sdp };
         out.push((u64::from_be_bytes(socket), SignalReply::Offer(Box::new(relayed))));
     }
 }
 
-/// The peer of `socket` answers an offer: what goes to who offered. Who doesn't announce can't answer in another's name.
+/// The peer of `socket` answers an offer: what goes to who offered. Only an offer that this socket was handed is answered,
+/// and once; who doesn't announce can't answer in another's name.
 pub fn answer(tracker: &mut Tracker, socket: u64, answer: SignalAnswer) -> Option<Outgoing> {
     let SignalAnswer { info_hash, peer_id, to, offer_id, sdp } = answer;
-    let found = route(tracker, socket, (&info_hash, peer_id, to));
+    let found = route(tracker, socket, (&info_hash, peer_id), (to, offer_id));
     let statistics = tracker.statistics_mut().protocol_mut(Protocol::WebSocket);
     match found {
         Some(to) => {
@@ -121,12 +135,18 @@ pub fn answer(tracker: &mut Tracker, socket: u64, answer: SignalAnswer) -> Optio
     }
 }
 
-fn route(tracker: &mut Tracker, socket: u64, (hash, from, to): (&InfoHash, PeerId, PeerId)) -> Option<u64> {
+fn route(
+    tracker: &mut Tracker,
+    socket: u64,
+    (hash, from): (&InfoHash, PeerId),
+    (to, offer_id): (PeerId, OfferId),
+) -> Option<u64> {
     let key = tracker.key;
     let (_, swarm, _) = tracker.swarm_mut(hash)?;
     let sockets = swarm.sockets.as_ref()?;
-    let Found::At(at) = sockets.find(&key, &socket.to_be_bytes()) else { return None };
-    if sockets.row(at).id != from {
+    let socket: [u8; SOCKET] = socket.to_be_bytes();
+    let Found::At(at) = sockets.find(&key, &socket) else { return None };
+    if sockets.row(at).id != from || !swarm.take_offer(&socket, to, offer_id) {
         return None;
     }
     swarm.socket_of(&key, to).map(u64::from_be_bytes)
@@ -137,9 +157,11 @@ mod tests {
     use super::*;
     use crate::tracker::TrackerConfig;
     use crate::wire::tracker::AnnounceQuery;
-    use crate::wire::tracker_ws::{Offer, OfferId};
+    use crate::wire::tracker_ws::Offer;
+    use core::net::Ipv4Addr;
 
     const HASH: InfoHash = InfoHash([1; 20]);
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     fn tracker() -> Tracker {
         Tracker::new(TrackerConfig::default(), [7; 32])
@@ -162,7 +184,7 @@ mod tests {
     }
 
     fn say(tracker: &mut Tracker, socket: u64, peer: u8, left: u64, offers: u8) -> Vec<Outgoing> {
-        announce(Instant::ZERO, tracker, socket, from(peer, left, offers))
+        announce(Instant::ZERO, tracker, (socket, HOME), from(peer, left, offers))
     }
 
     fn sockets(out: &[Outgoing]) -> Vec<u64> {
@@ -198,6 +220,58 @@ mod tests {
         assert_eq!((statistics.relayed, statistics.faults[Fault::NobodyThere as usize]), (6, 3));
     }
 
+    fn reply_to(socket: u64, offer: &Relayed) -> SignalAnswer {
+        let (to, offer_id) = (offer.peer_id, offer.offer_id);
+        SignalAnswer { info_hash: HASH, peer_id: PeerId([socket as u8; 20]), to, offer_id, sdp: "a".into() }
+    }
+
+    #[test]
+    fn a_peer_id_that_an_open_socket_has_is_refused_to_another() {
+        let mut tracker = tracker();
+        say(&mut tracker, 1, 1, 9, 0);
+        let thief = say(&mut tracker, 2, 1, 9, 5);
+        assert!(matches!(&thief[..], [(2, SignalReply::Failed { info_hash: Some(HASH), .. })]), "{thief:?}");
+        assert_eq!(sockets(&say(&mut tracker, 3, 3, 9, 1)), [1, 3], "the first goes on being handed offers");
+        let statistics = tracker.statistics();
+        assert_eq!(statistics.protocol(Protocol::WebSocket).faults[Fault::IdTaken as usize], 1);
+        tracker.on_socket_closed(Instant::ZERO, 2, &HASH);
+        assert_eq!(tracker.statistics().peers, 2, "who was refused takes nobody along");
+    }
+
+    #[test]
+    fn only_an_offer_that_was_handed_over_is_answered_and_once() {
+        let mut tracker = tracker();
+        say(&mut tracker, 1, 1, 9, 0);
+        say(&mut tracker, 2, 2, 9, 0);
+        let out = say(&mut tracker, 9, 9, 9, 1);
+        let (to, SignalReply::Offer(offer)) = &out[1] else { panic!() };
+        let other = 3 - *to;
+        assert_eq!(answer(&mut tracker, other, reply_to(other, offer)), None, "it was handed to another");
+        let unasked = Relayed { offer_id: OfferId([77; 20]), ..(**offer).clone() };
+        assert_eq!(answer(&mut tracker, *to, reply_to(*to, &unasked)), None, "there is no such offer");
+        assert!(answer(&mut tracker, *to, reply_to(*to, offer)).is_some());
+        assert_eq!(answer(&mut tracker, *to, reply_to(*to, offer)), None, "it is answered");
+    }
+
+    #[test]
+    fn of_more_offers_than_the_limit_the_latest_can_be_answered() {
+        let config = TrackerConfig { offers_per_socket_max: 2, ..TrackerConfig::default() };
+        let mut tracker = Tracker::new(config, [7; 32]);
+        say(&mut tracker, 1, 1, 9, 0);
+        let offers: Vec<Relayed> = (2..5)
+            .flat_map(|n| say(&mut tracker, n, n as u8, 0, 1))
+            .filter_map(|(_, reply)| if let SignalReply::Offer(offer) = reply { Some(*offer) } else { None })
+            .collect();
+        let answered = offers.iter().map(|offer| answer(&mut tracker, 1, reply_to(1, offer)).is_some());
+        assert_eq!(answered.collect::<Vec<_>>(), [false, true, true]);
+        // What a socket was handed goes with it.
+        let again = say(&mut tracker, 2, 2, 0, 1);
+        let (1, SignalReply::Offer(offer)) = &again[1] else { panic!() };
+        tracker.on_socket_closed(Instant::ZERO, 1, &HASH);
+        say(&mut tracker, 1, 1, 9, 0);
+        assert_eq!(answer(&mut tracker, 1, reply_to(1, offer)), None);
+    }
+
     #[test]
     fn a_seeds_offers_go_to_leeches_alone() {
         let mut tracker = tracker();
@@ -211,6 +285,7 @@ mod tests {
     fn a_closed_socket_has_left_and_who_reconnects_is_there_once() {
         let mut tracker = tracker();
         say(&mut tracker, 1, 1, 9, 0);
+        tracker.on_socket_closed(Instant::ZERO, 1, &HASH);
         say(&mut tracker, 2, 1, 9, 0);
         assert_eq!((tracker.statistics().leeches, tracker.statistics().peers), (1, 1));
         assert_eq!(sockets(&say(&mut tracker, 3, 3, 9, 1)), [2, 3]);
@@ -220,7 +295,7 @@ mod tests {
         let stop = from(3, 9, 3);
         let stop =
             SignalAnnounce { query: AnnounceQuery { event: TrackerEvent::Stopped, ..stop.query }, ..stop };
-        assert_eq!(sockets(&announce(Instant::ZERO, &mut tracker, 3, stop)), [3]);
+        assert_eq!(sockets(&announce(Instant::ZERO, &mut tracker, (3, HOME), stop)), [3]);
         assert_eq!((tracker.statistics().torrents, tracker.deadline()), (0, None));
     }
 
@@ -234,7 +309,7 @@ mod tests {
         assert_eq!((told.complete, told.incomplete, told.interval_s), (Some(1), Some(1), 120));
         let mut other = from(1, 9, 0);
         other.query.info_hash = InfoHash([2; 20]);
-        let out = announce(Instant::ZERO, &mut tracker, 1, other);
+        let out = announce(Instant::ZERO, &mut tracker, (1, HOME), other);
         assert!(
             matches!(&out[..], [(1, SignalReply::Failed { info_hash: Some(InfoHash(hash)), .. })] if hash == &[2; 20])
         );

@@ -3,10 +3,11 @@
 
 use super::Tracker;
 use super::roster::{Roster, Row};
-use super::swarm::{Put, Room, Swarm, V4, V6};
+use super::swarm::{Put, Room, Swarm, V4, V6, unpacked_4, unpacked_6};
 use crate::base::{Instant, Key};
 use crate::wire::{InfoHash, PeerId};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 use sha1::{Digest as _, Sha1};
 
@@ -187,11 +188,15 @@ impl Tracker {
         for record in saved.records().filter(|record| mine(&record.hash)) {
             for row in record.v4 {
                 let Some(row) = self.restore_row::<V4>(now, away, row) else { continue };
-                self.restore_peer(now, &record, |swarm, key, room| swarm.put_4(key, row, room));
+                self.restore_peer(now, &record, unpacked_4(&row.addr).ip(), |swarm, key, room| {
+                    swarm.put_4(key, row, room)
+                });
             }
             for row in record.v6 {
                 let Some(row) = self.restore_row::<V6>(now, away, row) else { continue };
-                self.restore_peer(now, &record, |swarm, key, room| swarm.put_6(key, row, room));
+                self.restore_peer(now, &record, unpacked_6(&row.addr).ip(), |swarm, key, room| {
+                    swarm.put_6(key, row, room)
+                });
             }
         }
         self.statistics().peers - before
@@ -202,9 +207,10 @@ impl Tracker {
         &mut self,
         now: Instant,
         record: &Record<'_>,
+        ip: IpAddr,
         put: impl FnOnce(&mut Swarm, &Key, Room) -> Put,
     ) {
-        if let Ok(Some(place)) = self.place(&record.hash, true) {
+        if let Ok(place) = self.restored_place(&record.hash, ip) {
             self.change(now, place, |swarm, key, room, _| {
                 put(swarm, key, room);
                 swarm.downloaded = swarm.downloaded.max(record.downloaded);

@@ -41,17 +41,19 @@ pub enum Fault {
     TorrentsFull,
     /// A peer was told of others but is not remembered: the swarm or the tracker is full.
     PeersFull,
-    /// Likewise, since its source has its share of the swarm.
+    /// Likewise, since its source has its share of the swarm; or refused, since it has its share of all torrents.
     SourceFull,
-    /// An answer to an offer for a peer that is not there.
+    /// An answer to an offer that its sender was not handed, or for a peer that is not there.
     NobodyThere,
+    /// A peer id that another WebSocket has.
+    IdTaken,
     /// The tracker was too busy to answer.
     Busy,
 }
 
 impl Fault {
     /// All of them, in the order of [`ProtocolStatistics::faults`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::Connection,
         Self::NotServed,
@@ -59,6 +61,7 @@ impl Fault {
         Self::PeersFull,
         Self::SourceFull,
         Self::NobodyThere,
+        Self::IdTaken,
         Self::Busy,
     ];
 
@@ -72,6 +75,7 @@ impl Fault {
             Self::PeersFull => "peers_full",
             Self::SourceFull => "source_full",
             Self::NobodyThere => "nobody_there",
+            Self::IdTaken => "id_taken",
             Self::Busy => "busy",
         }
     }

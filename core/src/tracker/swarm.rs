@@ -1,11 +1,14 @@
 //! One torrent: its peers over IPv4, IPv6 and WebSockets, each a roster, and that a peer of two families counts once.
 //! Not which torrents there are.
 
+use super::makers::Maker;
 use super::roster::{Found, Roster, Row, Runs};
 use crate::base::{Instant, Key};
 use crate::wire::tracker::SwarmCounts;
+use crate::wire::tracker_ws::OfferId;
 use crate::wire::{InfoHash, PeerId};
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 
 /// A roster's kind of address, by its bytes.
@@ -33,14 +36,19 @@ pub(super) enum Put {
     Full,
     /// Its source has its share.
     SourceFull,
+    /// Another WebSocket has its id.
+    IdTaken,
 }
 
 #[derive(Debug)]
 pub(super) struct Swarm {
     pub(super) hash: InfoHash,
+    pub(super) maker: Maker,
     pub(super) v4: Roster<V4>,
     pub(super) v6: Option<Box<Roster<V6>>>,
     pub(super) sockets: Option<Box<Roster<SOCKET>>>,
+    /// Whose offers each WebSocket was handed and has not answered, the latest last.
+    offered: BTreeMap<[u8; SOCKET], VecDeque<(PeerId, OfferId)>>,
     pub(super) downloaded: u32,
     pub(super) armed: Option<Instant>,
 }
@@ -91,8 +99,17 @@ pub(super) fn unpacked_6(bytes: &[u8; V6]) -> SocketAddr {
 }
 
 impl Swarm {
-    pub(super) fn new(hash: InfoHash) -> Self {
-        Self { hash, v4: Roster::default(), v6: None, sockets: None, downloaded: 0, armed: None }
+    pub(super) fn new(hash: InfoHash, maker: Maker) -> Self {
+        Self {
+            hash,
+            maker,
+            v4: Roster::default(),
+            v6: None,
+            sockets: None,
+            offered: BTreeMap::new(),
+            downloaded: 0,
+            armed: None,
+        }
     }
 
     /// Peers held, over all families.
@@ -123,13 +140,14 @@ impl Swarm {
         put(key, self.v6.get_or_insert_default(), Some(&mut self.v4), row, room)
     }
 
-    /// A peer over a WebSocket was heard. One that comes again over a new socket has left the old one.
+    /// A peer over a WebSocket was heard. While it is open nobody else has its id: others learn
+    /// it from offers, and would be handed what is meant for it.
     pub(super) fn put_socket(&mut self, key: &Key, row: Row<SOCKET>, room: Room) -> Put {
         let sockets = self.sockets.get_or_insert_default();
         if let Some(at) = sockets.find_id(key, row.id)
             && sockets.row(at).addr != row.addr
         {
-            sockets.remove(key, at);
+            return Put::IdTaken;
         }
         put(key, sockets, None::<&mut Roster<V4>>, row, room)
     }
@@ -158,7 +176,28 @@ impl Swarm {
         let Some(sockets) = &mut self.sockets else { return false };
         let Found::At(at) = sockets.find(key, socket) else { return false };
         sockets.remove(key, at);
+        self.offered.remove(socket);
         self.tidy();
+        true
+    }
+
+    /// A WebSocket is handed an offer, which it may answer once.
+    pub(super) fn offer(&mut self, to: [u8; SOCKET], from: PeerId, id: OfferId, max: usize) {
+        let offered = self.offered.entry(to).or_default();
+        while offered.len() >= max.max(1) {
+            offered.pop_front();
+        }
+        offered.push_back((from, id));
+    }
+
+    /// Whether a WebSocket was handed this offer and did not answer it; it has now.
+    pub(super) fn take_offer(&mut self, to: &[u8; SOCKET], from: PeerId, id: OfferId) -> bool {
+        let Some(offered) = self.offered.get_mut(to) else { return false };
+        let Some(at) = offered.iter().position(|&other| other == (from, id)) else { return false };
+        offered.remove(at);
+        if offered.is_empty() {
+            self.offered.remove(to);
+        }
         true
     }
 
@@ -186,6 +225,7 @@ impl Swarm {
         if let Some(sockets) = &mut self.sockets {
             from = sockets.len();
             while let Some(at) = sockets.next_expired(from, now, life) {
+                self.offered.remove(&sockets.row(at).addr);
                 sockets.remove(key, at);
                 from = at;
             }

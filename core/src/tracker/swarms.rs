@@ -1,5 +1,6 @@
 //! All torrents of a tracker: announces and scrapes in, replies out, expiry by deadline. One torrent is a `swarm`.
 
+use super::makers::{Maker, Makers};
 use super::roster::Row;
 use super::statistics::{Fault, TrackerStatistics};
 use super::swarm::{Drawn, Packed, Put, Room, SOCKET, Swarm};
@@ -9,7 +10,7 @@ use crate::wire::InfoHash;
 use crate::wire::tracker::{AnnounceQuery, SwarmCounts, TrackerEvent};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 /// A peer's life has about so many units in which its silence is measured.
@@ -26,6 +27,7 @@ pub struct Tracker {
     places: Map<InfoHash, u32>,
     swarms: Vec<Option<Swarm>>,
     free: Vec<u32>,
+    makers: Makers,
     timers: Timers<u32>,
     statistics: TrackerStatistics,
 }
@@ -43,6 +45,7 @@ impl Tracker {
             places: Map::new(key),
             swarms: Vec::new(),
             free: Vec::new(),
+            makers: Makers::new(key),
             timers: Timers::default(),
             statistics: TrackerStatistics::default(),
         }
@@ -69,7 +72,7 @@ impl Tracker {
     ) -> Result<AnnounceReply<'_>, Refusal> {
         let stopped = query.event == TrackerEvent::Stopped;
         let keep = !stopped && query.port != 0;
-        let place = self.place(&query.info_hash, keep)?;
+        let place = self.place(&query.info_hash, keep.then_some(source.ip()))?;
         self.statistics.announces += 1;
         let (interval_s, min_interval_s) = (self.config.interval_s, self.config.min_interval_s);
         let Some(place) = place else {
@@ -117,7 +120,7 @@ impl Tracker {
         counts = swarm.counts();
         let asker = match at {
             Some(Put::At { at, .. }) => Some(at),
-            Some(Put::Full | Put::SourceFull) | None => None,
+            Some(Put::Full | Put::SourceFull | Put::IdTaken) | None => None,
         };
         let seed = query.left == Some(0);
         let drawn = match addr {
@@ -127,29 +130,48 @@ impl Tracker {
         Ok(AnnounceReply { interval_s, min_interval_s, counts, peers: Peers(drawn), left_out: put_fault(at) })
     }
 
-    /// Where a torrent is; made if it shall be kept and isn't there.
-    pub(super) fn place(&mut self, hash: &InfoHash, keep: bool) -> Result<Option<u32>, Refusal> {
-        if let Some(&place) = self.places.get(hash) {
-            return Ok(Some(place));
-        }
-        let refusal = if !self.rules.serve(hash) {
-            Refusal::NotServed
-        } else if !keep {
-            return Ok(None);
-        } else if self.places.len() >= self.config.torrents_max {
-            Refusal::TorrentsFull
-        } else {
-            let place = self.free.pop().unwrap_or_else(|| {
-                self.swarms.push(None);
-                self.swarms.len() as u32 - 1
-            });
-            self.swarms[place as usize] = Some(Swarm::new(*hash));
-            self.places.insert(*hash, place);
-            self.statistics.torrents += 1;
-            return Ok(Some(place));
+    /// Where a torrent is. If it isn't there it is made for who shall be kept in it, if that one has not its share.
+    pub(super) fn place(&mut self, hash: &InfoHash, keep: Option<IpAddr>) -> Result<Option<u32>, Refusal> {
+        let found = match (self.places.get(hash), keep) {
+            (Some(&place), _) => return Ok(Some(place)),
+            (None, _) if !self.rules.serve(hash) => Err(Refusal::NotServed),
+            (None, None) => return Ok(None),
+            (None, Some(ip)) => {
+                let (maker, free) =
+                    (Maker::of(ip), self.config.torrents_max.saturating_sub(self.places.len()));
+                if free > 0 && !self.makers.may_make(maker, free) {
+                    Err(Refusal::SourceFull)
+                } else {
+                    self.make(hash, maker)
+                }
+            }
         };
-        self.statistics.refused += 1;
-        Err(refusal)
+        self.statistics.refused += u64::from(found.is_err());
+        found.map(Some)
+    }
+
+    /// Where a torrent is that was held before a restart: its maker had a share then.
+    pub(super) fn restored_place(&mut self, hash: &InfoHash, ip: IpAddr) -> Result<u32, Refusal> {
+        match self.places.get(hash) {
+            Some(&place) => Ok(place),
+            None if !self.rules.serve(hash) => Err(Refusal::NotServed),
+            None => self.make(hash, Maker::of(ip)),
+        }
+    }
+
+    fn make(&mut self, hash: &InfoHash, maker: Maker) -> Result<u32, Refusal> {
+        if self.places.len() >= self.config.torrents_max {
+            return Err(Refusal::TorrentsFull);
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.swarms.push(None);
+            self.swarms.len() as u32 - 1
+        });
+        self.swarms[place as usize] = Some(Swarm::new(*hash, maker));
+        self.places.insert(*hash, place);
+        self.makers.made(maker);
+        self.statistics.torrents += 1;
+        Ok(place)
     }
 
     /// Changes a swarm that is there; the sums follow, its deadline is armed, and if it is empty then, it goes.
@@ -185,6 +207,7 @@ impl Tracker {
         let Some(mut swarm) = self.swarms[place as usize].take() else { return };
         self.timers.disarm(place, &mut swarm.armed);
         self.places.remove(&swarm.hash);
+        self.makers.forgot(swarm.maker);
         self.free.push(place);
         let (counts, sums) = (swarm.counts(), &mut self.statistics);
         sums.torrents -= 1;
@@ -220,7 +243,7 @@ impl Tracker {
         self.swarms[place as usize].as_ref().map(Swarm::counts)
     }
 
-    /// A WebSocket closed, which announced this torrent.
+    /// A WebSocket closed, which announced this torrent. Until this is said, its peer id is no other socket's.
     pub fn on_socket_closed(&mut self, now: Instant, socket: u64, info_hash: &InfoHash) {
         let socket: [u8; SOCKET] = socket.to_be_bytes();
         if let Some(&place) = self.places.get(info_hash) {
@@ -302,6 +325,7 @@ pub(super) fn put_fault(put: Option<Put>) -> Option<Fault> {
         Put::At { .. } => None,
         Put::Full => Some(Fault::PeersFull),
         Put::SourceFull => Some(Fault::SourceFull),
+        Put::IdTaken => Some(Fault::IdTaken),
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) struct Stream {
     body: Incoming,
     /// Of a frame that didn't fit into the last chunk.
     rest: Bytes,
+    /// What broke the body after `rest`.
+    failed: Option<hyper::Error>,
     link: Option<ServerLink>,
     kept: Kept,
 }
@@ -205,7 +207,7 @@ fn answer(link: ServerLink, response: Response<Incoming>, kept: &Kept) -> Result
         retry_after: text(headers, &RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs),
     };
     let (remote, body) = (link.remote, response.into_body());
-    Ok(Stream { head, remote, body, rest: Bytes::new(), link: Some(link), kept: kept.clone() })
+    Ok(Stream { head, remote, body, rest: Bytes::new(), failed: None, link: Some(link), kept: kept.clone() })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -231,6 +233,11 @@ impl Stream {
 
     /// Some bytes of the body: what is there, up to a buffer, and not much more than `most`. `None` at its end.
     pub(crate) async fn next(&mut self, buffers: &Pool, most: usize) -> Result<Option<Chunk>, hyper::Error> {
+        if self.rest.is_empty()
+            && let Some(error) = self.failed.take()
+        {
+            return Err(error);
+        }
         if self.rest.is_empty() && !self.fetch().await? {
             self.keep();
             return Ok(None);
@@ -246,7 +253,7 @@ impl Stream {
                 break;
             }
         }
-        if self.rest.is_empty() && self.body.is_end_stream() {
+        if self.rest.is_empty() && self.failed.is_none() && self.body.is_end_stream() {
             self.keep();
         }
         Ok(Some(buffer.freeze(filled)))
@@ -266,8 +273,8 @@ impl Stream {
     /// Whether more bytes were there already.
     fn fetch_ready(&mut self) -> bool {
         let mut waker = core::task::Context::from_waker(core::task::Waker::noop());
-        // Whoever waits next asks with a waker of its own; an error or the end is met again then.
-        if self.body.is_end_stream() {
+        // Whoever waits next asks with a waker of its own; the end is met again then.
+        if self.failed.is_some() || self.body.is_end_stream() {
             return false;
         }
         match Pin::new(&mut self.body).poll_frame(&mut waker) {
@@ -275,7 +282,12 @@ impl Stream {
                 self.rest = frame.into_data().unwrap_or_default();
                 !self.rest.is_empty()
             }
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
+            Poll::Ready(Some(Err(error))) => {
+                // It is said once: after it the body looks whole.
+                self.failed = Some(error);
+                false
+            }
+            Poll::Ready(None) | Poll::Pending => false,
         }
     }
 

@@ -186,6 +186,10 @@ mod streams {
                 b"HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nContent-Length: 20\r\n\r\nway too much to do no"
                     .to_vec()
             }
+            "/garbled" => {
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nno number\r\n"
+                    .to_vec()
+            }
             "/broken" => b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.".to_vec(),
             _ => [
                 &b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 3-22/100\r\nContent-Length: 20\r\n\r\n"[..],
@@ -212,6 +216,18 @@ mod streams {
         assert!(heard.iter().all(|head| head.starts_with("1 ")), "one link for all: {heard:?}");
         let head = heard[0].to_ascii_lowercase();
         assert!(head.contains("range: bytes=3-9\r\n") && head.contains("accept-encoding: identity\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_right_after_some_bytes_is_no_whole_one() {
+        let (addr, _) = keeping(answers).await;
+        let mut stream = open(&ways(), &request(addr, "/garbled"), &Kept::default()).await.unwrap();
+        let buffers = Pool::new(8, 4);
+        assert_eq!(stream.next(&buffers, usize::MAX).await.unwrap().as_deref(), Some(&b"01234567"[..]));
+        // The break is there now, behind two bytes.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(stream.next(&buffers, usize::MAX).await.unwrap().as_deref(), Some(&b"89"[..]));
+        assert!(stream.next(&buffers, usize::MAX).await.is_err());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ fn wish(lease: u64) -> PortWish {
     }
 }
 
-/// A router that speaks PCP, or NAT-PMP alone; what it was asked, by lifetime.
+/// A router that speaks PCP, or NAT-PMP alone; what it was asked, by lifetime. A renewal for one second it refuses.
 async fn leasing(at: Ipv4Addr, pcp: bool) -> Arc<Mutex<Vec<u32>>> {
     let socket = UdpSocket::bind((at, crab_nat::GATEWAY_PORT)).await.unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -26,6 +26,12 @@ async fn leasing(at: Ipv4Addr, pcp: bool) -> Arc<Mutex<Vec<u32>>> {
         while let Ok((bytes, from)) = socket.recv_from(&mut buffer).await {
             let request = &buffer[..bytes];
             let answer = match (request[0], pcp) {
+                (2, true) if request[4..8] == [0, 0, 0, 1] => {
+                    let mut answer = pcp_answer(request, &log);
+                    // NO_RESOURCES.
+                    answer[3] = 8;
+                    answer
+                }
                 (2, true) => pcp_answer(request, &log),
                 (2, false) => vec![0, 128 + request[1], 0, 1, 0, 0, 0, 9],
                 (0, _) => natpmp_answer(request, &log),
@@ -171,6 +177,17 @@ async fn pcp_gives_a_port_renews_it_and_takes_it_back() {
     assert_eq!(*lock(&asked), [7200, 7200, 0]);
     assert!(router.map(wish(0)).await.is_ok(), "what was never given is given back already");
     assert_eq!(lock(&asked).len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_router_gave_is_given_back_though_its_renewal_failed() {
+    let at = Ipv4Addr::new(127, 77, 0, 5);
+    let asked = leasing(at, true).await;
+    let router = Router::new(Some(at));
+    assert!(router.map(wish(7200)).await.is_ok());
+    assert!(router.map(wish(1)).await.is_err());
+    assert!(router.map(wish(0)).await.is_ok());
+    assert_eq!(lock(&asked).last(), Some(&0), "{asked:?}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -30,6 +30,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// How long the opening may take, TLS and the proxy included.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a message may take to be written: a tracker that reads nothing ends its link.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the last messages may take when a link is closed.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,6 +105,13 @@ impl Body {
         // With its sender gone, the task says goodbye and ends by itself.
         if how == How::Abort || !line.open {
             line.task.abort();
+        } else {
+            let task = line.task.clone();
+            tokio::spawn(async move {
+                // It may be held up by a message that the other side doesn't read.
+                sleep(FLUSH_TIMEOUT).await;
+                task.abort();
+            });
         }
         true
     }
@@ -199,8 +209,10 @@ async fn carry(
             text = outgoing.recv() => match text {
                 Some(text) => {
                     let bytes = text.len() as u64;
-                    if let Err(error) = socket.send(Message::text(text)).await {
-                        return broken(&error);
+                    match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return broken(&error),
+                        Err(_) => return LinkEnd::TimedOut,
                     }
                     tell(Told::Wrote(bytes));
                 }
@@ -241,5 +253,23 @@ fn broken(error: &Error) -> LinkEnd {
         Error::ConnectionClosed | Error::AlreadyClosed => LinkEnd::Finished,
         Error::Http(answer) => LinkEnd::Host(format!("the server answered {}", answer.status())),
         other => super::link::end(&io::Error::other(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tracker_that_reads_nothing_ends_its_link() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let carrier: Box<dyn Carrier> = Box::new(ours);
+        let socket = WebSocketStream::from_raw_socket(carrier, Role::Client, None).await;
+        let (out, outgoing) = mpsc::unbounded_channel();
+        let (_credit, credit) = watch::channel(0);
+        out.send("x".repeat(10_000)).unwrap();
+        let carried = timeout(WRITE_TIMEOUT * 10, carry(socket, outgoing, credit, |_| ())).await;
+        assert!(matches!(carried, Ok(LinkEnd::TimedOut)));
     }
 }

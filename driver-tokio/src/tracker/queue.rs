@@ -1,6 +1,6 @@
 //! How a worker is asked from another thread: bounded queues with a bell, and what may be asked. Not who asks.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use millstream_core::base;
 use millstream_core::tracker::{ProtocolStatistics, Rules, TrackerStatistics, signal};
@@ -43,6 +43,7 @@ pub(super) enum Ask {
     },
     Signal {
         socket: u64,
+        source: IpAddr,
         announce: Box<SignalAnnounce>,
         answer: oneshot::Sender<Vec<signal::Outgoing>>,
     },

@@ -224,9 +224,9 @@ impl Worker {
                 let known = |hash| self.tracker.on_scrape(&hash).map(|counts| (hash, counts));
                 let _ = answer.send(hashes.into_iter().filter_map(known).collect());
             }
-            Ask::Signal { socket, announce, answer } => {
+            Ask::Signal { socket, source, announce, answer } => {
                 let hash = announce.query.info_hash;
-                let out = signal::announce(now, &mut self.tracker, socket, *announce);
+                let out = signal::announce(now, &mut self.tracker, (socket, source), *announce);
                 if answer.send(out).is_err() {
                     // It closed meanwhile, and its closing may have come before.
                     self.tracker.on_socket_closed(now, socket, &hash);

@@ -1,6 +1,6 @@
 //! The bodies about the tracker as a server, beyond HTTP: its datagrams, its WebSocket messages, its saved state.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use millstream_core::base::Instant;
 use millstream_core::tracker::state::{SavedState, StateWriter};
@@ -62,7 +62,7 @@ pub fn tracker_ws(data: &[u8]) {
         let socket = n as u64 % 3;
         let out = match read_request(&text) {
             Ok(SignalRequest::Announce(announce)) => {
-                signal::announce(Instant::ZERO, &mut tracker, socket, *announce)
+                signal::announce(Instant::ZERO, &mut tracker, (socket, IpAddr::from([192, 0, 2, 1])), *announce)
             }
             Ok(SignalRequest::Answer(answer)) => {
                 signal::answer(&mut tracker, socket, *answer).into_iter().collect()

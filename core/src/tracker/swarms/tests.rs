@@ -236,6 +236,40 @@ fn torrents_and_peers_are_bounded() {
 }
 
 #[test]
+fn one_source_can_not_take_all_places_for_torrents() {
+    let mut w = World::new(TrackerConfig { torrents_max: 100, ..TrackerConfig::default() });
+    let mut made = |from: &str, torrents: core::ops::Range<u8>| {
+        let source = std::format!("{from}:50000").parse().unwrap();
+        let announce = |torrent| {
+            let event = TrackerEvent::Started;
+            match w.tracker.on_announce(w.now, &query(torrent, 5, 9, event), source) {
+                Ok(_) => true,
+                Err(refusal) => {
+                    assert_eq!(refusal, Refusal::SourceFull);
+                    false
+                }
+            }
+        };
+        torrents.map(announce).filter(|&taken| taken).count()
+    };
+    assert_eq!(made(V4, 0..100), 50, "half of all");
+    assert_eq!(made("[2001:db8::1]", 100..150) + made("[2001:db8::2]", 150..200), 25, "a /64 is one source");
+    assert_eq!(made("192.0.2.2", 200..220), 13, "and others find room");
+    assert_eq!(made("192.0.2.3", 0..10), 10, "in what is there everyone is taken");
+    assert_eq!(made("127.0.0.1", 220..232), 12, "who are all behind one proxy are not held to it");
+}
+
+#[test]
+fn a_torrent_that_is_gone_is_off_its_makers_share() {
+    let mut w = World::new(TrackerConfig { torrents_max: 4, ..TrackerConfig::default() });
+    for torrent in 0..100 {
+        w.announce(&query(torrent, 5, 9, TrackerEvent::Started), V4);
+        w.announce(&query(torrent, 5, 9, TrackerEvent::Stopped), V4);
+    }
+    assert_eq!(w.tracker.statistics().torrents, 0);
+}
+
+#[test]
 fn who_does_not_listen_is_told_but_not_told_of() {
     let mut w = World::new(TrackerConfig::default());
     w.announce(&query(1, 1, 5, TrackerEvent::Started), V4);
