@@ -122,7 +122,8 @@ impl Tracker {
             Some(Put::At { at, .. }) => Some(at),
             Some(Put::Full | Put::SourceFull | Put::IdTaken) | None => None,
         };
-        let seed = query.left == Some(0);
+        // Who comes with a magnet link may say that nothing is left, as long as it doesn't know how much there is.
+        let seed = query.left == Some(0) && query.event != TrackerEvent::Started;
         let drawn = match addr {
             Packed::V4(_) => Some(Drawn::V4(swarm.v4.draw(chance, asker, seed, wanted))),
             Packed::V6(_) => swarm.v6.as_ref().map(|v6| Drawn::V6(v6.draw(chance, asker, seed, wanted))),

@@ -61,9 +61,12 @@ pub fn tracker_ws(data: &[u8]) {
         }
         let socket = n as u64 % 3;
         let out = match read_request(&text) {
-            Ok(SignalRequest::Announce(announce)) => {
-                signal::announce(Instant::ZERO, &mut tracker, (socket, IpAddr::from([192, 0, 2, 1])), *announce)
-            }
+            Ok(SignalRequest::Announce(announce)) => signal::announce(
+                Instant::ZERO,
+                &mut tracker,
+                (socket, IpAddr::from([192, 0, 2, 1])),
+                *announce,
+            ),
             Ok(SignalRequest::Answer(answer)) => {
                 signal::answer(&mut tracker, socket, *answer).into_iter().collect()
             }

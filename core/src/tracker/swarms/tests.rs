@@ -283,3 +283,12 @@ fn a_peer_that_does_not_know_its_size_is_no_seed() {
     let unknown = AnnounceQuery { left: None, ..query(1, 1, 0, TrackerEvent::Started) };
     assert_eq!(w.announce(&unknown, V4).counts.complete, 0);
 }
+
+#[test]
+fn who_begins_is_told_of_seeds_even_if_it_says_that_nothing_is_left() {
+    let mut w = World::new(TrackerConfig::default());
+    w.announce(&query(1, 1, 0, TrackerEvent::Started), V4);
+    let told = w.announce(&query(1, 2, 0, TrackerEvent::Started), "192.0.2.2");
+    assert_eq!(told.peers.len(), 1, "a magnet link's size isn't known yet");
+    assert!(w.announce(&query(1, 2, 0, TrackerEvent::None), "192.0.2.2").peers.is_empty());
+}
