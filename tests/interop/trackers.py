@@ -35,8 +35,7 @@ def tracker_cases(ours: type[Node], home: Path, whole: Whole) -> dict[str, Case]
         (Libtorrent, ours),
         (ours, Libtorrent),
     ):
-        # aria2 says of a magnet link that nothing is left to download: trackers that know their seeds tell it of none
-        source = "torrent" if leech is Aria2 else "magnet"
+        source = "magnet"
         name = f"{source} with a UDP tracker only: {seed.name} -> {leech.name}"
         cases[name] = _alone((seed, leech), source, (home, folder), whole)
     return cases
