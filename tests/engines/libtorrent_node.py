@@ -36,6 +36,8 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
         "dht_ignore_dark_internet": False,
         "dht_prefer_verified_node_ids": False,
         "dht_enforce_node_id": False,
+        # who asks before the seed has announced asks again soon, not in a quarter of an hour
+        "dht_announce_interval": 10,
         "dht_block_ratelimit": 1000,
         "enable_lsd": reach["lsd"],
         "enable_upnp": False,
