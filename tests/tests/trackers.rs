@@ -278,34 +278,13 @@ fn bep_0052_a_hybrid_is_announced_under_both_hashes_and_a_peer_seen_twice_is_one
     assert_eq!(world.at(leech).dialed.len(), 1, "one call to one peer");
 }
 
-#[test]
-fn bep_0007_each_family_announces_to_a_udp_tracker_with_the_same_key_and_gets_its_own_peers() {
-    let mut world = World::new(73, Weather::calm());
+/// A seed and a leech of both families, which know nobody but a tracker: each asks it once over each family, with the
+/// same key, and calls whom it is told of in both.
+fn each_family_asks(seed: u8, url: fn(&World, usize) -> String) {
+    let mut world = World::new(u64::from(seed), Weather::calm());
     let tracker = world.tracker(1800);
-    let content = content(73, vec![vec![world.trackers[tracker].udp_url()]]);
-    let (seed, leech) = (world.host_6(), world.host_6());
-    world.seed(seed, &content);
-    world.run(10 * SECOND);
-    let heard: Vec<_> =
-        world.trackers[tracker].announces.iter().map(|(from, query, _)| (*from, query.key)).collect();
-    assert_eq!(heard.len(), 2);
-    assert_ne!(heard[0].0.is_ipv4(), heard[1].0.is_ipv4());
-    assert_eq!(heard[0].1, heard[1].1);
-    let id = world.leech(leech, &content, &[]);
-    world.complete(MINUTE, &[(leech, id)]);
-    let called = &world.at(leech).dialed;
-    assert!(
-        called.iter().any(|addr| addr.is_ipv6()) && called.iter().any(|addr| addr.is_ipv4()),
-        "{called:?}"
-    );
-    assert_eq!(world.status(leech, id).wasted, 0);
-}
-
-#[test]
-fn bep_0007_each_family_announces_to_an_http_tracker_from_where_it_listens() {
-    let mut world = World::new(77, Weather::calm());
-    let tracker = world.tracker(1800);
-    let content = content(77, vec![vec![world.trackers[tracker].http_url()]]);
+    let url = url(&world, tracker);
+    let content = content(seed, vec![vec![url]]);
     let (seed, leech) = (world.host_6(), world.host_6());
     world.seed(seed, &content);
     world.run(10 * SECOND);
@@ -324,6 +303,17 @@ fn bep_0007_each_family_announces_to_an_http_tracker_from_where_it_listens() {
         called.iter().any(|addr| addr.is_ipv6()) && called.iter().any(|addr| addr.is_ipv4()),
         "{called:?}"
     );
+    assert_eq!(world.status(leech, id).wasted, 0);
+}
+
+#[test]
+fn bep_0007_each_family_announces_to_a_udp_tracker_with_the_same_key_and_gets_its_own_peers() {
+    each_family_asks(73, |world, tracker| world.trackers[tracker].udp_url());
+}
+
+#[test]
+fn bep_0007_each_family_announces_to_an_http_tracker_from_where_it_listens() {
+    each_family_asks(77, |world, tracker| world.trackers[tracker].http_url());
 }
 
 #[test]
