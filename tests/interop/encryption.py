@@ -124,6 +124,7 @@ def _by_tracker(content: Content, seed: Party, leech: Party) -> Callable[[Path],
 
 
 def _whole(content: Content, folder: Path, taker: Node) -> None:
+    taker.stop()  # libtorrent says `complete` before all is written
     got, wanted = digest(folder / "album"), content.digests
     if isinstance(taker, Transmission):  # it makes no file of length zero
         wanted = {name: one for name, one in wanted.items() if name != "empty"}
