@@ -52,7 +52,8 @@ def free_port() -> int:
 
 
 def millstream(root: Path, workers: int, arguments: argparse.Namespace) -> Callable[[int], list[str]]:
-    words = ["--workers", str(workers), "--max-torrents", str(arguments.torrents + 1)]
+    # each worker has an equal share of the limit, and the hashes don't fall quite evenly
+    words = ["--workers", str(workers), "--max-torrents", str(2 * arguments.torrents)]
     return lambda port: [str(binary()), "tracker", "--udp", f"127.0.0.1:{port}", *words]
 
 

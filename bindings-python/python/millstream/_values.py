@@ -6,7 +6,7 @@ its own memory: no copy is made, and they stay good for as long as they are kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
@@ -574,6 +574,56 @@ class Status:
     seeds: int
     known: int
     failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A peer at a glance. `client` is safe to show, `raw_peer_id` is what it sent. Sizes in bytes, rates in bytes a second;
+    `choked` by us, `choking` us; `encrypted` names the level of its link, if it is encrypted."""
+
+    address: Address
+    raw_peer_id: bytes
+    client: str
+    incoming: bool
+    encrypted: Literal["plaintext", "rc4"] | None
+    downloaded: int
+    uploaded: int
+    download_rate: int
+    upload_rate: int
+    pieces: int
+    choked: bool
+    choking: bool
+    interested: bool
+    interesting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerStatus:
+    """A tracker at a glance: its tier (BEP 12), what failed in the last exchange, and whom it counts."""
+
+    url: str
+    tier: int
+    error: str | None
+    seeds: int | None
+    leeches: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSeedStatus:
+    """A web seed at a glance (BEP 19). Sizes in bytes, rates in bytes a second."""
+
+    url: str
+    state: str
+    error: str | None
+    downloaded: int
+    download_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """Counts of a session since its start, by name, as `millstream::SessionStatistics` has them."""
+
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

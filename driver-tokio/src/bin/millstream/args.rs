@@ -232,7 +232,7 @@ pub(crate) struct TrackerArgs {
     /// Seconds between a peer's announces; who is silent for twice as long is forgotten
     #[arg(long, value_name = "S", default_value_t = 1800, value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub(crate) interval: u32,
-    /// Torrents held at the most
+    /// Torrents held at the most; each worker has an equal share of the limit
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub(crate) max_torrents: usize,
     /// Peers held at the most; about 40 bytes each over IPv4, 55 over IPv6
