@@ -7,7 +7,8 @@ use pyo3::sync::PyOnceLock;
 
 static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
-fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
+/// An exception of the tree, by its name.
+pub(crate) fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
     let module = ERRORS.get_or_try_init(py, || py.import("millstream.errors").map(Bound::unbind));
     let made = module.and_then(|module| module.bind(py).getattr(name)?.call1(args));
     made.map_or_else(|error| error, PyErr::from_value)
@@ -41,6 +42,25 @@ pub(crate) fn refused(py: Python<'_>, refusal: Refusal) -> PyErr {
 /// A torrent that isn't there.
 pub(crate) fn no_torrent(py: Python<'_>, torrent: u64) -> PyErr {
     raise(py, "TorrentNotFound", (format!("there is no torrent {torrent}"),))
+}
+
+/// A torrent that was there.
+pub(crate) fn torrent_removed(py: Python<'_>, torrent: u64) -> PyErr {
+    raise(py, "TorrentRemoved", (format!("the torrent {torrent} was removed"),))
+}
+
+/// A session that has ended.
+pub(crate) fn session_closed(py: Python<'_>) -> PyErr {
+    raise(py, "SessionClosed", ("the session is closed",))
+}
+
+/// A session in a process that began by a fork: its threads aren't there.
+pub(crate) fn session_forked(py: Python<'_>) -> PyErr {
+    raise(
+        py,
+        "SessionClosed",
+        ("the session belongs to the process that started it, and this one was forked",),
+    )
 }
 
 /// A command that can't be carried out.

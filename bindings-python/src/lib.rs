@@ -4,11 +4,15 @@ mod bytes;
 mod effects;
 mod engine;
 mod errors;
+mod event_classes;
 mod events;
 mod metainfo;
+mod native;
 mod options;
 mod outcomes;
 mod plan;
+mod statistics;
+mod value_class;
 mod values;
 
 use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_pyfunction};
@@ -18,7 +22,9 @@ use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_p
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
+    event_classes::add_to(module)?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<metainfo::Magnet>()?;
     module.add_class::<plan::Plan>()

@@ -25,7 +25,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-const SETTINGS: [&str; 25] = [
+pub(crate) const SETTINGS: [&str; 25] = [
     "peer_id",
     "client",
     "torrents_max",
@@ -53,7 +53,8 @@ const SETTINGS: [&str; 25] = [
     "key_exchanges_max",
 ];
 
-fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Changes one of `SETTINGS`.
+pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "peer_id" => config.peer_id = Some(PeerId(crate::outcomes::digest(value)?)),
         "client" => config.client = value.extract()?,
@@ -80,15 +81,30 @@ fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()
         "metadata_bytes_max" => config.metadata_bytes_max = value.extract()?,
         "encryption" => config.encryption = encryption(&value.extract::<String>()?)?,
         "key_exchanges_max" => config.key_exchanges_max = value.extract()?,
-        _ => return Err(unknown("setting", name, &SETTINGS)),
+        _ => return Err(unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())
 }
 
-fn duration(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let seconds: f64 = value.extract()?;
+/// A duration from seconds.
+pub(crate) fn duration(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    seconds(value.extract()?)
+}
+
+/// A duration from so many seconds.
+pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| PyValueError::new_err(format!("{seconds} seconds are no duration")))
+}
+
+/// An allocation by its name.
+pub(crate) fn allocation(name: &str) -> PyResult<Allocation> {
+    match name {
+        "sparse" => Ok(Allocation::Sparse),
+        "full" => Ok(Allocation::Full),
+        "none" => Ok(Allocation::None),
+        _ => Err(PyValueError::new_err(format!("{name:?} is no allocation; there are sparse, full, none"))),
+    }
 }
 
 fn encryption(name: &str) -> PyResult<Encryption> {
@@ -119,7 +135,16 @@ pub(crate) fn add(
     folder: String,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<AddTorrent> {
-    let mut add = AddTorrent::new(self::source(source)?, folder);
+    add_from(self::source(source)?, folder, options)
+}
+
+/// As `add`, from a source that is read.
+pub(crate) fn add_from(
+    source: Source,
+    folder: String,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<AddTorrent> {
+    let mut add = AddTorrent::new(source, folder);
     for (name, value) in options.into_iter().flatten() {
         let name: String = name.extract()?;
         set_option(&mut add, &name, &value).map_err(|error| about(&name, &value, error))?;
@@ -150,22 +175,16 @@ fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyR
         "resume" => add.resume = if value.is_none() { None } else { Some(bytes::take(value)?) },
         "files" => add.selection = value.extract::<Option<Vec<u32>>>()?.map(Selection::Files),
         "super_seed" => add.super_seed = value.extract()?,
-        "allocation" => {
-            add.allocation = match value.extract::<String>()?.as_str() {
-                "sparse" => Allocation::Sparse,
-                "full" => Allocation::Full,
-                "none" => Allocation::None,
-                other => return Err(PyValueError::new_err(format!("{other:?} is no allocation"))),
-            }
-        }
+        "allocation" => add.allocation = allocation(&value.extract::<String>()?)?,
         "download_rate" => add.rates = Rates { download: value.extract()?, ..add.rates },
         "upload_rate" => add.rates = Rates { upload: value.extract()?, ..add.rates },
-        _ => return Err(unknown("option", name, &OPTIONS)),
+        _ => return Err(unknown(value.py(), "option", name, &OPTIONS)),
     }
     Ok(())
 }
 
-fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
+/// A torrent file, or a magnet link.
+pub(crate) fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
     if let Ok(metainfo) = object.cast::<Metainfo>() {
         return Ok(Source::Metainfo(Arc::clone(&metainfo.get().0)));
     }
@@ -182,18 +201,24 @@ fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
     Ok(Source::Metainfo(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?)))
 }
 
-fn unknown(kind: &str, name: &str, known: &[&str]) -> PyErr {
-    let alike = |other: &&&str| {
-        let stem = |text: &str| text.split('_').next().unwrap_or_default().trim_end_matches('s').to_owned();
-        other.contains(name) || name.contains(**other) || stem(other) == stem(name)
+/// A name that isn't known: which may be meant, or which there are.
+pub(crate) fn unknown(py: Python<'_>, kind: &str, name: &str, known: &[&str]) -> PyErr {
+    let alike = || {
+        let matches = py.import("difflib")?.call_method1("get_close_matches", (name, known.to_vec()))?;
+        matches.extract::<Vec<String>>()
     };
-    let hint: Vec<&str> = known.iter().filter(alike).copied().collect();
-    let hint = if hint.is_empty() { known.join(", ") } else { hint.join(", ") };
-    PyTypeError::new_err(format!("there is no {kind} {name:?}; there is {hint}"))
+    let message = match alike() {
+        Ok(alike) if alike.is_empty() => {
+            format!("there is no {kind} {name:?}; there is {}", known.join(", "))
+        }
+        Ok(alike) => format!("there is no {kind} {name:?}; did you mean {}?", alike.join(" or ")),
+        Err(error) => return error,
+    };
+    PyTypeError::new_err(message)
 }
 
 /// A number that doesn't fit, or a value of the wrong type, with the name of what it was given for.
-fn about(name: &str, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+pub(crate) fn about(name: &str, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let py = value.py();
     let ours = error.get_type(py).module().is_ok_and(|module| module.to_cow().is_ok_and(|m| m != "builtins"));
     if ours || error.value(py).to_string().contains(name) {

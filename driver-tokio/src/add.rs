@@ -20,6 +20,7 @@ pub struct AddTorrent {
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) rates: Rates,
     pub(crate) recheck: bool,
+    pub(crate) resume: Option<Vec<u8>>,
 }
 
 /// Where a torrent comes from.
@@ -89,6 +90,7 @@ impl AddTorrent {
             peers: Vec::new(),
             rates: Rates::default(),
             recheck: false,
+            resume: None,
         }
     }
 
@@ -152,6 +154,13 @@ impl AddTorrent {
     #[must_use]
     pub fn rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
+        self
+    }
+
+    /// Use this resume data, not what the session kept.
+    #[must_use]
+    pub fn resume(mut self, data: Vec<u8>) -> Self {
+        self.resume = Some(data);
         self
     }
 

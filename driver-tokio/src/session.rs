@@ -90,7 +90,8 @@ impl Session {
         order.rates = add.rates;
         order.super_seed = add.super_seed;
         let keep = self.port.board.shelf.as_ref().and_then(|shelf| shelf.place(&order.source, &folder));
-        if let (Some(path), false) = (keep.clone(), add.recheck) {
+        order.resume = add.resume.filter(|_| !add.recheck);
+        if let (Some(path), false, None) = (keep.clone(), add.recheck, &order.resume) {
             order.resume = self.on_pool(move || crate::resume::load(&path)).await.ok_or(AddError::Ended)?;
         }
         let (reply, answer) = oneshot::channel();
@@ -114,8 +115,8 @@ impl Session {
         parsed.unwrap_or(Err(AddError::Ended))
     }
 
-    /// Fetches a torrent file.
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+    /// Fetches a torrent file from an http or https server: its bytes, unread.
+    pub async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let (reply, answer) = oneshot::channel();
         let url = url.to_owned();
         self.port.send(Request::Fetch { url, reply }).map_err(|()| FetchError::Ended)?;
@@ -199,12 +200,14 @@ impl Session {
         self.port.command(Command::Rates(rates)).await.map(drop)
     }
 
-    /// Ends all in good order: trackers are told, resume data is kept, links are closed. Returns when that is done,
-    /// or soon after `deadline` has passed.
-    pub async fn shutdown(self, deadline: Duration) {
+    /// Ends all in good order: trackers are told, resume data is kept, links are closed. It begins at once, also if
+    /// nobody waits for the end: the future is done when all is, or soon after `deadline` has passed.
+    pub fn shutdown(&self, deadline: Duration) -> impl Future<Output = ()> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        if self.port.send(Request::Shutdown { deadline, reply }).is_ok() {
-            // An error means that the thread has ended already, which is what was asked for.
+        // A thread that has ended drops the asker with the question.
+        let _ = self.port.send(Request::Shutdown { deadline, reply });
+        async move {
+            // An error means that the thread has ended, which is what was asked for.
             let _ = answer.await;
         }
     }

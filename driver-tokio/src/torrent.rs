@@ -10,10 +10,11 @@ use core::net::SocketAddr;
 use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use millstream_core::base::TorrentId;
+use millstream_core::base::{Bits, PieceIndex, TorrentId};
 use millstream_core::engine::{
     Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus, WebSeedStatus,
 };
+use millstream_core::wire::metainfo::Info;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::{Notify, oneshot};
@@ -32,6 +33,7 @@ pub struct Torrent {
 pub(crate) struct Shared {
     pub(crate) id: TorrentId,
     shown: Mutex<Shown>,
+    content: Mutex<Content>,
     /// Wakes who waits for the next status.
     news: Notify,
     pub(crate) hub: Hub<TorrentEvent>,
@@ -45,6 +47,12 @@ struct Shown {
     status: Status,
     at: Instant,
     gone: bool,
+}
+
+/// What is known of a torrent's content.
+struct Content {
+    info: Option<Arc<Info>>,
+    verified: Bits,
 }
 
 impl Torrent {
@@ -66,6 +74,17 @@ impl Torrent {
             let _ = self.port.send(Request::Refresh(self.shared.id));
         }
         shown.status.clone()
+    }
+
+    /// Its info dictionary, once it is known. Never waits.
+    pub fn info(&self) -> Option<Arc<Info>> {
+        lock(&self.shared.content).info.clone()
+    }
+
+    /// Which pieces are verified and written; empty until the metadata is known. Never waits. Who was told of a piece
+    /// finds it here.
+    pub fn verified(&self) -> Bits {
+        lock(&self.shared.content).verified.clone()
     }
 
     /// A snapshot as of now: waits for the engine's thread. If the session has ended, it is the last there was.
@@ -176,9 +195,14 @@ impl Torrent {
         self.command(Command::Save(self.id())).await
     }
 
+    /// Begins to leave the torrent; its files stay. `TorrentEvent::Removed` tells the end.
+    pub async fn begin_remove(&self) -> Result<(), CommandFailed> {
+        self.command(Command::Remove(self.id())).await
+    }
+
     /// Leaves the torrent; its files stay. Returns when its trackers were told and its links are closed.
     pub async fn remove(&self) -> Result<(), CommandFailed> {
-        self.command(Command::Remove(self.id())).await?;
+        self.begin_remove().await?;
         self.shared.seen(|shown| shown.gone.then_some(())).await;
         Ok(())
     }
@@ -227,6 +251,7 @@ impl Shared {
         Self {
             id,
             shown: Mutex::new(shown),
+            content: Mutex::new(Content { info: None, verified: Bits::new(0) }),
             news: Notify::new(),
             hub: Hub::new(events_max),
             asked: AtomicBool::new(false),
@@ -242,6 +267,26 @@ impl Shared {
             *shown = Shown { status, at, gone: shown.gone };
         }
         self.news.notify_waiters();
+    }
+
+    /// The metadata is known.
+    pub(crate) fn learn(&self, info: Arc<Info>) {
+        lock(&self.content).info = Some(info);
+    }
+
+    /// One more piece is verified.
+    pub(crate) fn mark(&self, piece: PieceIndex) {
+        lock(&self.content).verified.set(piece.get());
+    }
+
+    /// How many pieces are shown as verified.
+    pub(crate) fn marked(&self) -> u32 {
+        lock(&self.content).verified.count()
+    }
+
+    /// These pieces are verified, and no other.
+    pub(crate) fn mark_all(&self, verified: Bits) {
+        lock(&self.content).verified = verified;
     }
 
     /// Nothing will be shown any more.

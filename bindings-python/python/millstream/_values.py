@@ -10,6 +10,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
+from ._millstream import (
+    Banned as Banned,
+    Checked as Checked,
+    Completed as Completed,
+    Lagged as Lagged,
+    Listening as Listening,
+    Metadata as Metadata,
+    PeerJoined as PeerJoined,
+    PeerLeft as PeerLeft,
+    PieceVerified as PieceVerified,
+    PoolChanged as PoolChanged,
+    Progress as Progress,
+    Removed as Removed,
+    ResumeSaved as ResumeSaved,
+    Scraped as Scraped,
+    Stopped as Stopped,
+    TorrentFailed as TorrentFailed,
+    TrackerAnswered as TrackerAnswered,
+    TrackerFailed as TrackerFailed,
+    UpdateAvailable as UpdateAvailable,
+    Warned as Warned,
+)
+
 Address: TypeAlias = tuple[str, int]
 """An IP address in text, and a port."""
 
@@ -364,164 +387,7 @@ class Datagrams:
     stride: int | None
 
 
-# ---- events: what the application is told
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """The info dictionary is known and verified: `Engine.info` has it."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What is stored was checked; the transfer begins."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Something changed that `Engine.status` shows. Coalesced."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class PieceVerified:
-    """A piece is verified and written."""
-
-    torrent: int
-    piece: int
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """All that is wanted is verified and written."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeerJoined:
-    """A peer joined."""
-
-    torrent: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PeerLeft:
-    """A peer left."""
-
-    torrent: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class TrackerAnswered:
-    """A tracker answered, and named so many peers."""
-
-    torrent: int
-    url: str
-    peers: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrackerFailed:
-    """A tracker failed, or refused."""
-
-    torrent: int
-    url: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scraped:
-    """A tracker told how many are in the swarm (BEP 48)."""
-
-    torrent: int
-    url: str
-    seeds: int
-    leeches: int
-    downloaded: int
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateAvailable:
-    """There is a newer torrent (BEP 39), as a torrent file; `signed` by the originator that this one names (BEP 35)."""
-
-    torrent: int
-    metainfo: bytes
-    signed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Banned:
-    """A peer was banned."""
-
-    torrent: int
-    address: Address
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """Something is amiss that doesn't stop the torrent."""
-
-    torrent: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class TorrentFailed:
-    """The torrent stopped for this reason; nothing verified is lost. `Engine.resume` tries again."""
-
-    torrent: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeSaved:
-    """Resume data was saved, durably."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """The torrent is gone: announced, closed, saved."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Peers can reach us here."""
-
-    local: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PoolChanged:
-    """The network was found to bear more links or fewer: how many there may be, counting those that ended lately."""
-
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lagged:
-    """So many events were dropped because nobody took them."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """All is ended."""
+# ---- events: what the application is told. Their classes are native: they come by the thousand
 
 
 Event: TypeAlias = (
@@ -678,6 +544,44 @@ class Settings(TypedDict, total=False):
     metadata_bytes_max: int
     encryption: Literal["off", "prefer", "require"]
     key_exchanges_max: int
+
+
+class SessionSettings(Settings, total=False):
+    """Settings of a session over the tokio driver, beside the engine's. Sizes in bytes, durations in seconds.
+
+    `listen` holds addresses, as pairs or as text; port 0 lets the system choose one. `state_folder` is where resume
+    data is kept, `folder` where torrents go that name none. With `proxy` (`socks5://[user:password@]host:port` or
+    `http://...`) everything goes through it or not at all; `bind` names the interface or the local address for all that
+    goes out and comes in.
+    """
+
+    listen: Iterable[Address | str]
+    listen_tries_max: int
+    folder: str
+    allocation: Allocation
+    state_folder: str | None
+    keep_resume: bool
+    open_files_max: int
+    pool_threads: int
+    receive_bytes_max: int
+    sendfile_locally: bool
+    torrent_file_bytes_max: int
+    fetch_timeout: float
+    dht: bool
+    dht_bootstrap: Iterable[Address | str]
+    lsd: bool
+    pex: bool
+    holepunch: bool
+    web_seeds: bool
+    utp: Literal["on", "off", "only"] | bool
+    port_mapping: bool
+    proxy: str | None
+    router: str | None
+    bind: str | None
+    ip_filter: str | None
+    seed: BytesLike | None
+    tracker_bytes_max: int
+    newcomer_credit_bytes: int
 
 
 class AddOptions(TypedDict, total=False):

@@ -31,12 +31,28 @@ class TorrentNotFound(CommandError, LookupError):
     """There is no torrent of this id; it may have been removed."""
 
 
+class TorrentRemoved(TorrentNotFound):
+    """The torrent was there, and was removed: the handle is stale."""
+
+
+class SessionClosed(CommandError):
+    """The session is closed, or wasn't started, or belongs to the process that this one was forked from."""
+
+
+class StartError(MillstreamError, OSError):
+    """A session can't start: the host is to blame, or what it was told to bind."""
+
+
+class FetchError(MillstreamError, OSError):
+    """A torrent file couldn't be fetched."""
+
+
 class DuplicateTorrent(CommandError):
     """A torrent with the same info-hash is there already: `torrent` is its id."""
 
-    torrent: int
+    torrent: int | None
 
-    def __init__(self, message: str, torrent: int) -> None:
+    def __init__(self, message: str | None = None, torrent: int | None = None) -> None:
         super().__init__(message, torrent)
         self.torrent = torrent
 

@@ -18,6 +18,9 @@ impl Body {
     pub(super) fn seat(&mut self, now: Instant, id: TorrentId, keep: Option<PathBuf>) -> Arc<Shared> {
         let status = self.engine.status(now, id).unwrap_or_else(blank);
         let shared = Arc::new(Shared::new(id, status, self.board.config.events_max));
+        if let Some(info) = self.engine.info(id) {
+            shared.learn(info);
+        }
         lock(&self.board.torrents).insert(id, Arc::clone(&shared));
         self.seats.insert(id, Seat { shared: Arc::clone(&shared), keep });
         shared
@@ -48,7 +51,13 @@ impl Body {
                 self.behind.insert(id);
                 return;
             }
-            TorrentEvent::Verified(_) | TorrentEvent::Peer { .. } => {
+            TorrentEvent::Verified(piece) => {
+                if let Some(seat) = self.seats.get(&id) {
+                    seat.shared.mark(*piece);
+                }
+                self.behind.insert(id);
+            }
+            TorrentEvent::Peer { .. } => {
                 self.behind.insert(id);
             }
             TorrentEvent::Warning(warning) => {
@@ -61,11 +70,18 @@ impl Body {
             | TorrentEvent::UpdateAvailable { .. }
             | TorrentEvent::Banned { .. }
             | TorrentEvent::Saved => {}
-            TorrentEvent::Metadata(_)
-            | TorrentEvent::Checked
-            | TorrentEvent::Completed
-            | TorrentEvent::Failed(_)
-            | TorrentEvent::Removed => self.show(id),
+            TorrentEvent::Metadata(info) => {
+                if let Some(seat) = self.seats.get(&id) {
+                    seat.shared.learn(Arc::clone(info));
+                }
+                self.show_content(id);
+                self.show(id);
+            }
+            TorrentEvent::Checked => {
+                self.show_content(id);
+                self.show(id);
+            }
+            TorrentEvent::Completed | TorrentEvent::Failed(_) | TorrentEvent::Removed => self.show(id),
         }
         self.publish(id, &event);
         if matches!(event, TorrentEvent::Removed) {
@@ -88,7 +104,19 @@ impl Body {
     pub(super) fn show(&mut self, id: TorrentId) {
         let now = self.now();
         if let (Some(seat), Some(status)) = (self.seats.get(&id), self.engine.status(now, id)) {
+            // A check begins at nothing, and the engine may have dropped news of pieces.
+            let behind = seat.shared.marked() != status.pieces_verified;
             seat.shared.show(status);
+            if behind {
+                self.show_content(id);
+            }
+        }
+    }
+
+    /// Shows which pieces are verified.
+    fn show_content(&self, id: TorrentId) {
+        if let (Some(seat), Some(verified)) = (self.seats.get(&id), self.engine.verified(id)) {
+            seat.shared.mark_all(verified);
         }
     }
 

@@ -1,0 +1,165 @@
+//! Settings of a session by name: the driver's own here, the engine's where the engine's are.
+
+use crate::options::{self, about, duration, unknown};
+use crate::values::take_addresses;
+use core::net::{Ipv4Addr, SocketAddr};
+use millstream::{EngineConfig, SessionConfig, UtpUse};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::path::PathBuf;
+
+/// The session that these settings ask for.
+pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<SessionConfig> {
+    let mut config = SessionConfig::default();
+    for (name, value) in settings.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
+    }
+    Ok(config)
+}
+
+/// All that `set` knows beside the engine's.
+const SETTINGS: [&str; 28] = [
+    "listen",
+    "listen_tries_max",
+    "folder",
+    "allocation",
+    "state_folder",
+    "keep_resume",
+    "open_files_max",
+    "pool_threads",
+    "receive_bytes_max",
+    "sendfile_locally",
+    "torrent_file_bytes_max",
+    "events_max",
+    "fetch_timeout",
+    "dht",
+    "dht_bootstrap",
+    "lsd",
+    "pex",
+    "holepunch",
+    "web_seeds",
+    "utp",
+    "port_mapping",
+    "proxy",
+    "router",
+    "bind",
+    "ip_filter",
+    "seed",
+    "tracker_bytes_max",
+    "newcomer_credit_bytes",
+];
+
+fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "listen" => config.listen = listen(value)?,
+        "listen_tries_max" => config.listen_tries_max = value.extract()?,
+        "folder" => config.folder = value.extract()?,
+        "allocation" => config.allocation = options::allocation(&value.extract::<String>()?)?,
+        "state_folder" => config.state_folder = value.extract()?,
+        "keep_resume" => config.keep_resume = value.extract()?,
+        "open_files_max" => config.open_files_max = value.extract()?,
+        "pool_threads" => config.pool_threads = value.extract()?,
+        "receive_bytes_max" => config.receive_bytes_max = value.extract()?,
+        "sendfile_locally" => config.sendfile_locally = value.extract()?,
+        "torrent_file_bytes_max" => config.torrent_file_bytes_max = value.extract()?,
+        "events_max" => config.events_max = value.extract()?,
+        "fetch_timeout" => config.fetch_timeout = duration(value)?,
+        "dht_bootstrap" => config.dht_bootstrap = nodes(value)?,
+        "proxy" => config.proxy = value.extract()?,
+        "router" => config.router = router(value)?,
+        "bind" => config.bind = value.extract()?,
+        "ip_filter" => config.ip_filter = value.extract::<Option<PathBuf>>()?,
+        "seed" => config.seed = if value.is_none() { None } else { Some(seed(value)?) },
+        _ => return set_engine(&mut config.engine, name, value),
+    }
+    Ok(())
+}
+
+/// What the engine without a driver has no use for, and the rest of what it has.
+fn set_engine(config: &mut EngineConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "dht" => config.dht = value.extract()?,
+        "lsd" => config.lsd = value.extract()?,
+        "pex" => config.pex = value.extract()?,
+        "holepunch" => config.holepunch = value.extract()?,
+        "web_seeds" => config.web_seeds = value.extract()?,
+        "utp" => config.utp = utp(value)?,
+        "port_mapping" => config.port_mapping = value.extract()?,
+        "tracker_bytes_max" => config.tracker_bytes_max = value.extract()?,
+        "newcomer_credit_bytes" => config.newcomer_credit_bytes = value.extract()?,
+        _ if options::SETTINGS.contains(&name) => return options::set(config, name, value),
+        _ => {
+            let all: Vec<&str> = SETTINGS.iter().chain(&options::SETTINGS).copied().collect();
+            return Err(unknown(value.py(), "setting", name, &all));
+        }
+    }
+    Ok(())
+}
+
+/// Addresses as pairs, or as one text each: `127.0.0.1:0`, `[::1]:6881`.
+fn listen(value: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
+    if value.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("addresses are wanted, not a text"));
+    }
+    let mut all = Vec::new();
+    for item in value.try_iter()? {
+        let item = item?;
+        let Ok(text) = item.cast::<PyString>() else {
+            all.extend(take_addresses(pyo3::types::PyList::new(item.py(), [&item])?.as_any())?);
+            continue;
+        };
+        let text = text.to_cow()?;
+        let wrong =
+            |_| PyValueError::new_err(format!("{text:?} is no address: an IP address and a port are"));
+        all.push(text.parse().map_err(wrong)?);
+    }
+    Ok(all)
+}
+
+/// Nodes as `host:port`, or as pairs.
+fn nodes(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if value.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("several nodes are wanted, not a text"));
+    }
+    let each = |item: PyResult<Bound<'_, PyAny>>| {
+        let item = item?;
+        let text = match item.extract::<(String, u16)>() {
+            Ok((host, port)) if host.contains(':') => format!("[{host}]:{port}"),
+            Ok((host, port)) => format!("{host}:{port}"),
+            Err(_) => item.extract::<String>()?,
+        };
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+                Ok(text)
+            }
+            _ => Err(PyValueError::new_err(format!("{text:?} is no node: host:port is"))),
+        }
+    };
+    value.try_iter()?.map(each).collect()
+}
+
+fn router(value: &Bound<'_, PyAny>) -> PyResult<Option<Ipv4Addr>> {
+    let Some(text) = value.extract::<Option<String>>()? else { return Ok(None) };
+    let wrong = |_| PyValueError::new_err(format!("{text:?} is no IPv4 address"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn utp(value: &Bound<'_, PyAny>) -> PyResult<UtpUse> {
+    if let Ok(on) = value.extract::<bool>() {
+        return Ok(if on { UtpUse::On } else { UtpUse::Off });
+    }
+    match value.extract::<String>()?.as_str() {
+        "on" => Ok(UtpUse::On),
+        "off" => Ok(UtpUse::Off),
+        "only" => Ok(UtpUse::Only),
+        other => Err(PyValueError::new_err(format!("{other:?} is no use of uTP; there are on, off, only"))),
+    }
+}
+
+fn seed(value: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
+    let bytes = crate::bytes::take(value)?;
+    let len = bytes.len();
+    bytes.try_into().map_err(|_| PyValueError::new_err(format!("a seed of {len} bytes: 32 are needed")))
+}
