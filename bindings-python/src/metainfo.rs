@@ -8,17 +8,41 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use std::sync::Arc;
 
-/// A torrent file.
+/// A torrent file, and its bytes.
 #[pyclass(frozen, module = "millstream")]
-pub(crate) struct Metainfo(pub(crate) Arc<wire::metainfo::Metainfo>);
+pub(crate) struct Metainfo(pub(crate) Arc<wire::metainfo::Metainfo>, Vec<u8>);
 
 #[pymethods]
 impl Metainfo {
     /// Reads a torrent file. Raises MetainfoError if it is none.
     #[staticmethod]
     fn parse(torrent: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let parsed = wire::metainfo::Metainfo::parse(&bytes::take(torrent)?);
-        Ok(Self(Arc::new(parsed.map_err(|error| errors::metainfo(torrent.py(), &error))?)))
+        let (py, bytes) = (torrent.py(), bytes::take(torrent)?);
+        let parsed = py.detach(|| wire::metainfo::Metainfo::parse(&bytes));
+        Ok(Self(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?), bytes))
+    }
+
+    /// Reads an info dictionary alone, as peers give it for a magnet link (BEP 9). Raises MetainfoError if it is none.
+    #[staticmethod]
+    fn from_info(info: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (py, bytes) = (info.py(), bytes::take(info)?);
+        let parsed = py.detach(|| Info::parse(&bytes)).map_err(|error| errors::metainfo(py, &error))?;
+        let torrent = wire::metainfo::Metainfo {
+            info: parsed,
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            nodes: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+            signatures: Vec::new(),
+        };
+        Ok(Self(Arc::new(torrent), [b"d4:info", bytes.as_slice(), b"e"].concat()))
+    }
+
+    /// The torrent file's bytes; around an info dictionary alone there is nothing else in it.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.1)
     }
 
     /// The torrent's name, safe as a path's component.
@@ -90,7 +114,9 @@ impl Metainfo {
     fn files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, self.info().files(), |py, file| {
             let path = PyTuple::new(py, &file.path)?;
-            make(py, "MetainfoFile", (path, file.length, file.offset, file.attributes.pad))
+            let raw: Vec<_> = file.raw_components().map(|component| PyBytes::new(py, component)).collect();
+            let raw = PyTuple::new(py, raw)?;
+            make(py, "MetainfoFile", (path, file.length, file.offset, file.attributes.pad, raw))
         })
     }
 

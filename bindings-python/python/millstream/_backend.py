@@ -1,7 +1,8 @@
 """The door between a `Session` and what runs the engine for it: the tokio driver, or sockets of an asyncio loop.
 
 Every method is called on the loop's thread and none of them blocks it. What has to wait for the engine is awaited; what
-is a snapshot (`status`, `info`, `verified`, `listening`) is read at once. Each method raises of the tree in `errors`.
+is a snapshot (`status`, `info`, `verified`, `listening`) is read at once, on any thread, and never older than the events
+that were delivered. Each method raises of the tree in `errors`; a name it doesn't know is a `TypeError`.
 """
 
 from __future__ import annotations

@@ -441,6 +441,13 @@ class Status:
     known: int
     failure: str | None
 
+    @property
+    def progress(self) -> float:
+        """How much of what is wanted is verified and written, from 0.0 to 1.0, which is said of nothing less than all."""
+        if self.length == 0 and self.state == "metadata":
+            return 0.0
+        return 1.0 if self.verified >= self.wanted else min(self.verified / self.wanted, 0.9999)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
@@ -494,12 +501,14 @@ class SessionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class MetainfoFile:
-    """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut."""
+    """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut. `raw_path` is the
+    path as the torrent has it, which may lead anywhere."""
 
     path: tuple[str, ...]
     length: int
     offset: int
     pad: bool
+    raw_path: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

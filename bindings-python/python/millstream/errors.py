@@ -62,3 +62,19 @@ class DuplicateTorrent(CommandError):
 
 class Refused(MillstreamError):
     """An incoming link isn't taken: close it."""
+
+
+class StartError(MillstreamError, OSError):
+    """A session can't start: the host is to blame."""
+
+
+class FetchError(MillstreamError, OSError):
+    """A torrent file can't be fetched."""
+
+
+class TransferFailed(MillstreamError, OSError):
+    """A torrent stopped because the host failed, for the reason given; `resume` tries again."""
+
+
+class TimedOut(MillstreamError, TimeoutError):
+    """It wasn't so within the time that was given."""

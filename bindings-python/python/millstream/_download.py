@@ -1,0 +1,54 @@
+"""A download in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Unpack
+
+from ._session import Driver, Session
+from ._sources import Source
+from ._torrent import Torrent
+from ._values import Address, Completed, Settings, Status, TorrentFailed
+from .errors import TorrentRemoved, TransferFailed
+
+
+async def download(
+    source: Source,
+    folder: str | os.PathLike[str] = ".",
+    *,
+    progress: Callable[[Status], object] | None = None,
+    files: list[int] | None = None,
+    peers: Iterable[Address] = (),
+    only_peers: bool = False,
+    sequential: bool = False,
+    driver: Driver = "native",
+    **settings: Unpack[Settings],
+) -> Path:
+    """Downloads a torrent into a folder, and gives where its file or folder is. What is there already isn't fetched again.
+
+    `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, as `Metainfo.files`
+    counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and `TransferFailed`.
+    """
+    async with Session(driver=driver, folder=folder, **settings) as session:
+        torrent = await session.add(
+            source, files=files, peers=list(peers), only_peers=only_peers, sequential=sequential
+        )
+        await follow(torrent, progress or (lambda _: None))
+        return torrent.folder / (await torrent.metadata()).name
+
+
+async def follow(torrent: Torrent, progress: Callable[[Status], object]) -> None:
+    """Waits until all that is wanted is there, and tells how far it is."""
+    events = torrent.events()
+    progress(torrent.stats)
+    while news := await events.take():
+        if any(isinstance(event, TorrentFailed) for event in news):
+            raise TransferFailed(torrent.stats.failure or "the torrent failed")
+        if events.ended:
+            break
+        progress(torrent.stats)
+        if any(isinstance(event, Completed) for event in news):
+            return
+    raise TorrentRemoved("the torrent was removed")

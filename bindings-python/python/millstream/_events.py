@@ -1,0 +1,244 @@
+"""Streams of news: each reader has its own bounded queue, and a slow one delays nobody. What news means is said
+where it comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+from weakref import WeakSet
+
+from ._values import Completed, Event, Lagged, Metadata, Removed, Stopped, TorrentFailed, UpdateAvailable
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentFile:
+    """A file of a torrent as it was when it was asked for. Sizes in bytes.
+
+    `path` is safe: it stays in the folder that the torrent is downloaded into, and begins with the torrent's name if it
+    has a folder of its own. `raw_path` is what the torrent says, which may lead anywhere. `offset` is where it starts in
+    the span that pieces cut; of `length` bytes, `verified` lie in pieces that are verified and written.
+    """
+
+    index: int
+    path: PurePosixPath
+    raw_path: tuple[bytes, ...]
+    length: int
+    offset: int
+    verified: int
+    folder: Path
+
+    @property
+    def location(self) -> Path:
+        """Where it is stored."""
+        return self.folder.joinpath(*self.path.parts)
+
+    @property
+    def progress(self) -> float:
+        """How much of it is verified and written, from 0.0 to 1.0."""
+        return self.verified / self.length if self.length else 1.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is verified and written."""
+        return self.verified >= self.length
+
+
+@dataclass(frozen=True, slots=True)
+class FileCompleted:
+    """All of a file is verified and written."""
+
+    torrent: int
+    file: TorrentFile
+
+
+News: TypeAlias = Event | FileCompleted
+"""What a session and its torrents tell."""
+
+KEPT: frozenset[type] = frozenset(
+    {Metadata, Completed, FileCompleted, TorrentFailed, UpdateAvailable, Removed, Stopped}
+)
+"""What reaches every reader, however slow. There can't be much of it."""
+
+
+class Events(AsyncIterator[News]):
+    """News from the moment it was asked for, until its source ends. At most `events_max` wait in it; beyond that the
+    oldest that may be dropped are, and `Lagged` says how many. Metadata, completion, failure and removal never are.
+
+    For one reader; several readers take a stream each. Dropping it is enough to end it.
+    """
+
+    def __init__(self, events_max: int) -> None:
+        self._kept: deque[tuple[int, News]] = deque()
+        self._light: deque[tuple[int, News]] = deque()
+        self._count = 0
+        self._events_max = max(events_max, 1)
+        self._dropped = 0
+        self._ended = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def __anext__(self) -> News:
+        while (event := self._pop()) is None:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._news(None)
+        return event
+
+    async def take(self, timeout: float | None = None) -> list[News]:
+        """All that waits; if nothing does, what comes first within `timeout` seconds. Empty when that has passed, and
+        when there will be no more."""
+        if not (self._kept or self._light or self._dropped or self._ended) and timeout != 0:
+            await self._news(timeout)
+        return self.waiting()
+
+    def waiting(self) -> list[News]:
+        """All that waits."""
+        taken = []
+        while (event := self._pop()) is not None:
+            taken.append(event)
+        return taken
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come than what waits."""
+        return self._ended
+
+    def close(self) -> None:
+        """Ends it: who waits for news hears that there will be none."""
+        self._kept.clear()
+        self._light.clear()
+        self._dropped = 0
+        self.end()
+
+    def __repr__(self) -> str:
+        return f"<Events: {len(self._kept) + len(self._light)} waiting{', ended' if self._ended else ''}>"
+
+    # ---- for who publishes
+
+    def push(self, events: Iterable[News]) -> None:
+        """More news."""
+        if self._ended:
+            return
+        for event in events:
+            kept = type(event) in KEPT
+            if len(self._kept) + len(self._light) >= self._events_max:
+                # the oldest that may go; if all must stay, a light newcomer goes itself
+                if self._light:
+                    self._light.popleft()
+                    self._dropped += 1
+                elif not kept:
+                    self._dropped += 1
+                    continue
+            self._count += 1
+            (self._kept if kept else self._light).append((self._count, event))
+        self._wake()
+
+    def lag(self, count: int) -> None:
+        """So many were dropped before they came here."""
+        if not self._ended:
+            self._dropped += count
+            self._wake()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._wake()
+
+    def _pop(self) -> News | None:
+        if self._dropped:
+            count, self._dropped = self._dropped, 0
+            return Lagged(count)
+        kept, light = self._kept, self._light
+        if kept and (not light or kept[0][0] < light[0][0]):
+            return kept.popleft()[1]
+        return light.popleft()[1] if light else None
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def _news(self, timeout: float | None) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            pass
+        finally:
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+
+class Hub:
+    """Where news is published. Readers that nobody holds any more are forgotten."""
+
+    __slots__ = ("_events_max", "_readers", "_ended")
+
+    def __init__(self, events_max: int) -> None:
+        self._events_max = events_max
+        self._readers: WeakSet[Events] = WeakSet()
+        self._ended = False
+
+    def __bool__(self) -> bool:
+        return bool(self._readers)
+
+    def subscribe(self, before: Iterable[News] = ()) -> Events:
+        """A stream that begins with what was `before`."""
+        events = Events(self._events_max)
+        events.push(before)
+        if self._ended:
+            events.end()
+        else:
+            self._readers.add(events)
+        return events
+
+    def publish(self, news: list[News]) -> None:
+        """Tells all readers."""
+        self._each(lambda reader: reader.push(news))
+
+    def lag(self, count: int) -> None:
+        """Tells all readers that so much was lost on the way here."""
+        self._each(lambda reader: reader.lag(count))
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._each(Events.end)
+
+    def _each(self, tell: Callable[[Events], None]) -> None:
+        if self._readers:
+            for reader in list(self._readers):
+                tell(reader)
+
+
+class Pulse:
+    """Wakes all who wait for a change, whatever it is."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def beat(self) -> None:
+        """Something has changed."""
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Returns after the next change, or when `timeout` seconds have passed."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(future)

@@ -1,0 +1,183 @@
+"""A file of a torrent, read while it is downloaded. Owns what is asked for ahead; the bytes come from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from typing import TYPE_CHECKING, Self
+
+from ._events import TorrentFile
+from .errors import TorrentRemoved
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._torrent import Torrent
+
+READ_BYTES_MAX = 1 << 20
+"""Bytes of one read of the disk. Fewer cost calls, more hold the pool's thread for longer. Bytes."""
+
+AHEAD_BYTES_MIN = 64 << 10
+"""What is fetched ahead once somebody reads on from where the last read ended; it doubles with each. Bytes."""
+
+ASK_AGAIN = 2.0
+"""Bytes that are waited for are asked for again after so many seconds: a check or a selection may have come between."""
+
+WITHIN = 0.2
+"""The deadline of what is waited for. Seconds."""
+
+AHEAD_WITHIN = 5.0
+"""The deadline of what is fetched ahead. Seconds."""
+
+
+class FileReader:
+    """A file of a torrent, open for reading. What is read is fetched before all else, and waited for.
+
+    It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, and `ValueError` once it is closed;
+    closing it ends reads that wait. For one reader.
+    """
+
+    def __init__(self, torrent: Torrent, file: TorrentFile, read_ahead: int) -> None:
+        self._torrent = torrent
+        self._file = file
+        self._read_ahead = max(read_ahead, 0)
+        self._position = 0
+        # where the last read ended, how far it looks ahead, and up to where that was asked for
+        self._last_end = 0
+        self._ahead = 0
+        self._asked = 0
+        self._stored: int | None = None
+        self._closed = False
+
+    @property
+    def file(self) -> TorrentFile:
+        """The file as it was when it was opened."""
+        return self._file
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def tell(self) -> int:
+        """Where the next read begins. Bytes."""
+        self._check()
+        return self._position
+
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves where the next read begins, also beyond the end. Gives where that is."""
+        self._check()
+        if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+            raise ValueError(f"{whence} is no whence")
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.length}[whence]
+        if start + offset < 0:
+            raise ValueError(f"{start + offset} is before the file")
+        self._position = start + offset
+        return self._position
+
+    async def read(self, size: int = -1) -> bytes:
+        """Reads `size` bytes, all that is left if it is negative; fewer only at the end of the file."""
+        self._check()
+        left = max(0, self._file.length - self._position)
+        size = left if size < 0 else min(size, left)
+        taken: list[bytes] = []
+        while size > 0:
+            data = await self.read_some(size)
+            if not data:
+                raise io.UnsupportedOperation(f"{self._file.location} is shorter than it was")
+            taken.append(data)
+            size -= len(data)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    async def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Reads into a buffer as much as it holds; less only at the end of the file. Gives how much."""
+        view = memoryview(buffer).cast("B")
+        data = await self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    async def read_some(self, size: int, *, need: int | None = None) -> bytes:
+        """Reads at least a byte, and up to `size` as far as they are there; none at the end of the file. `need` bytes are
+        fetched at once (all, unless told), the rest isn't asked for."""
+        self._check()
+        start = self._position
+        size = min(size, READ_BYTES_MAX, self._file.length - start)
+        if size <= 0:
+            return b""
+        ready = await self._wait(start, size, min(size, need or size))
+        data = await asyncio.to_thread(self._pread, ready, start)
+        self._check()
+        self._position = start + len(data)
+        self._last_end = self._position
+        return data
+
+    async def close(self) -> None:
+        """Closes it; who waits for bytes of it hears so."""
+        if not self._closed:
+            self._closed = True
+            self._torrent._pulse.beat()
+            stored, self._stored = self._stored, None
+            if stored is not None:
+                await asyncio.to_thread(os.close, stored)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<FileReader {str(self._file.path)!r}{': closed' if self._closed else f' at {self._position}'}>"
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
+
+    async def _wait(self, start: int, size: int, need: int) -> int:
+        """Waits until there are bytes at `start`; gives how many, of at most `size`."""
+        torrent, offset = self._torrent, self._file.offset
+        layout = torrent._plan()
+        if layout is None:
+            raise TorrentRemoved("the torrent was removed")
+        self._look_ahead(start, need)
+        ready = layout.ready(offset + start, size, torrent.verified)
+        if ready < min(need, size):
+            await torrent.set_deadline(offset + start + ready, need - ready, WITHIN)
+        if self._ahead and start + need + self._ahead // 2 > self._asked:
+            await self._ask_ahead(start + need)
+        while ready == 0:
+            await torrent._pulse.wait(ASK_AGAIN)
+            self._check()
+            torrent._check_failed()
+            ready = layout.ready(offset + start, size, torrent.verified)
+            if ready == 0 and not torrent.verified:
+                continue
+            if ready == 0:
+                await torrent.set_deadline(offset + start, need, WITHIN)
+        return ready
+
+    def _look_ahead(self, start: int, need: int) -> None:
+        """Who reads on gets more ahead, who jumps gets nothing."""
+        if start == self._last_end and start > 0:
+            self._ahead = min(max(self._ahead * 2, AHEAD_BYTES_MIN), self._read_ahead)
+        elif start != self._last_end:
+            self._ahead, self._asked = 0, start + need
+
+    async def _ask_ahead(self, start: int) -> None:
+        end = min(start + self._ahead, self._file.length)
+        begin = max(start, self._asked)
+        if end > begin:
+            self._asked = end
+            await self._torrent.set_deadline(self._file.offset + begin, end - begin, AHEAD_WITHIN)
+
+    def _pread(self, size: int, start: int) -> bytes:
+        """Blocks."""
+        if self._stored is None:
+            self._stored = os.open(self._file.location, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        if hasattr(os, "pread"):
+            return os.pread(self._stored, size, start)
+        os.lseek(self._stored, start, os.SEEK_SET)
+        return os.read(self._stored, size)

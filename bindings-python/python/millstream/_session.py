@@ -1,0 +1,258 @@
+"""A session: an engine with a body, its torrents, and its end. Owns no transfer; the backend does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import warnings
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, Unpack
+from weakref import ref
+
+from . import _drivers, _sources
+from ._backend import Backend, OnNews
+from ._events import Events, Hub
+from ._millstream import Magnet
+from ._sources import Source
+from ._torrent import Torrent
+from ._values import AddOptions, Address, Event, Lagged, Removed, SessionStatistics, Settings
+from .errors import CommandError, SessionClosed, TorrentNotFound
+
+log = logging.getLogger("millstream")
+
+Driver: TypeAlias = Literal["native", "asyncio"] | Callable[..., Backend]
+"""What runs the engine: threads of its own, the sockets of the asyncio loop, or what makes another backend."""
+
+EVENTS_MAX = 1024
+"""So many events wait for one reader of a stream unless `events_max` says otherwise."""
+
+CLOSE_GRACE = 1.0
+"""How long after its time-out a backend that doesn't come to an end is left to itself. Seconds."""
+
+
+class Session:
+    """Torrents, and what moves them. Use it as a context manager; every method is called on one event loop.
+
+    `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running loop).
+    `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings are those
+    of `Settings`; a name that isn't there is a TypeError.
+    """
+
+    def __init__(
+        self,
+        *,
+        driver: Driver = "native",
+        folder: str | os.PathLike[str] = ".",
+        close_timeout: float = 5.0,
+        **settings: Unpack[Settings],
+    ) -> None:
+        self._state: Literal["new", "open", "closed"] = "new"
+        self._folder = Path(folder).absolute()
+        self._events_max = settings.get("events_max", EVENTS_MAX)
+        self._close_timeout = close_timeout
+        self._backend = _drivers.backend(driver, settings)
+        self._torrents: dict[int, Torrent] = {}
+        self._hub = Hub(self._events_max)
+        self._closing: asyncio.Task[None] | None = None
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._pid = os.getpid()
+
+    async def start(self) -> Self:
+        """Binds the sockets and begins. `async with` does it. Raises `StartError`."""
+        if self._state != "new":
+            raise CommandError("a session starts once")
+        self._state = "open"
+        self._pid = os.getpid()
+        try:
+            await self._backend.start(_listener(self))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Tells trackers, keeps resume data, closes all, within `timeout` seconds (`close_timeout` unless told). Again, it
+        does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end."""
+        if self._state == "new":
+            self._state = "closed"
+        if self._state == "closed" and self._closing is None:
+            return
+        if self._closing is None:
+            bound = self._close_timeout if timeout is None else timeout
+            self._closing = asyncio.get_running_loop().create_task(self._close(bound), name="millstream close")
+        await asyncio.shield(self._closing)
+
+    # ---- torrents
+
+    async def add(
+        self, source: Source, *, folder: str | os.PathLike[str] | None = None, **options: Unpack[AddOptions]
+    ) -> Torrent:
+        """Takes on a torrent: a magnet link, the path or URL of a torrent file, its bytes, what was parsed of it, or an
+        info-hash in hexadecimal digits. If this is cancelled, the torrent is not there.
+
+        Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`, `CommandError`.
+        """
+        self._check()
+        _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
+        parsed = await _sources.load(source, self._backend.fetch)
+        place = self._folder if folder is None else Path(folder).absolute()
+        self._check()
+        wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
+        adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
+        try:
+            torrent = await asyncio.shield(adding)
+        except asyncio.CancelledError:
+            self._clean(self._take_back(adding))
+            raise
+        handle = Torrent(self, self._backend, torrent, place)
+        if not isinstance(parsed, Magnet):
+            handle._set_metainfo(parsed)
+        self._torrents[torrent] = handle
+        return handle
+
+    @property
+    def torrents(self) -> tuple[Torrent, ...]:
+        """All torrents, in the order in which they were added."""
+        return tuple(self._torrents.values())
+
+    def torrent(self, name: int | str | bytes) -> Torrent:
+        """A torrent by its id, or by its info-hash: bytes or hexadecimal digits. Raises `TorrentNotFound`."""
+        self._check()
+        if isinstance(name, int):
+            found = self._torrents.get(name)
+        else:
+            digest = bytes.fromhex(name) if isinstance(name, str) and _sources.is_hash(name) else name
+            found = next((t for t in self.torrents if digest in (t.info_hash_v1, t.info_hash_v2)), None)
+        if found is None:
+            shown = name.hex() if isinstance(name, bytes) else name
+            raise TorrentNotFound(f"there is no torrent {shown}")
+        return found
+
+    # ---- itself
+
+    def events(self) -> Events:
+        """News of the session and all its torrents, from now on until it is closed."""
+        return self._hub.subscribe()
+
+    @property
+    def listening(self) -> tuple[Address, ...]:
+        """Where peers can reach us."""
+        self._check()
+        return self._backend.listening
+
+    @property
+    def folder(self) -> Path:
+        """Where torrents go that name no folder."""
+        return self._folder
+
+    @property
+    def events_max(self) -> int:
+        """How many events wait for one reader of a stream."""
+        return self._events_max
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has started and isn't closed."""
+        return self._state == "open" and self._closing is None
+
+    async def statistics(self) -> SessionStatistics:
+        """What is counted beside the torrents."""
+        self._check()
+        return await self._backend.statistics()
+
+    async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
+        """Limits the rates of all torrents together, in bytes a second; `None` is no limit."""
+        self._check()
+        await self._backend.set_rates(None, download, upload)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        if self._state != "open":
+            return f"<Session: {self._state}>"
+        return f"<Session at {', '.join(f'{host}:{port}' for host, port in self._backend.listening)}: {len(self._torrents)} torrents>"
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_state", "new") == "open" and self._pid == os.getpid():
+            warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self)
+
+    # ---- its inside
+
+    def _check(self) -> None:
+        if self._state != "open":
+            raise SessionClosed("the session was closed" if self._state == "closed" else "the session hasn't started")
+        if self._pid != os.getpid():
+            raise SessionClosed("the session belongs to the process that was forked")
+
+    def _on_news(self, batch: Sequence[Event]) -> None:
+        if self._hub:
+            self._hub.publish(list(batch))
+        of: dict[int, list[Event]] = {}
+        for event in batch:
+            torrent: int | None = getattr(event, "torrent", None)
+            if torrent is not None:
+                of.setdefault(torrent, []).append(event)
+            elif isinstance(event, Lagged):
+                for handle in self.torrents:
+                    handle._on_lag(event.count)
+        for torrent, events in of.items():
+            told = self._torrents.get(torrent)
+            if told is not None:
+                if isinstance(events[-1], Removed):
+                    del self._torrents[torrent]
+                told._on_news(events)
+
+    async def _take_back(self, adding: asyncio.Future[int]) -> None:
+        """Removes what was added for somebody who doesn't want it any more."""
+        try:
+            torrent = await adding
+            await self._backend.remove(torrent)
+        except CommandError as error:
+            log.debug("nothing to take back: %s", error)
+        except Exception as error:
+            log.debug("it wasn't added: %s", error)
+
+    def _abandon(self) -> None:
+        """It is as good as closed: what runs it is gone."""
+        self._state = "closed"
+
+    def _clean(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    async def _close(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout + CLOSE_GRACE):
+                if self._cleaning:
+                    await asyncio.wait(self._cleaning, timeout=timeout / 2)
+                await self._backend.close(timeout)
+        except TimeoutError:
+            log.warning("the session didn't end within %s s", timeout)
+        finally:
+            self._state = "closed"
+            for torrent in self.torrents:
+                torrent._leave()
+            self._torrents.clear()
+            self._hub.end()
+
+
+def _listener(session: Session) -> OnNews:
+    """Passes news on for as long as somebody holds the session."""
+    held = ref(session)
+
+    def on_news(batch: Sequence[Event]) -> None:
+        there = held()
+        if there is not None:
+            there._on_news(batch)
+
+    return on_news

@@ -1,0 +1,417 @@
+"""A torrent of a session: what it tells, and what can be asked of it. Owns no transfer; the backend does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from . import _delete
+from ._backend import Backend
+from ._events import Events, FileCompleted, Hub, News, Pulse, TorrentFile
+from ._layout import Layout, Ledger
+from ._millstream import Metainfo
+from ._values import (
+    Address,
+    Checked,
+    Completed,
+    Event,
+    Metadata,
+    PeerStatus,
+    PieceVerified,
+    Removed,
+    State,
+    Status,
+    TorrentFailed,
+    TrackerStatus,
+    WebSeedStatus,
+)
+from .errors import CommandError, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
+
+if TYPE_CHECKING:
+    from ._file import FileReader
+    from ._session import Session
+
+R = TypeVar("R")
+
+LOOK_AGAIN = 1.0
+"""Who waits for a torrent looks at it again after so many seconds, told or not. Seconds."""
+
+WAKING: frozenset[type] = frozenset({Metadata, Checked, PieceVerified, Completed, TorrentFailed, Removed})
+"""What those who wait for a torrent wait for."""
+
+FileName = TorrentFile | int | str
+"""A file of a torrent: as it was given, by its number among the real files, or by its path or unique name."""
+
+
+class Torrent:
+    """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
+    once the torrent is gone."""
+
+    def __init__(self, session: Session, backend: Backend, torrent: int, folder: Path) -> None:
+        self._session = session
+        self._backend = backend
+        self._id = torrent
+        self._folder = folder
+        self._metainfo: Metainfo | None = None
+        self._layout: Layout | None = None
+        self._ledger: Ledger | None = None
+        self._hub = Hub(session.events_max)
+        self._pulse = Pulse()
+        self._gone = False
+        self._last = backend.status(torrent)
+
+    # ---- what it is
+
+    @property
+    def id(self) -> int:
+        """Its number in this session, which is never used again."""
+        return self._id
+
+    @property
+    def session(self) -> Session:
+        """The session that it belongs to."""
+        return self._session
+
+    @property
+    def folder(self) -> Path:
+        """The folder it is downloaded into."""
+        return self._folder
+
+    @property
+    def stats(self) -> Status:
+        """A snapshot. It never waits for anything."""
+        with self._there() as backend:
+            self._last = backend.status(self._id)
+            return self._last
+
+    @property
+    def state(self) -> State:
+        """What it is doing."""
+        return self.stats.state
+
+    @property
+    def name(self) -> str:
+        """Its name, safe to show and as a path's component; what the magnet link says until the metadata is known."""
+        if not self._gone:
+            self._last = self._backend.status(self._id)
+        return self._last.name
+
+    @property
+    def info_hash(self) -> str:
+        """Its info-hash in hexadecimal digits: of v1 if it has one, else of v2."""
+        return (self._last.info_hash_v1 or self._last.info_hash_v2 or b"").hex()
+
+    @property
+    def info_hash_v1(self) -> bytes | None:
+        """The v1 info-hash, 20 bytes."""
+        return self._last.info_hash_v1 or (self._metainfo.info_hash_v1 if self._metainfo else None)
+
+    @property
+    def info_hash_v2(self) -> bytes | None:
+        """The v2 info-hash, 32 bytes (BEP 52)."""
+        return self._last.info_hash_v2 or (self._metainfo.info_hash_v2 if self._metainfo else None)
+
+    @property
+    def metainfo(self) -> Metainfo | None:
+        """What the torrent file says, once the metadata is known; of a magnet link the info dictionary alone."""
+        if self._metainfo is None:
+            with self._there() as backend:
+                info = backend.info(self._id)
+            if info is not None:
+                self._metainfo = Metainfo.from_info(info)
+        return self._metainfo
+
+    @property
+    def files(self) -> tuple[TorrentFile, ...]:
+        """Its files as they are now, in the order by which `select` counts them; none until the metadata is known."""
+        layout = self._plan()
+        if layout is None:
+            return ()
+        verified = self.verified
+        return tuple(layout.file(index, verified) for index in range(len(layout)))
+
+    @property
+    def verified(self) -> bytes:
+        """The bitfield of pieces that are verified and written, most significant bit first; empty until the metadata is
+        known."""
+        with self._there() as backend:
+            return backend.verified(self._id)
+
+    def file(self, name: FileName) -> TorrentFile:
+        """A file as it is now. `LookupError` if there is none of this number or name, `CommandError` if the metadata
+        isn't known."""
+        layout = self._plan()
+        if layout is None:
+            raise CommandError("the files aren't known before the metadata is")
+        return layout.file(_index(layout, name), self.verified)
+
+    # ---- waiting
+
+    async def metadata(self, *, timeout: float | None = None) -> Metainfo:
+        """Waits until the metadata is known. `TimedOut` after `timeout` seconds, `TransferFailed` if the torrent fails
+        before, `TorrentRemoved`."""
+
+        def look() -> Metainfo | None:
+            stats, metainfo = self.stats, self.metainfo
+            if metainfo is None and stats.state == "failed":
+                raise TransferFailed(stats.failure or "the torrent failed")
+            return metainfo
+
+        return await self._until(look, timeout, "no metadata")
+
+    async def wait_complete(self, *, timeout: float | None = None) -> Status:
+        """Waits until all that is wanted is verified and written. `TimedOut` after `timeout` seconds, `TransferFailed`,
+        `TorrentRemoved`."""
+
+        def look() -> Status | None:
+            stats = self._check_failed()
+            return stats if stats.state == "seeding" else None
+
+        return await self._until(look, timeout, "not complete")
+
+    def events(self) -> Events:
+        """News from now on, after how it stands: `Metadata`, `FileCompleted`, `Completed` and `TorrentFailed` come first
+        if they are so already, so that nobody waits for what has been. Ends after `Removed`, or when the session is
+        closed."""
+        stats, before = self.stats, list[News]()
+        if self._backend.info(self._id) is not None:
+            before.append(Metadata(self._id))
+            self._keep_ledger()
+            if self._ledger is not None:
+                before += self._whole(self._ledger.whole())
+        if stats.state == "seeding":
+            before.append(Completed(self._id))
+        elif stats.state == "failed":
+            before.append(TorrentFailed(self._id, stats.failure or ""))
+        return self._hub.subscribe(before)
+
+    # ---- commands
+
+    async def pause(self) -> None:
+        """Stops the transfer, keeps the torrent."""
+        with self._there() as backend:
+            await backend.pause(self._id)
+
+    async def resume(self) -> None:
+        """Goes on after a pause or a failure."""
+        with self._there() as backend:
+            await backend.resume(self._id)
+
+    async def recheck(self) -> None:
+        """Checks all files again; `Checked` tells the end."""
+        with self._there() as backend:
+            await backend.recheck(self._id)
+
+    async def select(self, files: Iterable[FileName] | None) -> None:
+        """Chooses the files that are wanted; `None` is all."""
+        with self._there() as backend:
+            await backend.select(self._id, None if files is None else self._indexes(files))
+
+    async def set_sequential(self, on: bool) -> None:
+        """Pieces in order, rather than the rarest first."""
+        with self._there() as backend:
+            await backend.set_sequential(self._id, on)
+
+    async def set_deadline(self, start: int, length: int, within: float) -> None:
+        """Wants these bytes of the span within so many seconds, before all others. `open` does it by itself."""
+        with self._there() as backend:
+            await backend.set_deadline(self._id, start, length, within)
+
+    async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
+        """Limits its rates, in bytes a second; `None` is no limit."""
+        with self._there() as backend:
+            await backend.set_rates(self._id, download, upload)
+
+    async def add_peers(self, peers: Iterable[Address]) -> None:
+        """Gives it the addresses of peers."""
+        with self._there() as backend:
+            await backend.add_peers(self._id, list(peers))
+
+    async def add_web_seeds(self, urls: Iterable[str]) -> None:
+        """Gives it web seeds (BEP 19)."""
+        with self._there() as backend:
+            await backend.add_web_seeds(self._id, list(urls))
+
+    async def announce(self) -> None:
+        """Announces now, as far as the trackers' minimum intervals allow."""
+        with self._there() as backend:
+            await backend.announce(self._id)
+
+    async def scrape(self) -> None:
+        """Asks its tracker how many are in the swarm (BEP 48): `Scraped` or `TrackerFailed` tells."""
+        with self._there() as backend:
+            await backend.scrape(self._id)
+
+    async def save(self) -> None:
+        """Keeps resume data now: `ResumeSaved` tells the end."""
+        with self._there() as backend:
+            await backend.save(self._id)
+
+    async def peers(self) -> tuple[PeerStatus, ...]:
+        """Its connected peers."""
+        with self._there() as backend:
+            return await backend.peers(self._id)
+
+    async def trackers(self) -> tuple[TrackerStatus, ...]:
+        """Its trackers."""
+        with self._there() as backend:
+            return await backend.trackers(self._id)
+
+    async def web_seeds(self) -> tuple[WebSeedStatus, ...]:
+        """Its web seeds."""
+        with self._there() as backend:
+            return await backend.web_seeds(self._id)
+
+    async def remove(self, *, delete_files: bool = False) -> None:
+        """Leaves the swarm and forgets the torrent. Returns when its trackers were told and its files are closed; with
+        `delete_files` they are deleted then, and the folders that are empty without them."""
+        layout = self._plan()
+        with self._there() as backend:
+            await backend.remove(self._id)
+        while not self._gone:
+            await self._pulse.wait(LOOK_AGAIN)
+        if delete_files and layout is not None:
+            paths = [layout.file(index, b"").path for index in range(len(layout))]
+            await asyncio.to_thread(_delete.delete, self._folder, paths)
+
+    @asynccontextmanager
+    async def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> AsyncIterator[FileReader]:
+        """Opens a file for reading, complete or not: what is read is fetched before all else, also if the file isn't
+        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata."""
+        reader = await self._reader(file, read_ahead)
+        try:
+            yield reader
+        finally:
+            await reader.close()
+
+    def __repr__(self) -> str:
+        if self._gone:
+            return f"<Torrent {self._last.name!r} {self.info_hash}: removed>"
+        try:
+            stats = self.stats
+        except CommandError:
+            return f"<Torrent {self._last.name!r} {self.info_hash}: gone>"
+        return f"<Torrent {stats.name!r} {self.info_hash}: {stats.state} {stats.progress:.1%}>"
+
+    # ---- for the session and readers
+
+    def _on_news(self, events: list[Event]) -> None:
+        """News of this torrent, in order."""
+        if self._hub:
+            self._hub.publish(self._with_files(events))
+        if any(type(event) in WAKING for event in events):
+            if type(events[-1]) is Removed:
+                self._leave()
+            self._pulse.beat()
+
+    def _on_lag(self, count: int) -> None:
+        """Events were lost before they came here."""
+        self._hub.lag(count)
+        if self._hub and self._ledger and not self._gone:
+            self._hub.publish([*self._whole(self._ledger.settle(self._backend.verified(self._id)))])
+        self._pulse.beat()
+
+    def _leave(self) -> None:
+        """It is gone."""
+        self._gone = True
+        self._ledger = None
+        self._hub.end()
+        self._pulse.beat()
+
+    async def _reader(self, file: FileName, read_ahead: int) -> FileReader:
+        from ._file import FileReader
+
+        await self.metadata()
+        return FileReader(self, self.file(file), read_ahead)
+
+    def _set_metainfo(self, metainfo: Metainfo) -> None:
+        self._metainfo = metainfo
+
+    def _plan(self) -> Layout | None:
+        metainfo = self.metainfo
+        if self._layout is None and metainfo is not None:
+            self._layout = Layout(metainfo, self._folder)
+        return self._layout
+
+    def _check_failed(self) -> Status:
+        stats = self.stats
+        if stats.state == "failed":
+            raise TransferFailed(stats.failure or "the torrent failed")
+        return stats
+
+    @contextmanager
+    def _there(self) -> Iterator[Backend]:
+        """The backend, as long as the torrent is there."""
+        if self._gone:
+            raise TorrentRemoved(f"the torrent {self._last.name!r} was removed")
+        self._session._check()
+        try:
+            yield self._backend
+        except TorrentRemoved:
+            raise
+        except TorrentNotFound as error:
+            raise TorrentRemoved(f"the torrent {self._last.name!r} was removed") from error
+
+    async def _until(self, look: Callable[[], R | None], timeout: float | None, what: str) -> R:
+        """Waits until `look` finds something."""
+        try:
+            async with asyncio.timeout(timeout) as bound:
+                while (found := look()) is None:
+                    await self._pulse.wait(LOOK_AGAIN)
+                return found
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            raise TimedOut(f"{self._last.name or self.info_hash}: {what} within {timeout} s") from error
+
+    def _keep_ledger(self) -> None:
+        if self._ledger is None and (layout := self._plan()) is not None:
+            self._ledger = Ledger(layout, self._backend.verified(self._id))
+
+    def _with_files(self, events: list[Event]) -> list[News]:
+        """The same news, and which files became whole."""
+        news = list[News]()
+        for event in events:
+            whole: list[int] = []
+            match event:
+                case Metadata():
+                    self._keep_ledger()
+                case PieceVerified(_, piece) if self._ledger is not None:
+                    whole = self._ledger.on_piece(piece)
+                case Checked() | Completed() if type(events[-1]) is not Removed:
+                    self._keep_ledger()
+                    if self._ledger is not None:
+                        whole = self._ledger.settle(self._backend.verified(self._id))
+                case _:
+                    pass
+            if type(event) is Completed:
+                news += [*self._whole(whole), event]
+            else:
+                news += [event, *self._whole(whole)]
+        return news
+
+    def _whole(self, indexes: list[int]) -> Iterator[FileCompleted]:
+        layout = self._layout
+        if layout is not None and indexes:
+            verified = self._backend.verified(self._id)
+            for index in indexes:
+                yield FileCompleted(self._id, layout.file(index, verified))
+
+    def _indexes(self, files: Iterable[FileName]) -> list[int]:
+        layout = self._plan()
+        chosen = list(files)
+        if layout is None:
+            if all(isinstance(file, int) for file in chosen):
+                return [file for file in chosen if isinstance(file, int)]
+            raise CommandError("files can be chosen by number only before the metadata is known")
+        return sorted({_index(layout, file) for file in chosen})
+
+
+def _index(layout: Layout, name: FileName) -> int:
+    index = name.index if isinstance(name, TorrentFile) else layout.find(name) if isinstance(name, str) else name
+    if index is None or not 0 <= index < len(layout):
+        raise LookupError(f"there is no file {name!r}; there are {len(layout)}, and a name must be the only one")
+    return index
