@@ -1,13 +1,16 @@
 //! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
 
+mod bencode;
 mod bytes;
 mod effects;
 mod engine;
 mod errors;
 mod events;
+mod message;
 mod metainfo;
 mod options;
 mod outcomes;
+mod peer;
 mod plan;
 mod values;
 
@@ -18,6 +21,10 @@ use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_p
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
+    module.add_function(wrap_pyfunction!(bencode::decode, module)?)?;
+    module.add_function(wrap_pyfunction!(bencode::encode, module)?)?;
+    message::add_to(module)?;
+    module.add_class::<peer::PeerConnection>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<metainfo::Magnet>()?;
