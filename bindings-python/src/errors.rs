@@ -29,6 +29,26 @@ pub(crate) fn create(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
     raise(py, "CreateError", (error.to_string(),))
 }
 
+/// Bytes that are no bencode, or a value that has none; where, if it is known.
+pub(crate) fn bencode(py: Python<'_>, error: &dyn core::fmt::Display, offset: Option<usize>) -> PyErr {
+    raise(py, "BencodeError", (error.to_string(), offset))
+}
+
+/// A message that may not be sent.
+pub(crate) fn local_protocol(py: Python<'_>, message: String) -> PyErr {
+    raise(py, "LocalProtocolError", (message,))
+}
+
+/// A peer's fault: what it was, in words and in one, and the messages before it.
+pub(crate) fn remote_protocol(
+    py: Python<'_>,
+    message: &str,
+    reason: &str,
+    before: Vec<Bound<'_, PyAny>>,
+) -> PyErr {
+    raise(py, "RemoteProtocolError", (message, reason, before))
+}
+
 /// A driver that broke the law.
 pub(crate) fn driver(py: Python<'_>, message: String) -> PyErr {
     raise(py, "DriverError", (message,))

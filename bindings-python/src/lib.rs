@@ -1,15 +1,18 @@
 //! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
 
+mod bencode;
 mod bytes;
 mod effects;
 mod engine;
 mod errors;
 mod event_classes;
 mod events;
+mod message;
 mod metainfo;
 mod native;
 mod options;
 mod outcomes;
+mod peer;
 mod plan;
 mod statistics;
 mod value_class;
@@ -23,6 +26,10 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
     event_classes::add_to(module)?;
+    module.add_function(wrap_pyfunction!(bencode::decode, module)?)?;
+    module.add_function(wrap_pyfunction!(bencode::encode, module)?)?;
+    message::add_to(module)?;
+    module.add_class::<peer::PeerConnection>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;

@@ -1,8 +1,9 @@
 """The native half of millstream."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Unpack, final
 
+from ._messages import Message, Outgoing
 from ._values import (
     AddOptions,
     Address,
@@ -23,40 +24,206 @@ from ._values import (
     Status,
     Version,
 )
+from .bencode import Bencodable
 
 __all__ = [
-    "__version__",
+    "AllowedFast",
     "Banned",
+    "CancelRequest",
     "Checked",
+    "Choke",
     "Completed",
     "Engine",
+    "Have",
+    "HaveAll",
+    "HaveNone",
+    "Interested",
+    "KeepAlive",
     "Lagged",
     "Listening",
     "Magnet",
     "Metadata",
     "Metainfo",
     "NativeSession",
+    "NotInterested",
+    "PeerConnection",
     "PeerJoined",
     "PeerLeft",
+    "Piece",
     "PieceVerified",
     "Plan",
     "PoolChanged",
+    "Port",
     "Progress",
+    "RejectRequest",
     "Removed",
+    "Request",
     "ResumeSaved",
     "Scraped",
     "Stopped",
+    "SuggestPiece",
     "TorrentFailed",
     "TrackerAnswered",
     "TrackerFailed",
+    "Unchoke",
     "UpdateAvailable",
     "Warned",
+    "__version__",
+    "decode",
+    "encode",
     "exchange",
 ]
 
 __version__: str
 
 def exchange(job: Exchange) -> Exchanged: ...
+
+def decode(data: BytesLike, *, strict: bool = True, depth_max: int = 64, items_max: int = 1000000) -> Any: ...
+def encode(value: Bencodable) -> bytes: ...
+
+@final
+class KeepAlive:
+    __match_args__ = ()
+    def __new__(cls) -> KeepAlive: ...
+
+@final
+class Choke:
+    __match_args__ = ()
+    def __new__(cls) -> Choke: ...
+
+@final
+class Unchoke:
+    __match_args__ = ()
+    def __new__(cls) -> Unchoke: ...
+
+@final
+class Interested:
+    __match_args__ = ()
+    def __new__(cls) -> Interested: ...
+
+@final
+class NotInterested:
+    __match_args__ = ()
+    def __new__(cls) -> NotInterested: ...
+
+@final
+class Have:
+    __match_args__ = ("index",)
+    def __new__(cls, index: int) -> Have: ...
+    @property
+    def index(self) -> int: ...
+
+@final
+class Request:
+    __match_args__ = ("index", "begin", "length")
+    def __new__(cls, index: int, begin: int, length: int) -> Request: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+
+@final
+class Piece:
+    __match_args__ = ("index", "begin", "block")
+    def __new__(cls, index: int, begin: int, block: BytesLike) -> Piece: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def block(self) -> memoryview: ...
+
+@final
+class CancelRequest:
+    __match_args__ = ("index", "begin", "length")
+    def __new__(cls, index: int, begin: int, length: int) -> CancelRequest: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+
+@final
+class Port:
+    __match_args__ = ("port",)
+    def __new__(cls, port: int) -> Port: ...
+    @property
+    def port(self) -> int: ...
+
+@final
+class SuggestPiece:
+    __match_args__ = ("index",)
+    def __new__(cls, index: int) -> SuggestPiece: ...
+    @property
+    def index(self) -> int: ...
+
+@final
+class HaveAll:
+    __match_args__ = ()
+    def __new__(cls) -> HaveAll: ...
+
+@final
+class HaveNone:
+    __match_args__ = ()
+    def __new__(cls) -> HaveNone: ...
+
+@final
+class RejectRequest:
+    __match_args__ = ("index", "begin", "length")
+    def __new__(cls, index: int, begin: int, length: int) -> RejectRequest: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+
+@final
+class AllowedFast:
+    __match_args__ = ("index",)
+    def __new__(cls, index: int) -> AllowedFast: ...
+    @property
+    def index(self) -> int: ...
+
+@final
+class PeerConnection:
+    def __new__(
+        cls,
+        *,
+        client: bool,
+        peer_id: BytesLike,
+        info_hash: bytes | Iterable[bytes] | None = None,
+        pieces: int | None = None,
+        fast: bool = True,
+        dht: bool = False,
+        v2: bool = False,
+        extensions: Mapping[str, int] | None = None,
+        message_bytes_max: int = ...,
+        block_bytes_max: int = ...,
+        request_bytes_max: int = ...,
+    ) -> PeerConnection: ...
+    def handshake(self) -> bytes: ...
+    def receive_data(self, data: BytesLike) -> list[Message]: ...
+    def receive_eof(self) -> None: ...
+    def get_buffer(self, sizehint: int = -1) -> memoryview: ...
+    def buffer_updated(self, nbytes: int) -> list[Message]: ...
+    def send(self, *messages: Outgoing) -> bytes: ...
+    def set_pieces(self, pieces: int) -> None: ...
+    @property
+    def am_choking(self) -> bool: ...
+    @property
+    def am_interested(self) -> bool: ...
+    @property
+    def peer_choking(self) -> bool: ...
+    @property
+    def peer_interested(self) -> bool: ...
+    @property
+    def fast(self) -> bool: ...
+    @property
+    def peer_extensions(self) -> dict[str, int]: ...
 
 @final
 class Engine:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ._messages import Message
+
 
 class MillstreamError(Exception):
     """Anything that millstream refuses."""
@@ -13,6 +19,51 @@ class MetainfoError(MillstreamError, ValueError):
 
 class MagnetError(MillstreamError, ValueError):
     """A text that is no magnet link."""
+
+
+class BencodeError(MillstreamError, ValueError):
+    """Bytes that are no bencode, or a value that has none. `offset` is the byte where it went wrong, if known."""
+
+    offset: int | None
+
+    def __init__(self, message: str = "", offset: int | None = None) -> None:
+        super().__init__(message, offset)
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.offset is None else f"{self.args[0]} (at byte {self.offset})"
+
+
+class ProtocolError(MillstreamError):
+    """A message between peers that may not be."""
+
+
+class LocalProtocolError(ProtocolError, ValueError):
+    """We tried to send what may not be sent now; nothing was."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what may not be: close the link. `messages` are those that came before, in the same bytes.
+
+    `reason` is `handshake` (it isn't about this torrent, or no BitTorrent at all), `malformed` (its bytes make no
+    sense), `misbehaved` (they do, but it may not send them) or `ended` (it stopped within a message).
+    """
+
+    reason: Literal["handshake", "malformed", "misbehaved", "ended"]
+    messages: Sequence[Message]
+
+    def __init__(
+        self,
+        message: str = "",
+        reason: Literal["handshake", "malformed", "misbehaved", "ended"] = "malformed",
+        messages: Sequence[Message] = (),
+    ) -> None:
+        super().__init__(message, reason, messages)
+        self.reason = reason
+        self.messages = messages
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CreateError(MillstreamError, ValueError):
@@ -62,14 +113,6 @@ class DuplicateTorrent(CommandError):
 
 class Refused(MillstreamError):
     """An incoming link isn't taken: close it."""
-
-
-class StartError(MillstreamError, OSError):
-    """A session can't start: the host is to blame."""
-
-
-class FetchError(MillstreamError, OSError):
-    """A torrent file can't be fetched."""
 
 
 class TransferFailed(MillstreamError, OSError):

@@ -48,5 +48,6 @@ pub use config::SessionConfig;
 pub use fact::{Fact, Fault, Malformed, Misbehaved};
 pub use outbox::Transmit;
 pub use parts::Parts;
+pub use reader::{Bounds, Frame, Reader};
 pub use session::{PeerTraits, Session};
 pub use upload::UploadRun;

@@ -11,18 +11,30 @@ use alloc::vec::Vec;
 
 /// A whole message.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub enum Frame {
     /// A keep-alive.
     KeepAlive,
     /// A block.
-    Piece { index: u32, begin: u32, data: Parts },
-    /// Any other message: its number and its body.
-    Message { id: u8, body: Chunk },
+    Piece {
+        /// The piece's number.
+        index: u32,
+        /// Bytes from the piece's start.
+        begin: u32,
+        /// The block.
+        data: Parts,
+    },
+    /// Any other message.
+    Message {
+        /// The message's number.
+        id: u8,
+        /// What follows the number.
+        body: Chunk,
+    },
 }
 
-/// Received bytes on their way to messages.
+/// Received bytes on their way to messages: what a session reads with, for those who keep a session themselves.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub struct Reader {
     incoming: VecDeque<Incoming>,
     /// The bytes of a message that isn't whole, or of a block's header; bounded by `message_bytes_max`.
     partial: Vec<u8>,
@@ -93,11 +105,11 @@ impl Assembly {
 
 /// What bounds a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Bytes of a block.
-    pub(super) block_bytes_max: u32,
+    pub block_bytes_max: u32,
     /// Bytes of the body of any other message.
-    pub(super) message_bytes_max: u32,
+    pub message_bytes_max: u32,
 }
 
 impl Bounds {
@@ -117,14 +129,19 @@ impl Bounds {
 
 impl Reader {
     /// Takes what was read.
-    pub(super) fn push(&mut self, data: Chunk) {
+    pub fn push(&mut self, data: Chunk) {
         if !data.is_empty() {
             self.incoming.push_back(Incoming { data, at: 0 });
         }
     }
 
-    /// The next whole message; `None` until more bytes come.
-    pub(super) fn next(&mut self, bounds: Bounds) -> Result<Option<Frame>, Fault> {
+    /// Whether all that was taken was given out: no message is under way.
+    pub fn is_empty(&self) -> bool {
+        self.incoming.is_empty() && self.partial.is_empty() && self.block.is_none()
+    }
+
+    /// The next whole message; `None` until more bytes come. After an error nothing more is to be read.
+    pub fn next(&mut self, bounds: Bounds) -> Result<Option<Frame>, Fault> {
         loop {
             if let Some(block) = &mut self.block {
                 let Some(front) = self.incoming.front_mut() else { return Ok(None) };

@@ -1,0 +1,321 @@
+//! One connection to a peer, in h11's manners: bytes in, messages out; messages in, bytes out. It owns the doors; what may
+//! be said is in `rules`. When to say what is the caller's.
+
+mod extensions;
+mod rules;
+mod values;
+
+use crate::bytes::take;
+use crate::message::Piece;
+use crate::{errors, outcomes};
+use millstream_core::peer::{Bounds, Reader};
+use millstream_core::wire::handshake::{Feature, Reserved};
+use millstream_core::wire::message::{Message, PIECE_HEADER_BYTES, RawBlock, piece_header};
+use millstream_core::wire::{InfoHash, InfoHashV2, PeerId};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
+use rules::{Broken, End, Inner, State};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use values::{native, value};
+
+/// Bytes that `get_buffer` lends.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// One side of a connection between peers: no socket, thread or clock.
+#[pyclass(frozen, module = "millstream.sansio")]
+pub(crate) struct PeerConnection {
+    inner: Mutex<Inner>,
+    /// What `get_buffer` lends.
+    buffer: PyOnceLock<Py<PyByteArray>>,
+}
+
+#[pymethods]
+impl PeerConnection {
+    /// A side that called (`client`) or was called. `info_hash` is one, or several: a client greets with the first and takes
+    /// any for an answer; who is called takes any, or all if none is given.
+    #[new]
+    #[pyo3(signature = (*, client, peer_id, info_hash = None, pieces = None, fast = true, dht = false, v2 = false,
+        extensions = None, message_bytes_max = 1 << 20, block_bytes_max = 128 << 10, request_bytes_max = 128 << 10))]
+    #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
+    fn new(
+        client: bool,
+        peer_id: &Bound<'_, PyAny>,
+        info_hash: Option<&Bound<'_, PyAny>>,
+        pieces: Option<u32>,
+        fast: bool,
+        dht: bool,
+        v2: bool,
+        extensions: Option<&Bound<'_, PyAny>>,
+        message_bytes_max: u32,
+        block_bytes_max: u32,
+        request_bytes_max: u32,
+    ) -> PyResult<Self> {
+        let hashes = info_hash.map_or_else(|| Ok(Vec::new()), info_hashes)?;
+        if client && hashes.is_empty() {
+            return Err(PyValueError::new_err("who calls says which torrent: info_hash"));
+        }
+        let ours = extensions::ours(extensions)?;
+        let mut reserved = Reserved::NONE;
+        let features = [
+            (fast, Feature::Fast),
+            (dht, Feature::Dht),
+            (v2, Feature::V2),
+            (!ours.is_empty(), Feature::Extensions),
+        ];
+        for (_, feature) in features.into_iter().filter(|(on, _)| *on) {
+            reserved = reserved.with(feature);
+        }
+        let inner = Inner {
+            client,
+            peer_id: PeerId(outcomes::digest(peer_id)?),
+            hashes,
+            reserved,
+            ours,
+            theirs: Vec::new(),
+            pieces,
+            bounds: Bounds { block_bytes_max, message_bytes_max },
+            request_bytes_max,
+            greeting: Vec::new(),
+            greeted: false,
+            handshake: None,
+            reader: Reader::default(),
+            begun: false,
+            end: None,
+            state: State {
+                am_choking: true,
+                am_interested: false,
+                peer_choking: true,
+                peer_interested: false,
+            },
+        };
+        Ok(Self { inner: Mutex::new(inner), buffer: PyOnceLock::new() })
+    }
+
+    /// The handshake to send: at once if we called, after the peer's `Handshake` if it did. Raises LocalProtocolError if
+    /// it isn't its time.
+    fn handshake<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let greeting = self.lock(py).greet();
+        greeting
+            .map(|handshake| PyBytes::new(py, &handshake.encode()))
+            .map_err(|message| errors::local_protocol(py, message))
+    }
+
+    /// The messages that these bytes complete. Raises RemoteProtocolError for the peer's fault, now and whenever more comes;
+    /// its `messages` are those before the fault.
+    fn receive_data<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        self.receive(py, take(data)?)
+    }
+
+    /// The peer sends no more. Raises RemoteProtocolError if it stopped within a message, or before its handshake.
+    fn receive_eof(&self, py: Python<'_>) -> PyResult<()> {
+        let end = {
+            let mut inner = self.lock(py);
+            let whole = inner.handshake.is_some() && inner.reader.is_empty();
+            if inner.end.is_none() {
+                inner.end = Some(if whole {
+                    End::Eof
+                } else {
+                    End::Fault { message: "the peer stopped within a message".to_owned(), reason: "ended" }
+                });
+            }
+            inner.end.clone()
+        };
+        match end {
+            Some(End::Fault { message, reason }) => {
+                Err(errors::remote_protocol(py, &message, reason, Vec::new()))
+            }
+            Some(End::Eof) | None => Ok(()),
+        }
+    }
+
+    /// Memory to read into, for `asyncio.BufferedProtocol`; then comes `buffer_updated`.
+    #[pyo3(signature = (sizehint = -1), text_signature = "($self, /, sizehint=-1)")]
+    fn get_buffer<'py>(&self, py: Python<'py>, sizehint: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+        let _ = sizehint;
+        let buffer = self.buffer.get_or_init(py, || PyByteArray::new(py, &[0; BUFFER_BYTES]).unbind());
+        PyMemoryView::from(buffer.bind(py))
+    }
+
+    /// So many bytes were read into what `get_buffer` lent: as `receive_data`.
+    fn buffer_updated<'py>(&self, py: Python<'py>, nbytes: usize) -> PyResult<Bound<'py, PyList>> {
+        let Some(buffer) = self.buffer.get(py).filter(|buffer| nbytes <= buffer.bind(py).len()) else {
+            return Err(PyValueError::new_err(format!("{nbytes} bytes were never lent")));
+        };
+        let view = PyMemoryView::from(buffer.bind(py))?;
+        let part = view.get_item(PySlice::new(py, 0, nbytes as isize, 1))?;
+        self.receive(py, take(&part)?)
+    }
+
+    /// The bytes of these messages. Raises LocalProtocolError for what may not be sent; then nothing counts as sent.
+    #[pyo3(signature = (*messages))]
+    fn send<'py>(&self, messages: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = messages.py();
+        if let (1, Ok(piece)) = (messages.len(), messages.get_item(0)?.cast::<Piece>()) {
+            return self.send_piece(py, piece.get());
+        }
+        let mut out = Vec::new();
+        let (mut state, mut begun) = {
+            let inner = self.lock(py);
+            (inner.state, inner.begun)
+        };
+        for message in messages.iter() {
+            self.encode(&message, (&mut state, &mut begun), &mut out)?;
+        }
+        let mut inner = self.lock(py);
+        (inner.state, inner.begun) = (state, begun);
+        Ok(PyBytes::new(py, &out))
+    }
+
+    /// How many pieces there are is known now: what comes is checked by it.
+    fn set_pieces(&self, py: Python<'_>, pieces: u32) {
+        self.lock(py).pieces = Some(pieces);
+    }
+
+    /// Whether we serve the peer.
+    #[getter]
+    fn am_choking(&self, py: Python<'_>) -> bool {
+        self.lock(py).state.am_choking
+    }
+
+    /// Whether we told that we want pieces.
+    #[getter]
+    fn am_interested(&self, py: Python<'_>) -> bool {
+        self.lock(py).state.am_interested
+    }
+
+    /// Whether the peer serves us.
+    #[getter]
+    fn peer_choking(&self, py: Python<'_>) -> bool {
+        self.lock(py).state.peer_choking
+    }
+
+    /// Whether the peer told that it wants pieces.
+    #[getter]
+    fn peer_interested(&self, py: Python<'_>) -> bool {
+        self.lock(py).state.peer_interested
+    }
+
+    /// Whether both sides speak the fast extension (BEP 6).
+    #[getter]
+    fn fast(&self, py: Python<'_>) -> bool {
+        self.lock(py).both(Feature::Fast)
+    }
+
+    /// The extensions that the peer speaks, with its numbers for them (BEP 10).
+    #[getter]
+    fn peer_extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let theirs = self.lock(py).theirs.clone();
+        let dict = PyDict::new(py);
+        theirs.iter().try_for_each(|(name, id)| dict.set_item(name, id))?;
+        Ok(dict)
+    }
+}
+
+impl PeerConnection {
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
+        self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receive<'py>(&self, py: Python<'py>, data: Vec<u8>) -> PyResult<Bound<'py, PyList>> {
+        // no lock is held while objects are made: that may run any code
+        let mut received = Vec::new();
+        let end = {
+            let mut inner = self.lock(py);
+            match &inner.end {
+                Some(End::Eof) => {
+                    return Err(errors::local_protocol(py, "nothing comes after the end".to_owned()));
+                }
+                Some(End::Fault { .. }) => {}
+                None => {
+                    if let Err(Broken { message, reason }) = inner.take_in(data, &mut received) {
+                        inner.end = Some(End::Fault { message, reason });
+                        inner.reader = Reader::default();
+                    }
+                }
+            }
+            inner.end.clone()
+        };
+        let list = PyList::empty(py);
+        for news in received {
+            list.append(value(py, news)?)?;
+        }
+        match end {
+            Some(End::Fault { message, reason }) => {
+                Err(errors::remote_protocol(py, &message, reason, list.iter().collect()))
+            }
+            Some(End::Eof) | None => Ok(list),
+        }
+    }
+
+    fn send_piece<'py>(&self, py: Python<'py>, piece: &Piece) -> PyResult<Bound<'py, PyBytes>> {
+        let Piece { index, begin, data } = piece;
+        let checked = {
+            let mut inner = self.lock(py);
+            inner.begun = true;
+            inner.may_send().and_then(|()| inner.knows(*index)).and_then(|()| inner.may_fill(data.len()))
+        };
+        checked.map_err(|message| errors::local_protocol(py, message))?;
+        let mut head = Vec::with_capacity(PIECE_HEADER_BYTES);
+        piece_header(&mut head, RawBlock { index: *index, begin: *begin, length: data.len() as u32 });
+        PyBytes::new_with(py, head.len() + data.len(), |out| {
+            let (first, rest) = out.split_at_mut(head.len());
+            first.copy_from_slice(&head);
+            rest.copy_from_slice(data);
+            Ok(())
+        })
+    }
+
+    /// Appends a message, and notes what it changes.
+    fn encode(
+        &self,
+        message: &Bound<'_, PyAny>,
+        (state, begun): (&mut State, &mut bool),
+        out: &mut Vec<u8>,
+    ) -> PyResult<()> {
+        let py = message.py();
+        let wire = native(message);
+        let refuse = |message: String| errors::local_protocol(py, message);
+        if let Some(wire) = wire {
+            self.lock(py).may_say(&wire).map_err(refuse)?;
+            if *begun && matches!(wire, Message::HaveAll | Message::HaveNone) {
+                return Err(refuse("what we have is told first, and once".to_owned()));
+            }
+            state.on_sent(&wire);
+            *begun |= !matches!(wire, Message::KeepAlive | Message::Port(_));
+            wire.encode(out);
+            return Ok(());
+        }
+        if let Ok(piece) = message.cast::<Piece>() {
+            let Piece { index, begin, data } = piece.get();
+            let wire = Message::Piece { index: *index, begin: *begin, data };
+            self.lock(py).may_say(&wire).map_err(refuse)?;
+            *begun = true;
+            wire.encode(out);
+            return Ok(());
+        }
+        let Some(told) = extensions::Told::read(message)? else {
+            return Err(extensions::no_message(message));
+        };
+        let inner = self.lock(py);
+        told.encode(&inner, begun, out).map_err(refuse)
+    }
+}
+
+fn info_hashes(given: &Bound<'_, PyAny>) -> PyResult<Vec<InfoHash>> {
+    if given.is_instance_of::<PyBytes>() {
+        return Ok(vec![info_hash(given)?]);
+    }
+    given.try_iter()?.map(|hash| info_hash(&hash?)).collect()
+}
+
+/// An info-hash of 20 bytes, or one of 32 cut to them (BEP 52).
+pub(crate) fn info_hash(given: &Bound<'_, PyAny>) -> PyResult<InfoHash> {
+    let bytes = take(given)?;
+    if let Ok(hash) = <[u8; 32]>::try_from(&*bytes) {
+        return Ok(InfoHashV2(hash).truncated());
+    }
+    let hash = <[u8; 20]>::try_from(&*bytes);
+    hash.map(InfoHash).map_err(|_| PyValueError::new_err(format!("{} bytes are no info-hash", bytes.len())))
+}

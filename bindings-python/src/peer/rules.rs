@@ -1,0 +1,291 @@
+//! What may come and what may be sent on a connection between peers. It owns framing, what was agreed upon and what a
+//! side told; not Python's values.
+
+use super::extensions::News;
+use millstream_core::base::{Bits, Chunk};
+use millstream_core::peer::{Bounds, Fault, Frame, Misbehaved, Parts, Reader};
+use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
+use millstream_core::wire::message::{Message, id};
+use millstream_core::wire::{InfoHash, PeerId};
+
+/// What a connection is about and what was agreed upon.
+pub(super) struct Inner {
+    pub(super) client: bool,
+    pub(super) peer_id: PeerId,
+    pub(super) hashes: Vec<InfoHash>,
+    pub(super) reserved: Reserved,
+    /// The extensions that we speak, with our numbers.
+    pub(super) ours: Vec<(String, u8)>,
+    /// Those that the peer speaks, with its numbers.
+    pub(super) theirs: Vec<(String, u8)>,
+    pub(super) pieces: Option<u32>,
+    pub(super) bounds: Bounds,
+    pub(super) request_bytes_max: u32,
+    /// The beginning of the peer's handshake, until all of it is there.
+    pub(super) greeting: Vec<u8>,
+    pub(super) greeted: bool,
+    pub(super) handshake: Option<Handshake>,
+    pub(super) reader: Reader,
+    /// Nothing but a bitfield, or what stands for it, may come first; and it comes once.
+    pub(super) begun: bool,
+    pub(super) end: Option<End>,
+    pub(super) state: State,
+}
+
+/// How a connection ended.
+#[derive(Clone)]
+pub(super) enum End {
+    Fault { message: String, reason: &'static str },
+    Eof,
+}
+
+/// Who serves whom, and who wants what.
+#[derive(Clone, Copy)]
+pub(super) struct State {
+    pub(super) am_choking: bool,
+    pub(super) am_interested: bool,
+    pub(super) peer_choking: bool,
+    pub(super) peer_interested: bool,
+}
+
+/// What was received, checked, on its way to be a value of Python's.
+pub(super) enum Received {
+    Handshake(Handshake),
+    KeepAlive,
+    Piece { index: u32, begin: u32, data: Chunk },
+    Message { id: u8, body: Chunk },
+    Extended(News),
+}
+
+/// A peer's fault, in words and in one.
+pub(super) struct Broken {
+    pub(super) message: String,
+    pub(super) reason: &'static str,
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        let reason = match fault {
+            Fault::Malformed(_) => "malformed",
+            Fault::Misbehaved(_) | Fault::Idle | Fault::Stalled => "misbehaved",
+        };
+        Self { message: fault.to_string(), reason }
+    }
+}
+
+impl From<Misbehaved> for Broken {
+    fn from(misbehaved: Misbehaved) -> Self {
+        Fault::from(misbehaved).into()
+    }
+}
+
+impl State {
+    /// We said this.
+    pub(super) fn on_sent(&mut self, message: &Message<'_>) {
+        turn(message, &mut self.am_choking, &mut self.am_interested);
+    }
+
+    /// The peer said this.
+    fn on_received(&mut self, message: &Message<'_>) {
+        turn(message, &mut self.peer_choking, &mut self.peer_interested);
+    }
+}
+
+fn turn(message: &Message<'_>, choking: &mut bool, interested: &mut bool) {
+    if matches!(message, Message::Choke | Message::Unchoke) {
+        *choking = *message == Message::Choke;
+    }
+    if matches!(message, Message::Interested | Message::NotInterested) {
+        *interested = *message == Message::Interested;
+    }
+}
+
+impl Inner {
+    pub(super) fn greet(&mut self) -> Result<Handshake, String> {
+        self.is_open()?;
+        if self.greeted {
+            return Err("the handshake was given already".to_owned());
+        }
+        let info_hash = match (self.client, self.handshake) {
+            (true, _) => self.hashes.first().copied(),
+            (false, theirs) => theirs.map(|theirs| theirs.info_hash),
+        };
+        let info_hash = info_hash.ok_or("who is called answers a handshake, and none has come")?;
+        self.greeted = true;
+        Ok(Handshake { reserved: self.reserved, info_hash, peer_id: self.peer_id })
+    }
+
+    /// Whether both sides said that they can.
+    pub(super) fn both(&self, feature: Feature) -> bool {
+        self.reserved.has(feature) && self.handshake.is_some_and(|theirs| theirs.reserved.has(feature))
+    }
+
+    fn is_open(&self) -> Result<(), String> {
+        match &self.end {
+            Some(End::Fault { message, .. }) => Err(format!("the connection failed: {message}")),
+            Some(End::Eof) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn may_send(&self) -> Result<(), String> {
+        self.is_open()?;
+        if self.greeted { Ok(()) } else { Err("the handshake goes first".to_owned()) }
+    }
+
+    pub(super) fn knows(&self, index: u32) -> Result<(), String> {
+        match self.pieces {
+            Some(pieces) if index >= pieces => Err(format!("piece {index} does not exist")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn may_fill(&self, bytes: usize) -> Result<(), String> {
+        if bytes == 0 { Err("a block has bytes".to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether extension messages may be sent.
+    pub(super) fn may_extend(&self) -> Result<(), String> {
+        self.may_send()?;
+        let agreed = self.both(Feature::Extensions);
+        if agreed { Ok(()) } else { Err("extensions were not agreed upon (BEP 10)".to_owned()) }
+    }
+
+    /// Whether we may send this.
+    pub(super) fn may_say(&self, message: &Message<'_>) -> Result<(), String> {
+        self.may_send()?;
+        if let Message::Request(block) = message
+            && (block.length > self.request_bytes_max || block.length == 0)
+        {
+            return Err(format!("a request for {} bytes at once", block.length));
+        }
+        if let Message::Piece { data, .. } = message {
+            self.may_fill(data.len())?;
+        }
+        if let (Message::Bitfield(bits), Some(pieces)) = (message, self.pieces) {
+            Bits::from_bytes(bits, pieces).map_err(|error| error.to_string())?;
+        }
+        if is_fast(message) && !self.both(Feature::Fast) {
+            return Err("the fast extension was not agreed upon (BEP 6)".to_owned());
+        }
+        named(message).map_or(Ok(()), |index| self.knows(index))
+    }
+
+    pub(super) fn take_in(&mut self, mut data: Vec<u8>, out: &mut Vec<Received>) -> Result<(), Broken> {
+        if self.handshake.is_none() {
+            let missing = HANDSHAKE_BYTES - self.greeting.len();
+            let rest = data.split_off(missing.min(data.len()));
+            self.greeting.append(&mut data);
+            let partial = Handshake::parse(&self.greeting)
+                .map_err(|error| Broken { message: error.to_string(), reason: "handshake" })?;
+            if let Some(info_hash) = partial.info_hash {
+                self.is_ours(info_hash)?;
+            }
+            let Some(handshake) = partial.whole() else { return Ok(()) };
+            if handshake.peer_id == self.peer_id {
+                return Err(Broken { message: "it is ourselves".to_owned(), reason: "handshake" });
+            }
+            self.handshake = Some(handshake);
+            out.push(Received::Handshake(handshake));
+            data = rest;
+        }
+        self.reader.push(Chunk::from(data));
+        while let Some(frame) = self.reader.next(self.bounds)? {
+            if let Some(received) = self.check(frame)? {
+                out.push(received);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, info_hash: InfoHash) -> Result<(), Broken> {
+        if self.hashes.is_empty() || self.hashes.contains(&info_hash) {
+            return Ok(());
+        }
+        Err(Broken { message: format!("another torrent: {info_hash}"), reason: "handshake" })
+    }
+
+    fn check(&mut self, frame: Frame) -> Result<Option<Received>, Broken> {
+        let (id, body) = match frame {
+            Frame::KeepAlive => return Ok(Some(Received::KeepAlive)),
+            Frame::Piece { index, begin, data } => {
+                self.exists(index)?;
+                return Ok(Some(Received::Piece { index, begin, data: whole(data) }));
+            }
+            Frame::Message { id, body } => (id, body),
+        };
+        let message = Message::parse(id, &body).map_err(|error| Fault::Malformed(error.into()))?;
+        if is_fast(&message) && !self.both(Feature::Fast) {
+            return Err(Misbehaved::NotAgreed(id).into());
+        }
+        self.state.on_received(&message);
+        if let (Message::Bitfield(bits), Some(pieces)) = (message, self.pieces) {
+            Bits::from_bytes(bits, pieces).map_err(|error| Fault::Malformed(error.into()))?;
+        }
+        if let Message::Request(block) = message
+            && block.length > self.request_bytes_max
+        {
+            return Err(Misbehaved::RequestTooLong(block.length).into());
+        }
+        if let Message::Extended { id, .. } = message {
+            if !self.both(Feature::Extensions) {
+                return Err(Misbehaved::NotAgreed(id::EXTENDED).into());
+            }
+            let payload = body.slice(1, body.len());
+            return Ok(self.extended(id, payload)?.map(Received::Extended));
+        }
+        if let Some(index) = named(&message) {
+            self.exists(index)?;
+        }
+        Ok(Some(Received::Message { id, body }))
+    }
+
+    pub(super) fn exists(&self, index: u32) -> Result<(), Broken> {
+        match self.pieces {
+            Some(pieces) if index >= pieces => Err(Misbehaved::NoSuchPiece(index).into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The bytes of a block in one piece.
+fn whole(parts: Parts) -> Chunk {
+    let mut each = parts.iter();
+    match (each.next(), each.next()) {
+        (Some(only), None) => only.clone(),
+        _ => Chunk::from(parts.to_vec()),
+    }
+}
+
+fn is_fast(message: &Message<'_>) -> bool {
+    matches!(
+        message,
+        Message::Suggest(_)
+            | Message::HaveAll
+            | Message::HaveNone
+            | Message::Reject(_)
+            | Message::AllowedFast(_)
+    )
+}
+
+/// The piece that a message is about.
+fn named(message: &Message<'_>) -> Option<u32> {
+    match *message {
+        Message::Have(index) | Message::Suggest(index) | Message::AllowedFast(index) => Some(index),
+        Message::Request(block) | Message::Cancel(block) | Message::Reject(block) => Some(block.index),
+        Message::Piece { index, .. } => Some(index),
+        Message::KeepAlive
+        | Message::Choke
+        | Message::Unchoke
+        | Message::Interested
+        | Message::NotInterested
+        | Message::Bitfield(_)
+        | Message::Port(_)
+        | Message::HaveAll
+        | Message::HaveNone
+        | Message::Extended { .. }
+        | Message::HashRequest(_)
+        | Message::Hashes { .. }
+        | Message::HashReject(_)
+        | Message::Unknown(_) => None,
+    }
+}
