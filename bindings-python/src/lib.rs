@@ -1,5 +1,6 @@
 //! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
 
+mod body;
 mod bytes;
 mod effects;
 mod engine;
@@ -8,6 +9,7 @@ mod events;
 mod metainfo;
 mod options;
 mod outcomes;
+mod outgoing;
 mod plan;
 mod values;
 
@@ -18,6 +20,7 @@ use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_p
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
+    module.add_class::<body::Body>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<metainfo::Magnet>()?;

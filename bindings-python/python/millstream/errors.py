@@ -31,12 +31,20 @@ class TorrentNotFound(CommandError, LookupError):
     """There is no torrent of this id; it may have been removed."""
 
 
+class TorrentRemoved(TorrentNotFound):
+    """The torrent of this handle was removed, or its session was closed."""
+
+
+class SessionClosed(CommandError):
+    """The session hasn't begun, or was closed."""
+
+
 class DuplicateTorrent(CommandError):
     """A torrent with the same info-hash is there already: `torrent` is its id."""
 
     torrent: int
 
-    def __init__(self, message: str, torrent: int) -> None:
+    def __init__(self, message: str = "the torrent is there already", torrent: int = -1) -> None:
         super().__init__(message, torrent)
         self.torrent = torrent
 
@@ -46,3 +54,19 @@ class DuplicateTorrent(CommandError):
 
 class Refused(MillstreamError):
     """An incoming link isn't taken: close it."""
+
+
+class StartError(MillstreamError, OSError):
+    """A session can't start: the host is to blame."""
+
+
+class FetchError(MillstreamError, OSError):
+    """A torrent file can't be fetched."""
+
+
+class TransferFailed(MillstreamError, OSError):
+    """A torrent stopped because the host failed, for the reason given; `resume` tries again."""
+
+
+class TimedOut(MillstreamError, TimeoutError):
+    """It wasn't so within the time that was given."""
