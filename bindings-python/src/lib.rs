@@ -1,6 +1,7 @@
 //! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
 
 mod bencode;
+mod body;
 mod bytes;
 mod effects;
 mod engine;
@@ -12,6 +13,7 @@ mod metainfo;
 mod native;
 mod options;
 mod outcomes;
+mod outgoing;
 mod peer;
 mod plan;
 mod statistics;
@@ -30,6 +32,7 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bencode::encode, module)?)?;
     message::add_to(module)?;
     module.add_class::<peer::PeerConnection>()?;
+    module.add_class::<body::Body>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;
