@@ -11,5 +11,6 @@ messages beyond Kamaelia's. Components need Axon (`pip install millstream[kamael
 from __future__ import annotations
 
 from ._engine import Engine, EngineTorrent, configure
+from ._repair import ComponentFailed, repair
 
-__all__ = ["Engine", "EngineTorrent", "configure"]
+__all__ = ["ComponentFailed", "Engine", "EngineTorrent", "configure", "repair"]
