@@ -1,0 +1,142 @@
+"""Fetching by HTTP, for components: one question, one answer, in a thread of its own.
+
+`SimpleHTTPClient` takes the place of Kamaelia's of that name.
+
+    inbox    a URL (str, or bytes), or a dict of "url" and any of "postbody" (bytes or str), "extraheaders" (a dict) and
+             "method"
+    control  producerFinished ends it when all questions are answered, shutdown and shutdownMicroprocess after the one
+             that is asked now; other messages are logged
+    outbox   for each question, in order, the body of the answer as bytes; empty if there is none: the host is to blame, the
+             server, or the question. The log says why.
+    signal   producerFinished when it has ended
+    debug    not used
+"""
+
+from __future__ import annotations
+
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from ._axon import ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._outgoing import MESSAGES_MAX, Outgoing
+
+__all__ = ["FetchFailed", "SimpleHTTPClient", "fetch"]
+
+log = logging.getLogger("millstream")
+
+TIMEOUT = 30.0
+"""Seconds that a server may be silent."""
+
+BODY_BYTES_MAX = 64 << 20
+"""A body that is longer isn't taken. Bytes."""
+
+AGENT = "millstream (Kamaelia)"
+
+
+class FetchFailed(OSError):
+    """Nothing was got from there."""
+
+
+class SimpleHTTPClient(ThreadedComponent):
+    """SimpleHTTPClient() -> a component that fetches pages."""
+
+    Inboxes = {"inbox": "URLs to download: a dict, or the URL alone", "control": "Shut me down"}
+    Outboxes = {"outbox": "Bodies of answers", "signal": "producerFinished when I've shutdown", "debug": "NOT USED"}
+
+    def main(self) -> None:
+        """In a thread of its own."""
+        out = Outgoing(self)
+        finishing = False
+        while True:
+            while self.dataReady("control"):
+                message = self.recv("control")
+                if isinstance(message, shutdown | shutdownMicroprocess):
+                    self.send(producerFinished(self), "signal")
+                    return
+                if isinstance(message, producerFinished):
+                    finishing = True
+                else:
+                    log.warning("a SimpleHTTPClient ignores a %s on its control", type(message).__name__)
+            if len(out) < MESSAGES_MAX and self.dataReady("inbox"):
+                out.put(_answer(self.recv("inbox")))
+                out.flush()
+            elif not out.flush():
+                self.pause(0.05)
+            elif finishing:
+                self.send(producerFinished(self), "signal")
+                return
+            else:
+                self.pause()
+
+
+def fetch(
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    method: str | None = None,
+    timeout: float = TIMEOUT,
+    bytes_max: int = BODY_BYTES_MAX,
+) -> bytes:
+    """The body at an HTTP(S) URL. Raises `FetchFailed` if there is none, the status says so, or it is too long."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise FetchFailed(f"{url!r} is no HTTP URL")
+    try:
+        request = urllib.request.Request(url, data=body, method=method, headers={"User-Agent": AGENT, **(headers or {})})
+        if body is not None and not request.has_header("Content-type"):
+            request.add_header("Content-Type", "application/octet-stream")
+        with _opener().open(request, timeout=timeout) as answer:
+            data: bytes = answer.read(bytes_max + 1)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise FetchFailed(f"{url}: {error}") from error
+    except Exception as error:
+        # of http.client, whose exceptions have no common ancestor but this
+        raise FetchFailed(f"{url}: {type(error).__name__}") from error
+    if len(data) > bytes_max:
+        raise FetchFailed(f"{url}: more than {bytes_max} bytes")
+    return data
+
+
+def _answer(question: Any) -> bytes:
+    try:
+        if isinstance(question, bytes):
+            question = question.decode("latin-1")
+        if isinstance(question, str):
+            question = {"url": question}
+        if not isinstance(question, Mapping) or not isinstance(question.get("url"), str):
+            raise FetchFailed(f"a {type(question).__name__} names no URL")
+        body = question.get("postbody")
+        body = body.encode() if isinstance(body, str) else body
+        if body is not None and not isinstance(body, bytes | bytearray | memoryview):
+            raise FetchFailed(f"a {type(body).__name__} can't be posted")
+        headers = question.get("extraheaders") or {}
+        if not isinstance(headers, Mapping):
+            raise FetchFailed("extraheaders is a dict")
+        return fetch(
+            question["url"],
+            body=None if body is None else bytes(body),
+            headers={str(name): str(value) for name, value in headers.items()},
+            method=question.get("method"),
+        )
+    except Exception as error:
+        log.warning("nothing was fetched: %s", error)
+        return b""
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """HTTP alone: a redirect may not lead to a file."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener

@@ -1,0 +1,68 @@
+"""Messages on their way into boxes that may be full: nothing is lost but statuses that a newer one replaces."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ._axon import Component, NoSpaceInBox
+from .TorrentIPC import TIPCTorrentStatusUpdate
+
+MESSAGES_MAX = 1000
+"""So many messages may lie in a box before a slow reader; then newer statuses replace older ones, and the rest waits."""
+
+
+class Outgoing:
+    """A component's messages, in order. `flush` after `put`, and again whenever the component wakes."""
+
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        self._waiting: deque[list[Any]] = deque()
+        self._statuses: dict[tuple[str, Any], list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, message: object, box: str = "outbox") -> None:
+        """Takes a message for a box. A status takes the place of one of the same torrent that still waits."""
+        if isinstance(message, TIPCTorrentStatusUpdate):
+            key = (box, message.torrentid)
+            waiting = self._statuses.get(key)
+            if waiting is not None:
+                waiting[0] = message
+                return
+            slot: list[Any] = [message, box]
+            self._statuses[key] = slot
+        else:
+            slot = [message, box]
+        self._waiting.append(slot)
+
+    def flush(self) -> bool:
+        """Hands over what there is room for. Whether that was all."""
+        full: set[str] = set()
+        kept: deque[list[Any]] = deque()
+        while self._waiting:
+            slot = self._waiting.popleft()
+            message, box = slot
+            if box not in full and self._handed_over(message, box):
+                if isinstance(message, TIPCTorrentStatusUpdate):
+                    del self._statuses[box, message.torrentid]
+            else:
+                full.add(box)
+                kept.append(slot)
+        self._waiting = kept
+        return not kept
+
+    def drop(self, box: str) -> None:
+        """Forgets what waits for a box that is no more."""
+        self._waiting = deque(slot for slot in self._waiting if slot[1] != box)
+        self._statuses = {key: slot for key, slot in self._statuses.items() if key[0] != box}
+
+    def _handed_over(self, message: object, box: str) -> bool:
+        if len(self._component.outboxes[box]) >= MESSAGES_MAX:
+            return False
+        try:
+            self._component.send(message, box)
+        except NoSpaceInBox:
+            return False
+        return True

@@ -1,0 +1,108 @@
+"""Messages beyond those that Kamaelia has, in its manner: keyword arguments, plain attributes, a text for people.
+
+Only who opts in is sent them (`TorrentPatron(extended=True)`, `TorrentClient(extended=True)`): older programs don't expect
+them. Everyone may send them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .TorrentIPC import IPC, TIPCServiceAdd
+
+__all__ = [
+    "TIPCAddMagnet",
+    "TIPCMetadata",
+    "TIPCPause",
+    "TIPCQueryStatus",
+    "TIPCResume",
+    "TIPCServiceAddExtended",
+    "TIPCSetRate",
+    "TIPCTorrentComplete",
+    "TIPCTorrentError",
+]
+
+
+# ---- to TorrentClient and TorrentPatron
+
+
+class TIPCAddMagnet(IPC):
+    "Create a new torrent from a magnet link"
+
+    # uri: the link, a str. Answered as TIPCCreateNewTorrent is.
+    Parameters = ["uri"]
+    uri: Any
+
+
+class TIPCSetRate(IPC):
+    "Set rates of torrent %(torrentid)s"
+
+    # torrentid: an id, or None for all together; down, up: bytes a second, or None for no limit.
+    # No answer but TIPCTorrentError.
+    Parameters = ["torrentid", "?down", "?up"]
+    torrentid: Any
+    down: Any
+    up: Any
+
+
+class TIPCPause(IPC):
+    "Pause torrent %(torrentid)s"
+
+    # No answer but TIPCTorrentError.
+    Parameters = ["torrentid"]
+    torrentid: Any
+
+
+class TIPCResume(IPC):
+    "Resume torrent %(torrentid)s"
+
+    # No answer but TIPCTorrentError.
+    Parameters = ["torrentid"]
+    torrentid: Any
+
+
+class TIPCQueryStatus(IPC):
+    "Query the status of torrent %(torrentid)s"
+
+    # Answered at once by TIPCTorrentStatusUpdate, or by TIPCTorrentError.
+    Parameters = ["torrentid"]
+    torrentid: Any
+
+
+# ---- from TorrentClient, to who opts in
+
+
+class TIPCTorrentComplete(IPC):
+    "Torrent %(torrentid)d complete in %(savefolder)s"
+
+    # Once, when all of it is verified and written; also when it was so from the start.
+    Parameters = ["torrentid", "savefolder"]
+    torrentid: Any
+    savefolder: Any
+
+
+class TIPCMetadata(IPC):
+    "Metadata of torrent %(torrentid)d"
+
+    # rawmetainfo: a .torrent file made of what peers told of a magnet link.
+    Parameters = ["torrentid", "rawmetainfo"]
+    torrentid: Any
+    rawmetainfo: Any
+
+
+class TIPCTorrentError(IPC):
+    "Torrent %(torrentid)s error: %(message)s"
+
+    # torrentid: an id as it was given, or None if it is about a torrent that could not be started.
+    Parameters = ["torrentid", "message"]
+    torrentid: Any
+    message: Any
+
+
+# ---- from TorrentPatron to TorrentService
+
+
+class TIPCServiceAddExtended(TIPCServiceAdd):
+    "Add a client to TorrentService"
+
+    # Like TIPCServiceAdd, of one who also expects the messages above.
