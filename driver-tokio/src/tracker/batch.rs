@@ -286,7 +286,7 @@ mod sys {
             let there = read(&name.there);
             let len = if cut || there.is_none() { 0 } else { message.msg_len as usize };
             let there = there.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
-            let here = name.here.read(message.msg_hdr.msg_controllen as usize);
+            let here = name.here.read(message.msg_hdr.msg_controllen as _);
             came.push((len, Way { there, here }));
         }
         Ok(())
