@@ -29,6 +29,7 @@ mod utp;
 mod web;
 mod websocket;
 
+pub use crate::book::Found;
 #[cfg(feature = "dht")]
 pub use crate::dht::{DhtConfig, DhtStatus};
 #[cfg(feature = "lsd")]

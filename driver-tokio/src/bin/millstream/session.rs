@@ -3,10 +3,10 @@
 use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::{Line, News, Output};
+use crate::ui::{Counts, Line, News, Output};
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream::{Rates, Session, StartError};
+use millstream::{Rates, Session, SessionStatistics, StartError};
 
 /// How long taking leave may take: telling trackers, keeping progress.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -63,16 +63,23 @@ pub(crate) async fn peers(session: &Session, network: &NetworkArgs) -> Result<Ve
     Ok(all)
 }
 
-/// Ends a session in good order and says what it received and sent; another signal ends the process at once.
+/// Ends a session in good order and says what it received and sent, and in a log or with `--json` whence its peers came;
+/// another signal ends the process at once.
 pub(crate) async fn leave(
     session: Session,
     (downloaded, uploaded): (u64, u64),
     output: &Output,
     signals: &mut Signals,
 ) {
+    // Before the torrents are gone, and what was counted with them.
+    let statistics = session.statistics().await.ok();
     tokio::select! {
         () = session.shutdown(LEAVE) => {}
         () = signals.next() => std::process::exit(130),
     }
-    output.say(&Line { news: News::Stopped { downloaded, uploaded }, name: None, node: None });
+    if let Some(SessionStatistics { found, filter, .. }) = &statistics {
+        tracing::info!(?found, filtered = ?filter, "addresses of peers");
+    }
+    let counts = statistics.as_ref().map(Counts::of);
+    output.say(&Line { news: News::Stopped { downloaded, uploaded, counts }, name: None, node: None });
 }

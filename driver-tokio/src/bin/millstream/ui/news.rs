@@ -2,7 +2,8 @@
 
 use super::text;
 use core::net::SocketAddr;
-use millstream::{State, Status};
+use millstream::core::engine::{self, FilterCounts};
+use millstream::{SessionStatistics, State, Status};
 use serde::Serialize;
 
 /// One line of `--json`.
@@ -41,7 +42,51 @@ pub(crate) enum News<'a> {
     /// It can't go on.
     Error { message: &'a str },
     /// It has ended.
-    Stopped { downloaded: u64, uploaded: u64 },
+    Stopped {
+        downloaded: u64,
+        uploaded: u64,
+        #[serde(flatten)]
+        counts: Option<Counts>,
+    },
+}
+
+/// Whence peers came, and whom the filter kept away.
+#[derive(Serialize)]
+pub(crate) struct Counts {
+    /// Addresses of peers, by who told them.
+    found: Found,
+    /// What the filter of addresses refused.
+    filtered: Filtered,
+}
+
+#[derive(Serialize)]
+struct Found {
+    user: u64,
+    trackers: u64,
+    incoming: u64,
+    pex: u64,
+    dht: u64,
+    lsd: u64,
+    resume: u64,
+}
+
+#[derive(Serialize)]
+struct Filtered {
+    addresses: u64,
+    links_refused: u64,
+    links_closed: u64,
+    datagrams: u64,
+}
+
+impl Counts {
+    pub(crate) fn of(statistics: &SessionStatistics) -> Self {
+        let engine::Found { user, trackers, incoming, pex, dht, lsd, resume } = statistics.found;
+        let FilterCounts { addresses, links_refused, links_closed, datagrams } = statistics.filter;
+        Self {
+            found: Found { user, trackers, incoming, pex, dht, lsd, resume },
+            filtered: Filtered { addresses, links_refused, links_closed, datagrams },
+        }
+    }
 }
 
 /// How far a transfer is. What is verified is also written.
@@ -168,7 +213,7 @@ impl Line<'_> {
             News::Warning { message } => format!("warning: {message}"),
             // The process says it on stderr.
             News::Error { .. } => return None,
-            News::Stopped { downloaded, uploaded } => {
+            News::Stopped { downloaded, uploaded, .. } => {
                 let (received, sent) = (text::size(*downloaded), text::size(*uploaded));
                 format!("stopped: {received} received, {sent} sent")
             }
