@@ -93,7 +93,7 @@ pub(crate) struct NetworkArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct DownloadArgs {
-    /// A torrent file, a magnet link, or an http(s) URL of a torrent file
+    /// A torrent file, an http(s) URL of one, or a magnet link: of a torrent, or of a key that names one (BEP 46)
     #[arg(value_name = "TORRENT|MAGNET|URL")]
     pub(crate) torrent: String,
     /// Download into this folder
