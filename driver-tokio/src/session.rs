@@ -174,6 +174,11 @@ impl Session {
         lock(&self.port.board.listening).clone()
     }
 
+    /// Where resume data and the DHT's table are kept; `None` if nothing is.
+    pub fn state_folder(&self) -> Option<&Path> {
+        self.port.board.shelf.as_ref().map(Shelf::folder)
+    }
+
     /// What was amiss when the session started and didn't stop it; later warnings are events.
     pub fn warnings(&self) -> Vec<String> {
         lock(&self.port.board.warnings).clone()

@@ -108,7 +108,9 @@ pub struct Config {
     pub tracker_bytes_max: usize,
     /// Metadata larger than this isn't fetched (BEP 9). Bytes.
     pub metadata_bytes_max: usize,
-    /// How often a newer torrent is looked for, where a torrent says where to look (BEP 39).
+    /// Whether newer torrents are looked for, where torrents say where to look (BEP 39): their servers see who asks.
+    pub updates: bool,
+    /// How often a newer torrent is looked for.
     pub update_interval: Duration,
     /// A newer torrent that is larger than this isn't taken. Bytes.
     pub update_bytes_max: usize,
@@ -208,6 +210,7 @@ impl Default for Config {
             announce_port: None,
             tracker_bytes_max: 2 << 20,
             metadata_bytes_max: 16 << 20,
+            updates: true,
             update_interval: Duration::from_secs(24 * 3600),
             update_bytes_max: 16 << 20,
             dht: true,

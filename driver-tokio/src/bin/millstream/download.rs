@@ -7,6 +7,7 @@ use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
+use crate::updates::Updates;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
 use millstream::{AddError, AddTorrent, KeyLink, Selection, Session, Torrent};
@@ -31,7 +32,8 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let done = match added {
         Ok(torrent) => {
             let select = args.select.as_ref().map(|indexes| indexes.0.as_slice());
-            watch.add(Watched::new(torrent, output, false).selecting(select));
+            let updates = Updates::folder(args.network.updates.as_ref(), &session);
+            watch.add(Watched::new(torrent, output, false).selecting(select).saving_updates(updates));
             let until = if args.seed { Until::Interrupted } else { Until::Complete };
             watch.run(until, &mut signals).await
         }

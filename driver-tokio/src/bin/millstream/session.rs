@@ -4,6 +4,7 @@ use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::ui::{Counts, Line, News, Output};
+use crate::updates::Updates;
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream::{Rates, Session, SessionStatistics, StartError};
@@ -19,6 +20,7 @@ pub(crate) async fn start(
 ) -> Result<Session, Trouble> {
     let mut builder = Session::builder().rates(Rates { download: max_download, upload: network.max_upload });
     builder = network.reach.apply(builder, network.only_peers);
+    builder = builder.configure(|config| config.engine.updates = network.updates != Some(Updates::Off));
     if !network.listen.is_empty() {
         // What is asked for by number is meant.
         builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);

@@ -33,8 +33,8 @@ pub(crate) enum News<'a> {
     Progress(Progress),
     /// All that is wanted is verified and written.
     Complete { verified: u64, downloaded: u64, uploaded: u64, seconds: f64 },
-    /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35).
-    Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String> },
+    /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35), and then `saved` here.
+    Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String>, saved: Option<String> },
     /// A followed key names this torrent now (BEP 46).
     Followed { info_hash: String, seq: i64 },
     /// Something is amiss that doesn't stop it.
@@ -204,10 +204,11 @@ impl Line<'_> {
             News::Complete { verified, seconds, .. } => {
                 format!("complete: {} verified in {seconds:.1} s", text::size(*verified))
             }
-            News::Update { signed, newer_v1, newer_v2 } => {
+            News::Update { signed, newer_v1, newer_v2, saved } => {
                 let hash = newer_v1.as_ref().or(newer_v2.as_ref()).map_or("", String::as_str);
                 let by = if *signed { "signed by its originator" } else { "by nobody that is known" };
-                format!("there is a newer torrent, {by}: {hash}")
+                let saved = saved.as_ref().map_or_else(String::new, |path| format!(", saved as {path}"));
+                format!("there is a newer torrent, {by}: {hash}{saved}")
             }
             News::Followed { info_hash, seq } => format!("the key names {info_hash} (version {seq})"),
             News::Warning { message } => format!("warning: {message}"),
