@@ -63,6 +63,15 @@ pub enum AddError {
     Ended,
 }
 
+impl From<CommandFailed> for AddError {
+    fn from(failed: CommandFailed) -> Self {
+        match failed {
+            CommandFailed::Refused(error) => Self::Refused(error),
+            CommandFailed::Ended => Self::Ended,
+        }
+    }
+}
+
 /// Why a URL couldn't be fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {

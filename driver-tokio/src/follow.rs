@@ -1,7 +1,7 @@
 //! Followed keys (BEP 46): who wants to hear which torrents a key names, and the streams that tell them. The DHT is asked
 //! by the engine.
 
-use crate::error::CommandFailed;
+use crate::error::{AddError, CommandFailed};
 use crate::run::Request;
 use crate::session::{Port, Session};
 use core::fmt;
@@ -69,6 +69,12 @@ impl Session {
         port.send(request).map_err(|()| CommandFailed::Ended)?;
         answer.await.map_err(|_| CommandFailed::Ended)??;
         Ok(Follow { link, news, port })
+    }
+
+    /// A magnet link of the torrent that a key names now, with all else that the key's link says.
+    pub(crate) async fn named_now(&self, key: KeyLink, link: &str) -> Result<String, AddError> {
+        let followed = self.follow(key).await?.next().await.ok_or(AddError::Ended)?;
+        Ok(KeyLink::with_torrent(link, followed.info_hash))
     }
 }
 

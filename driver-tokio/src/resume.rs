@@ -27,6 +27,11 @@ impl Shelf {
         folder.map(|folder| Self { folder })
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the DHT's table lies.
     pub(crate) fn dht_table(&self) -> PathBuf {
         self.folder.join("dht.table")

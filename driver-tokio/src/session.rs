@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::{self, Command, CommandError, Encryption, Rates, Reply, Source};
+use millstream_core::wire::magnet::KeyLink;
 use millstream_core::wire::{Magnet, Metainfo, MetainfoLimits};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -66,7 +67,9 @@ impl Session {
     }
 
     /// Takes on a torrent: a text by what it looks like (magnet link, URL, path), a path, or an [`AddTorrent`]. What
-    /// resume data was kept for it in the same folder is used.
+    /// resume data was kept for it in the same folder is used. A link that has a key in a torrent's place (BEP 46) means
+    /// the torrent that the key names now, and it waits for as long as the DHT knows none; later ones are told by
+    /// [`Session::follow`].
     pub async fn add(&self, add: impl Into<AddTorrent>) -> Result<Torrent, AddError> {
         let mut add = add.into();
         let origin = core::mem::replace(&mut add.origin, Origin::Bytes(Vec::new()));
@@ -104,7 +107,12 @@ impl Session {
         let bytes_max = self.port.board.config.torrent_file_bytes_max;
         let parsed = match origin {
             Origin::Parsed(source) => return Ok(source),
-            Origin::Magnet(link) => return parse_magnet(&link),
+            Origin::Magnet(link) => {
+                return match (parse_magnet(&link), KeyLink::parse(&link)) {
+                    (Err(_), Some(key)) => parse_magnet(&self.named_now(key, &link).await?),
+                    (parsed, _) => parsed,
+                };
+            }
             Origin::Bytes(bytes) => self.on_pool(move || parse_metainfo(bytes)).await,
             Origin::Path(path) => self.on_pool(move || parse_metainfo(read_bounded(&path, bytes_max)?)).await,
             Origin::Url(url) => {
@@ -164,6 +172,11 @@ impl Session {
     /// The addresses at which peers can reach us.
     pub fn listening(&self) -> Vec<SocketAddr> {
         lock(&self.port.board.listening).clone()
+    }
+
+    /// Where resume data and the DHT's table are kept; `None` if nothing is.
+    pub fn state_folder(&self) -> Option<&Path> {
+        self.port.board.shelf.as_ref().map(Shelf::folder)
     }
 
     /// What was amiss when the session started and didn't stop it; later warnings are events.

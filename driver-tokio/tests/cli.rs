@@ -15,5 +15,7 @@ mod network;
 mod proxy;
 #[path = "cli/tracker.rs"]
 mod tracker;
+#[path = "cli/updates.rs"]
+mod updates;
 #[path = "cli/ways.rs"]
 mod ways;

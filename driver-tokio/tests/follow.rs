@@ -109,12 +109,34 @@ async fn bep_0046_a_session_follows_a_key_to_a_torrent_and_to_the_next_one() {
 }
 
 #[tokio::test]
+async fn bep_0046_a_session_adds_the_torrent_that_a_links_key_names() {
+    let (_first, second, entry) = dht().await;
+    let home = folder("add");
+    fs::create_dir_all(home.join("seed")).unwrap();
+    let (seeding, hash) = seed(&home.join("seed"), &entry).await;
+    let owner = SecretKey::from_seed(&[9; 32]);
+    publish(&second, &owner, 1, hash).await;
+    let link = KeyLink { key: owner.public(), salt: b"salt".to_vec() };
+    let session = builder(&home.join("leech"), &entry).start().await.unwrap();
+    let add =
+        AddTorrent::magnet(format!("{link}&dn=as+said&tr=udp://127.0.0.1:9")).folder(&home).paused(true);
+    let torrent = within(session.add(add)).await.unwrap();
+    assert_eq!((&*torrent.status().name, torrent.trackers().await.len()), ("as said", 1));
+    torrent.resume().await.unwrap();
+    within(torrent.wait_complete()).await.unwrap();
+    assert!(fs::read(home.join("file")).unwrap() == fs::read(home.join("seed/file")).unwrap());
+    seeding.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
 async fn a_session_without_the_dht_follows_nothing() {
     let home = folder("without");
     let session = builder(&home, &[]).without_discovery().configure(|c| c.engine.dht = false);
     let session = session.start().await.unwrap();
     let refused = session.follow(KeyLink { key: [1; 32], salt: Vec::new() }).await;
     assert_eq!(refused.unwrap_err().to_string(), "the DHT is off");
+    let link = KeyLink { key: [1; 32], salt: Vec::new() }.to_string();
+    assert_eq!(session.add(link.as_str()).await.unwrap_err().to_string(), "the DHT is off");
 }
 
 #[cfg(feature = "cli")]

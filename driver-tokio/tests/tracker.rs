@@ -201,6 +201,28 @@ async fn bep_0015_two_workers_answer_each_for_its_torrents_from_any_port() {
     tracker.shutdown().await.unwrap();
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn bep_0015_an_answer_leaves_from_the_address_that_was_asked_also_when_all_are_listened_at() {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    for workers in [1, 2] {
+        let tracker =
+            TrackerServer::start(TrackerServerConfig { workers, udp: vec![any], ..config() }).unwrap();
+        let port = tracker.addresses().udp[0].port();
+        // A socket that is connected hears nobody else.
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(("127.0.0.2", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let udp = Udp(socket);
+        for torrent in 0..4 {
+            assert_eq!(udp.announce(&query(torrent, 1, 0)), Ok(vec![]));
+        }
+        let reply = udp.ask(&write_scrape(udp.connect(), T, &[0, 1, 2, 3].map(hash)));
+        assert!(matches!(read_reply(&reply), Ok((T, Reply::Scraped(_)))), "{reply:?}");
+        tracker.shutdown().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn bep_0003_http_and_udp_are_one_swarm_and_connections_are_kept_and_pipelined() {
     let tracker = start();

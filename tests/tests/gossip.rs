@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::create::CreateOptions;
-use millstream_core::engine::{AddTorrent, Command, Config, PeerSource, Source};
+use millstream_core::engine::{AddTorrent, Command, Config, LsdConfig, PeerSource, PexConfig, Source};
 use millstream_core::wire::extension::{Extension, ExtensionHandshake};
 use millstream_core::wire::message::Message;
 use millstream_core::wire::metainfo::Version;
@@ -146,6 +146,26 @@ fn pitfall_15_a_peer_that_floods_with_addresses_fills_no_more_than_its_share() {
 }
 
 #[test]
+fn bep_0011_how_much_is_told_and_believed_and_how_often_is_the_hosts_to_say() {
+    let mut world = World::new(511, Weather::calm());
+    let content = content(110, false);
+    let pex_config =
+        PexConfig { share_max: 20, interval_ms: 20_000, first_peers_max: 1, ..PexConfig::default() };
+    let host = world.host_with(Config { pex_config, ..Config::default() });
+    let id = world.leech(host, &content, &[]);
+    let mut liar = speaker(&mut world, host, &content, 7001);
+    let others: Vec<Stranger> = (7002..7005).map(|port| speaker(&mut world, host, &content, port)).collect();
+    let nobody = (0..100u8).map(|n| SocketAddr::from(([11, 1, n, 1], 1)));
+    tell(&mut liar, &mut world, nobody);
+    let told = pex_messages(&liar.listen(&mut world, 50 * SECOND));
+    assert!(told.len() >= 2, "{told:?}");
+    assert_eq!(told[0].added.len(), 1);
+    let known = world.status(host, id).known;
+    let callers = 1 + others.len() as u32;
+    assert!((callers + 20..=callers + 30).contains(&known), "{known} addresses are known");
+}
+
+#[test]
 fn bep_0027_a_magnet_that_turns_out_to_be_private_forgets_whom_it_has_from_peers() {
     let mut world = World::new(506, Weather::calm());
     let content = content(106, true);
@@ -213,4 +233,15 @@ fn bep_0014_a_restless_neighbour_is_announced_once_a_minute_at_most() {
     let heard = &world.at(host).multicasts;
     assert!(heard.len() >= 6, "{heard:?}");
     assert!(heard.windows(2).all(|pair| pair[1].saturating_since(pair[0]) >= MINUTE), "{heard:?}");
+}
+
+#[test]
+fn bep_0014_the_pace_of_announces_is_the_hosts_to_say() {
+    let mut world = World::new(512, Weather::calm());
+    let lsd_config = LsdConfig { interval_ms: 20_000, pace_ms: 5_000, ..LsdConfig::default() };
+    let host = world.neighbour(Config { lsd_config, ..Config::default() });
+    world.add(host, AddTorrent::new(content(111, false).source(), "disk"));
+    world.run(2 * MINUTE);
+    let heard = world.at(host).multicasts.len();
+    assert!((6..=7).contains(&heard), "{heard} announces in two minutes");
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use millstream_core::base::TorrentId;
 use millstream_core::create::CreateOptions;
-use millstream_core::engine::{AddTorrent, Command, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, Config, TorrentEvent};
 use millstream_core::wire::metainfo::Version;
 use millstream_tests::world::{Content, HostId, Weather, World, options};
 
@@ -83,13 +83,16 @@ fn bep_0039_without_an_originator_the_application_hears_that_nobody_vouches_for_
 }
 
 #[test]
-fn bep_0039_the_torrent_itself_is_no_update_and_one_with_its_own_peers_only_looks_for_none() {
+fn bep_0039_the_torrent_itself_is_no_update_and_none_is_looked_for_with_own_peers_only_or_switched_off() {
     let content = content(None);
     let (mut world, host, _) = world(&content, &content.torrent);
     world.run(HOUR);
     assert_eq!((told(&world, host), world.asked.len()), ((vec![], vec![]), 1));
     let alone = world.host();
     world.add(alone, AddTorrent { only_peers: true, ..AddTorrent::new(content.source(), "disk") });
+    let incurious = world.host_with(Config { updates: false, ..Config::default() });
+    let id = world.add(incurious, AddTorrent::new(content.source(), "disk"));
+    world.command(incurious, Command::CheckUpdate(id)).unwrap();
     world.run(HOUR);
     assert_eq!(world.asked.len(), 1);
 }

@@ -38,6 +38,68 @@ impl Sources {
     }
 }
 
+/// What became of an address that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// Nobody had told it before.
+    New,
+    /// It was known; the source was noted.
+    Known,
+}
+
+impl Added {
+    /// Whether nobody had told it before.
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::New)
+    }
+}
+
+/// How many addresses were taken in from each source. One that several told counts for each of them, and once, until it
+/// is forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// From the user.
+    pub user: u64,
+    /// From trackers.
+    pub trackers: u64,
+    /// From the peers themselves, who called us.
+    pub incoming: u64,
+    /// From other peers (BEP 11).
+    pub pex: u64,
+    /// From the DHT (BEP 5).
+    pub dht: u64,
+    /// From our own network (BEP 14).
+    pub lsd: u64,
+    /// From what was saved last time.
+    pub resume: u64,
+}
+
+impl Found {
+    pub(super) fn count(&mut self, source: Source) {
+        *match source {
+            Source::User => &mut self.user,
+            Source::Tracker => &mut self.trackers,
+            Source::Incoming => &mut self.incoming,
+            Source::Pex => &mut self.pex,
+            Source::Dht => &mut self.dht,
+            Source::Lsd => &mut self.lsd,
+            Source::Resume => &mut self.resume,
+        } += 1;
+    }
+
+    /// What another counted comes to it.
+    pub fn add(&mut self, other: Self) {
+        let Self { user, trackers, incoming, pex, dht, lsd, resume } = other;
+        self.user += user;
+        self.trackers += trackers;
+        self.incoming += incoming;
+        self.pex += pex;
+        self.dht += dht;
+        self.lsd += lsd;
+        self.resume += resume;
+    }
+}
+
 /// Why an address is not taken in. Whoever gave it is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[repr(usize)]

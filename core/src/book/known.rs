@@ -1,6 +1,6 @@
 //! The book itself: what state each address is in, and the order of those that may be tried.
 
-use super::address::{AddressRefusal, Compact, Source, Sources, compact_ip};
+use super::address::{Added, AddressRefusal, Compact, Found, Source, Sources, compact_ip};
 use super::priority::priority;
 use crate::base::{Instant, Rng};
 use crate::wire::ip_filter::IpFilter;
@@ -81,22 +81,6 @@ pub enum Tried {
     Failed,
 }
 
-/// What became of an address that was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// Nobody had told it before.
-    New,
-    /// It was known; the source was noted.
-    Known,
-}
-
-impl Added {
-    /// Whether nobody had told it before.
-    pub fn is_new(self) -> bool {
-        matches!(self, Self::New)
-    }
-}
-
 /// The addresses of one swarm. An empty one costs a pointer.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -113,6 +97,7 @@ struct Inner {
     waiting: BTreeSet<(Instant, Compact)>,
     banned: BTreeMap<[u8; 16], BanReason>,
     refused: [u64; AddressRefusal::COUNT],
+    found: Found,
 }
 
 /// Fewest failures first, then who the user gave, then the highest priority.
@@ -156,13 +141,17 @@ impl Book {
         config: &BookConfig,
     ) -> Result<Added, AddressRefusal> {
         let inner = self.inner.get_or_insert_default();
+        let compact = Compact::new(addr);
+        let said_before = inner.known.get(&compact).is_some_and(|entry| entry.sources.has(source));
         let done = if config.forbids(addr.ip()) {
             Err(AddressRefusal::Filtered)
         } else {
-            inner.add(Compact::new(addr), source, own, config)
+            inner.add(compact, source, own, config)
         };
-        if let Err(refusal) = done {
-            inner.refused[refusal as usize] += 1;
+        match done {
+            Ok(_) if said_before => {}
+            Ok(_) => inner.found.count(source),
+            Err(refusal) => inner.refused[refusal as usize] += 1,
         }
         done
     }
@@ -376,6 +365,11 @@ impl Book {
     /// How many addresses were refused for this reason.
     pub fn refused(&self, reason: AddressRefusal) -> u64 {
         self.inner.as_ref().map_or(0, |inner| inner.refused[reason as usize])
+    }
+
+    /// How many addresses each source told.
+    pub fn found(&self) -> Found {
+        self.inner.as_ref().map_or_else(Found::default, |inner| inner.found)
     }
 
     fn change(&mut self, addr: SocketAddr, change: impl FnOnce(&mut Entry)) {
@@ -684,6 +678,17 @@ mod tests {
         all.sort_unstable();
         let worst = book.iter().filter(|x| x.0 != mine).map(|x| priority(own.v4.unwrap(), x.0)).min();
         assert_eq!((worst, book.iter().any(|x| x.0 == mine)), (Some(all[991]), true));
+    }
+
+    #[test]
+    fn each_source_is_counted_once_for_an_address_that_it_tells() {
+        let (mut book, config) = (Book::default(), BookConfig::default());
+        let told = [Source::Tracker, Source::Pex, Source::Pex, Source::Tracker, Source::Dht];
+        for source in told {
+            book.on_address(addr("1.2.3.4:5"), source, &Own::default(), &config).unwrap();
+        }
+        book.on_address(addr("1.2.3.4:0"), Source::Lsd, &Own::default(), &config).unwrap_err();
+        assert_eq!(book.found(), Found { trackers: 1, pex: 1, dht: 1, ..Found::default() });
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod address;
 mod known;
 mod priority;
 
-pub use address::{AddressRefusal, Source, Sources};
-pub use known::{Added, BanReason, Book, BookConfig, Own, Tried};
+pub use address::{Added, AddressRefusal, Found, Source, Sources};
+pub use known::{BanReason, Book, BookConfig, Own, Tried};
 pub use priority::priority;

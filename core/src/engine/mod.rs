@@ -29,9 +29,14 @@ mod utp;
 mod web;
 mod websocket;
 
+pub use crate::book::Found;
 #[cfg(feature = "dht")]
 pub use crate::dht::{DhtConfig, DhtStatus};
+#[cfg(feature = "lsd")]
+pub use crate::lsd::LsdConfig;
 pub use crate::net::NetCounts;
+pub use crate::offers::OffersConfig;
+pub use crate::pex::PexConfig;
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
     Outcome, Owed, OwedError, PeerSource, PeerStatus, PortProtocol, Rates, Route, SeedPolicy, Selection,
@@ -54,7 +59,7 @@ use crate::base::{
 use crate::choke::ChokeState;
 use crate::link::{Link, LinkFaults};
 use crate::net::{Neighbours, Net};
-use crate::offers::{Offers, OffersConfig};
+use crate::offers::Offers;
 use crate::pool::Connections;
 use crate::torrent::{Context, Errand, Gate, Host, Teller, Torrent};
 use crate::wire::peer_id::our_peer_id;
@@ -212,12 +217,15 @@ impl Engine {
             finder: dht::finder(now, &config, &rng),
             utp: utp::UtpLinks::new(&config, rng.fork("utp")),
             net,
-            neighbours: Neighbours::new(&mut rng.fork("neighbours")),
+            #[cfg(feature = "lsd")]
+            neighbours: Neighbours::new(config.lsd_config.clone(), &mut rng.fork("neighbours")),
+            #[cfg(not(feature = "lsd"))]
+            neighbours: Neighbours,
             ports: Ports::new(rng.fork("ports")),
             web_sockets: WebSockets::new(rng.fork("web sockets"), Arc::new(config.announce())),
             socket_conns: BTreeMap::new(),
             socket_end: None,
-            offers: Offers::new(OffersConfig::default()),
+            offers: Offers::new(config.offers),
             vote: Vote::new(VOTERS_MAX),
             news: News::new(config.events_max),
             pool: Connections::new(now, dial::pool_config(&config)),

@@ -2,6 +2,7 @@
 
 use super::{Engine, FilterCounts, PortProtocol};
 use crate::base::Instant;
+use crate::book::Found;
 #[cfg(feature = "dht")]
 use crate::dht::DhtStatus;
 use crate::link::LinkFaults;
@@ -19,6 +20,8 @@ use core::net::{IpAddr, SocketAddr};
 pub struct Statistics {
     /// Handshakes that came to nothing.
     pub link_faults: LinkFaults,
+    /// How many addresses of peers each source told, to the torrents that are there.
+    pub found: Found,
     /// What the filter of addresses kept away.
     pub filter: FilterCounts,
     /// What became of WebRTC offers.
@@ -45,8 +48,13 @@ impl Engine {
     /// What is counted, as of now. Costs a look at every torrent.
     pub fn statistics(&self, now: Instant) -> Statistics {
         let mut pex = PexCounts::default();
-        self.torrents.iter().for_each(|(_, seat)| pex.add(seat.torrent.pex_counts()));
+        let mut found = Found::default();
+        for (_, seat) in self.torrents.iter() {
+            pex.add(seat.torrent.pex_counts());
+            found.add(seat.torrent.addresses_found());
+        }
         Statistics {
+            found,
             link_faults: self.link_faults(),
             filter: self.filter_counts(),
             offers: self.offer_counts(),

@@ -24,8 +24,8 @@ struct Socket {
 
 impl Neighbours {
     /// No sockets yet.
-    pub fn new(rng: &mut Rng) -> Self {
-        Self { lsd: Lsd::new(LsdConfig::default(), rng), sockets: BTreeMap::new() }
+    pub fn new(config: LsdConfig, rng: &mut Rng) -> Self {
+        Self { lsd: Lsd::new(config, rng), sockets: BTreeMap::new() }
     }
 
     /// A multicast socket is there.

@@ -1,6 +1,6 @@
 //! Stands where the neighbours are (BEP 14) in a build without them: nothing is said, and nothing heard.
 
-use crate::base::{Instant, LocalId, Rng, TorrentId};
+use crate::base::{Instant, LocalId, TorrentId};
 use crate::wire::InfoHash;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -10,11 +10,6 @@ use core::net::{IpAddr, SocketAddr};
 pub struct Neighbours;
 
 impl Neighbours {
-    /// Nobody.
-    pub fn new(_rng: &mut Rng) -> Self {
-        Self
-    }
-
     /// Passed over.
     pub fn on_bound(&mut self, _local: LocalId, _addr: SocketAddr) {}
 

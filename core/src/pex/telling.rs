@@ -18,7 +18,8 @@ impl Pex {
                 self.timers.arm(n, &mut speaker.armed, Some(speaker.next_at));
                 continue;
             }
-            let message = compose(n, speaker, &mut self.members, &self.config);
+            let most = if speaker.begun { self.config.peers_max } else { self.config.first_peers_max };
+            let message = compose(n, speaker, &mut self.members, (most, &self.config));
             if message.is_empty() {
                 continue;
             }
@@ -26,7 +27,7 @@ impl Pex {
             speaker.next_at = now + Duration::from_millis(self.config.interval_ms);
             // What is left, and who was shown though gone: the next message tells.
             let more = speaker.told.iter().any(|&m| self.members.get(m).is_none_or(|it| it.left > 0));
-            if more || message.added.len() >= self.config.peers_max {
+            if more || message.added.len() >= most {
                 self.timers.arm(n, &mut speaker.armed, Some(speaker.next_at));
             }
             return Some((n, message));
@@ -35,11 +36,16 @@ impl Pex {
     }
 }
 
-fn compose(n: u32, speaker: &mut Speaker, members: &mut Members, config: &PexConfig) -> PexMessage {
+/// A message that names at most so many as added.
+fn compose(
+    n: u32,
+    speaker: &mut Speaker,
+    members: &mut Members,
+    (most, config): (usize, &PexConfig),
+) -> PexMessage {
     let mut message =
         PexMessage { dropped: drop_gone(speaker, members, config.peers_max), ..PexMessage::default() };
-    let max = if speaker.begun { config.peers_max } else { config.first_peers_max };
-    let room = max.min(config.told_max.saturating_sub(speaker.told.len()));
+    let room = most.min(config.told_max.saturating_sub(speaker.told.len()));
     let home = members.get(n).map(|member| member.addr);
     let new = |m: u32, addr: SocketAddr| {
         m != n

@@ -5,7 +5,9 @@ use crate::announce::AnnounceConfig;
 use crate::base::ProxyId;
 use crate::book::BookConfig;
 use crate::choke::SeedPolicy;
+use crate::offers::OffersConfig;
 use crate::peer::SessionConfig;
+use crate::pex::PexConfig;
 use crate::pool::PoolConfig;
 use crate::store::StoreConfig;
 use crate::webseed::WebSeedConfig;
@@ -106,7 +108,9 @@ pub struct Config {
     pub tracker_bytes_max: usize,
     /// Metadata larger than this isn't fetched (BEP 9). Bytes.
     pub metadata_bytes_max: usize,
-    /// How often a newer torrent is looked for, where a torrent says where to look (BEP 39).
+    /// Whether newer torrents are looked for, where torrents say where to look (BEP 39): their servers see who asks.
+    pub updates: bool,
+    /// How often a newer torrent is looked for.
     pub update_interval: Duration,
     /// A newer torrent that is larger than this isn't taken. Bytes.
     pub update_bytes_max: usize,
@@ -117,8 +121,15 @@ pub struct Config {
     pub dht_node: crate::dht::DhtConfig,
     /// Whether peers tell each other of peers (BEP 11).
     pub pex: bool,
+    /// What peers are told of peers, and what is believed of what they tell.
+    pub pex_config: PexConfig,
     /// Whether peers in the local network are sought (BEP 14).
     pub lsd: bool,
+    /// The pace of announces to neighbours, and bounds of what is heard of them.
+    #[cfg(feature = "lsd")]
+    pub lsd_config: crate::lsd::LsdConfig,
+    /// The budget of WebRTC offers, which trackers over WebSockets carry; none where there is no WebRTC.
+    pub offers: OffersConfig,
     /// Whether peers behind routers are reached with the help of others (BEP 55).
     pub holepunch: bool,
     /// Whether web seeds are asked (BEP 19).
@@ -199,13 +210,18 @@ impl Default for Config {
             announce_port: None,
             tracker_bytes_max: 2 << 20,
             metadata_bytes_max: 16 << 20,
+            updates: true,
             update_interval: Duration::from_secs(24 * 3600),
             update_bytes_max: 16 << 20,
             dht: true,
             #[cfg(feature = "dht")]
             dht_node: crate::dht::DhtConfig::default(),
             pex: true,
+            pex_config: PexConfig::default(),
             lsd: true,
+            #[cfg(feature = "lsd")]
+            lsd_config: crate::lsd::LsdConfig::default(),
+            offers: OffersConfig::default(),
             holepunch: true,
             web_seeds: true,
             web_seed: WebSeedConfig::default(),

@@ -5,7 +5,7 @@ use super::peers::Peer;
 use super::{Context, Leave, Output, Torrent};
 use crate::base::Instant;
 use crate::book::{Source, Sources};
-use crate::pex::{Pex, PexConfig, PexCounts};
+use crate::pex::{Pex, PexCounts};
 use crate::wire::extension::Extension;
 use crate::wire::pex::PexFlags;
 use alloc::boxed::Box;
@@ -63,7 +63,7 @@ impl Torrent {
             return;
         }
         let Some(peer) = self.peers.get(&n) else { return };
-        let pex = self.pex.get_or_insert_with(|| Box::new(Pex::new(PexConfig::default())));
+        let pex = self.pex.get_or_insert_with(|| Box::new(Pex::new(cx.config.pex_config.clone())));
         if !peer.incoming || peer.home != peer.addr {
             let flags = flags(peer).with(PexFlags::UTP, self.book.speaks_utp(peer.home));
             pex.on_joined(cx.now, n, peer.home, flags);

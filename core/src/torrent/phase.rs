@@ -154,7 +154,7 @@ impl Torrent {
     /// All that is stored was looked at.
     pub(super) fn activate(&mut self, cx: &mut Context<'_>) {
         self.phase = Phase::Active;
-        self.begin_updates(cx.now);
+        self.begin_updates(cx.now, cx.config);
         self.seek_shared();
         self.welcome_content(cx);
         // Not earlier: before all is looked at, a seed would be announced as a leech that wants no peers.

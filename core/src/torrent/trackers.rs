@@ -5,7 +5,7 @@ use super::{
     Work,
 };
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
-use crate::book::{AddressRefusal, Own, Source};
+use crate::book::{AddressRefusal, Found, Own, Source};
 use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
 use crate::wire::tracker_udp::Family;
 use crate::wire::tracker_url::TrackerUrl;
@@ -40,6 +40,11 @@ impl Torrent {
     /// How many addresses were refused for this reason.
     pub fn addresses_refused(&self, reason: AddressRefusal) -> u64 {
         self.book.refused(reason)
+    }
+
+    /// How many addresses each source told.
+    pub fn addresses_found(&self) -> Found {
+        self.book.found()
     }
 
     pub(super) fn may_announce(&self) -> bool {

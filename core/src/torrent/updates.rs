@@ -1,7 +1,7 @@
 //! Newer torrents (BEP 39): looked for at the URL that this one names, believed if its originator signed them (BEP 35).
 //! Whether to follow is the application's to decide.
 
-use super::{Context, Errand, Outcome, Torrent, TorrentEvent, Work};
+use super::{Config, Context, Errand, Outcome, Torrent, TorrentEvent, Work};
 use crate::base::Instant;
 use crate::wire::Metainfo;
 use crate::wire::metainfo::{Info, Signature};
@@ -39,8 +39,9 @@ pub(super) fn update_url(metainfo: &Metainfo) -> Option<Box<str>> {
 
 impl Torrent {
     /// The transfer begins, or goes on: updates are looked for from now on, if there is where to.
-    pub(super) fn begin_updates(&mut self, now: Instant) {
-        let Some(content) = self.content.as_deref().filter(|_| !self.only_peers) else { return };
+    pub(super) fn begin_updates(&mut self, now: Instant, config: &Config) {
+        let wanted = config.updates && !self.only_peers;
+        let Some(content) = self.content.as_deref().filter(|_| wanted) else { return };
         if self.updates.is_none() {
             let url = self.update_url.take().or_else(|| content.info.update_url().map(Box::from));
             let url = url.filter(|url| url.starts_with("http://") || url.starts_with("https://"));

@@ -3,6 +3,7 @@
 use super::percent;
 use super::{InfoHash, InfoHashV2};
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -171,6 +172,12 @@ impl KeyLink {
         let byte = |&[high, low]: &[u8; 2]| Some(percent::hex(high)? << 4 | percent::hex(low)?);
         let salt: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
         (rest.is_empty() && salt.len() <= super::krpc::SALT_BYTES_MAX).then_some(Self { key, salt })
+    }
+
+    /// A key's link, and with it the torrent that the key was found to name: a magnet link that keeps the trackers, peers
+    /// and all else that the key's link says.
+    pub fn with_torrent(link: &str, info_hash: InfoHash) -> String {
+        format!("{}&xt=urn:btih:{info_hash}", link.trim())
     }
 }
 
@@ -352,8 +359,11 @@ mod tests {
             assert_eq!(KeyLink::parse(bad), None, "{bad}");
         }
         assert_eq!(Magnet::parse(&plain), Err(MagnetError::NoHash), "it names no torrent");
+        let found =
+            Magnet::parse(&KeyLink::with_torrent(&format!(" {plain}&tr=udp://t:1"), InfoHash([7; 20])));
+        let found = found.unwrap();
+        assert_eq!((found.info_hash, &*found.trackers[0]), (Some(InfoHash([7; 20])), "udp://t:1"));
     }
-    use alloc::format;
     use alloc::string::ToString;
 
     const V1: &str = "631a31dd0a46257d5078c0dee4e66e26f73e42ac";

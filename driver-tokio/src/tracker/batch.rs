@@ -1,7 +1,7 @@
-//! Datagrams by the batch: one call receives many, one call sends many. Where the system can't, one at a time. Not what
-//! is in them.
+//! Datagrams by the batch: one call receives many, one call sends many, and an answer leaves from the address that was
+//! asked. Where the system can't, one at a time and from any. Not what is in them.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use mio::net::UdpSocket;
 use std::io;
 
@@ -10,11 +10,22 @@ pub(super) const BATCH: usize = 128;
 /// Bytes kept of a datagram: more than the longest request. A longer one is dropped.
 const DATAGRAM_BYTES_MAX: usize = 2368;
 
+/// Between whom a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) there: SocketAddr,
+    /// Our own address, if a socket that listens at all of them told it.
+    pub(super) here: Option<IpAddr>,
+}
+
+/// Lets a socket that listens at all of the host's addresses tell which one was asked.
+pub(super) use sys::tell_addresses;
+
 /// Datagrams that came.
 pub(super) struct Incoming {
     bytes: Vec<u8>,
-    /// Length and source; a length of 0 is dropped.
-    came: Vec<(usize, SocketAddr)>,
+    /// Length and way; a length of 0 is dropped.
+    came: Vec<(usize, Way)>,
     names: sys::Names,
 }
 
@@ -30,10 +41,10 @@ impl Incoming {
         Ok(self.came.len())
     }
 
-    /// The one with this number, and its source.
-    pub(super) fn get(&self, n: usize) -> (&[u8], SocketAddr) {
-        let (len, source) = self.came[n];
-        (&self.bytes[n * DATAGRAM_BYTES_MAX..][..len], source)
+    /// The one with this number, and its way.
+    pub(super) fn get(&self, n: usize) -> (&[u8], Way) {
+        let (len, way) = self.came[n];
+        (&self.bytes[n * DATAGRAM_BYTES_MAX..][..len], way)
     }
 }
 
@@ -42,15 +53,15 @@ impl Incoming {
 pub(super) struct Outgoing {
     /// What is appended here is the next one.
     pub(super) bytes: Vec<u8>,
-    /// Where each ends, and whither it goes.
-    ends: Vec<(usize, SocketAddr)>,
+    /// Where each ends, and its way.
+    ends: Vec<(usize, Way)>,
     names: sys::Names,
 }
 
 impl Outgoing {
-    /// What was appended goes to this address.
-    pub(super) fn push(&mut self, to: SocketAddr) {
-        self.ends.push((self.bytes.len(), to));
+    /// What was appended goes this way.
+    pub(super) fn push(&mut self, way: Way) {
+        self.ends.push((self.bytes.len(), way));
     }
 
     /// Sends all; how many the system didn't take. They are gone, as datagrams may be.
@@ -80,17 +91,35 @@ impl Outgoing {
 
 #[cfg(target_os = "linux")]
 mod sys {
-    use super::{BATCH, DATAGRAM_BYTES_MAX};
-    use core::mem::zeroed;
-    use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+    use super::{BATCH, DATAGRAM_BYTES_MAX, Way};
+    use core::mem::{offset_of, zeroed};
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
     use core::ptr::null_mut;
     use mio::net::UdpSocket;
     use std::io;
     use std::os::fd::AsRawFd as _;
 
-    /// Room for addresses. An IPv4 address lies in one of IPv6 as the system writes it: family, port, and 4 bytes where
-    /// the flow is.
-    pub(super) struct Names(Box<[libc::sockaddr_in6; BATCH]>);
+    /// Room for the addresses of each datagram.
+    pub(super) struct Names(Box<[Name; BATCH]>);
+
+    struct Name {
+        /// There. An IPv4 address lies in one of IPv6 as the system writes it: family, port, and 4 bytes where the flow is.
+        there: libc::sockaddr_in6,
+        here: Here,
+    }
+
+    /// Our address, as the one message that the system adds to a datagram.
+    #[repr(C)]
+    struct Here {
+        head: libc::cmsghdr,
+        /// `in6_pktinfo`: address, interface. `in_pktinfo`: interface, address, the address that the packet names.
+        body: [u8; 24],
+    }
+
+    /// Where [`Here::body`] begins: nothing lies between it and its head.
+    const BODY_AT: usize = offset_of!(Here, body);
+    const V4_BYTES: usize = size_of::<libc::in_pktinfo>();
+    const V6_BYTES: usize = size_of::<libc::in6_pktinfo>();
 
     const EMPTY: libc::sockaddr_in6 = libc::sockaddr_in6 {
         sin6_family: 0,
@@ -102,8 +131,68 @@ mod sys {
 
     impl Default for Names {
         fn default() -> Self {
-            Self(Box::new([EMPTY; BATCH]))
+            Self(Box::new(core::array::from_fn(|_| Name { there: EMPTY, here: Here::empty() })))
         }
+    }
+
+    impl Here {
+        fn empty() -> Self {
+            #[allow(unsafe_code)]
+            // SAFETY: all bits zero is a valid value of this structure of integers.
+            let head = unsafe { zeroed() };
+            Self { head, body: [0; 24] }
+        }
+
+        /// What the system said, in so many bytes.
+        fn read(&self, bytes: usize) -> Option<IpAddr> {
+            let ip: IpAddr = match (self.head.cmsg_level, self.head.cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) if bytes >= BODY_AT + V4_BYTES => {
+                    <[u8; 4]>::try_from(self.body.get(4..8)?).ok()?.into()
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if bytes >= BODY_AT + V6_BYTES => {
+                    <[u8; 16]>::try_from(self.body.get(..16)?).ok()?.into()
+                }
+                _ => return None,
+            };
+            // Nobody answers from a group's address.
+            (!ip.is_multicast()).then_some(ip)
+        }
+
+        /// Asks the system to send from there; in how many bytes. The interface is left to the routes.
+        fn write(&mut self, ip: IpAddr) -> usize {
+            self.body = [0; 24];
+            let (level, kind, bytes) = match ip {
+                IpAddr::V4(ip) => {
+                    self.body[4..8].copy_from_slice(&ip.octets());
+                    (libc::IPPROTO_IP, libc::IP_PKTINFO, V4_BYTES)
+                }
+                IpAddr::V6(ip) => {
+                    self.body[..16].copy_from_slice(&ip.octets());
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, V6_BYTES)
+                }
+            };
+            self.head.cmsg_level = level;
+            self.head.cmsg_type = kind;
+            self.head.cmsg_len = (BODY_AT + bytes) as _;
+            // Whole words.
+            (BODY_AT + bytes).next_multiple_of(align_of::<libc::cmsghdr>())
+        }
+    }
+
+    pub(in super::super) fn tell_addresses(socket: &socket2::Socket, is_v6: bool) -> io::Result<()> {
+        let (level, option) = if is_v6 {
+            (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+        } else {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO)
+        };
+        let on: libc::c_int = 1;
+        #[allow(unsafe_code)]
+        // SAFETY: the option's value is an integer of this length that outlives the call.
+        let done = unsafe {
+            let len = size_of_val(&on) as libc::socklen_t;
+            libc::setsockopt(socket.as_raw_fd(), level, option, core::ptr::from_ref(&on).cast(), len)
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     fn read(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
@@ -145,12 +234,21 @@ mod sys {
         }
     }
 
-    fn message(name: &mut libc::sockaddr_in6, len: libc::socklen_t, part: &mut libc::iovec) -> libc::mmsghdr {
+    /// A message with so many bytes of its name's two halves.
+    fn message(
+        name: &mut Name,
+        (there, here): (libc::socklen_t, usize),
+        part: &mut libc::iovec,
+    ) -> libc::mmsghdr {
         #[allow(unsafe_code)]
         // SAFETY: all bits zero is a valid value of this structure of integers and pointers.
         let mut message: libc::mmsghdr = unsafe { zeroed() };
-        message.msg_hdr.msg_name = core::ptr::from_mut(name).cast();
-        message.msg_hdr.msg_namelen = len;
+        message.msg_hdr.msg_name = core::ptr::from_mut(&mut name.there).cast();
+        message.msg_hdr.msg_namelen = there;
+        if here > 0 {
+            message.msg_hdr.msg_control = core::ptr::from_mut(&mut name.here).cast();
+            message.msg_hdr.msg_controllen = here as _;
+        }
         message.msg_hdr.msg_iov = part;
         message.msg_hdr.msg_iovlen = 1;
         message
@@ -160,14 +258,15 @@ mod sys {
         socket: &UdpSocket,
         bytes: &mut [u8],
         names: &mut Names,
-        came: &mut Vec<(usize, SocketAddr)>,
+        came: &mut Vec<(usize, Way)>,
     ) -> io::Result<()> {
         let mut parts = [libc::iovec { iov_base: null_mut(), iov_len: 0 }; BATCH];
         for (part, room) in parts.iter_mut().zip(bytes.chunks_exact_mut(DATAGRAM_BYTES_MAX)) {
             *part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
         }
         let len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-        let mut of = names.0.iter_mut().zip(&mut parts).map(|(name, part)| message(name, len, part));
+        let room = (len, size_of::<Here>());
+        let mut of = names.0.iter_mut().zip(&mut parts).map(|(name, part)| message(name, room, part));
         let mut messages: [libc::mmsghdr; BATCH] =
             core::array::from_fn(|_| of.next().expect("BATCH of each"));
         #[allow(unsafe_code)]
@@ -184,9 +283,11 @@ mod sys {
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for (message, name) in messages.iter().zip(names.0.iter()).take(count) {
             let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            let source = read(name);
-            let len = if cut || source.is_none() { 0 } else { message.msg_len as usize };
-            came.push((len, source.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())));
+            let there = read(&name.there);
+            let len = if cut || there.is_none() { 0 } else { message.msg_len as usize };
+            let there = there.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
+            let here = name.here.read(message.msg_hdr.msg_controllen as _);
+            came.push((len, Way { there, here }));
         }
         Ok(())
     }
@@ -195,7 +296,7 @@ mod sys {
     pub(super) fn send(
         socket: &UdpSocket,
         bytes: &[u8],
-        (ends, from): (&[(usize, SocketAddr)], usize),
+        (ends, from): (&[(usize, Way)], usize),
         names: &mut Names,
     ) -> io::Result<usize> {
         let mut parts = [libc::iovec { iov_base: null_mut(), iov_len: 0 }; BATCH];
@@ -204,14 +305,16 @@ mod sys {
         #[allow(unsafe_code)]
         // SAFETY: all bits zero is a valid value of this structure of integers and pointers.
         let mut messages: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
-        for (n, ((end, to), part)) in ends.iter().zip(&mut parts).enumerate() {
+        for (n, ((end, way), part)) in ends.iter().zip(&mut parts).enumerate() {
             let datagram = &bytes[start..*end];
             start = *end;
             // What is sent is read only, whatever the type says.
             *part = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
-            let (name, len) = write(to);
-            names.0[n] = name;
-            messages[n] = message(&mut names.0[n], len, part);
+            let name = &mut names.0[n];
+            let (there, len) = write(&way.there);
+            name.there = there;
+            let here = way.here.map_or(0, |ip| name.here.write(ip));
+            messages[n] = message(name, (len, here), part);
         }
         #[allow(unsafe_code)]
         // SAFETY: each of the first `ends.len()` messages points to a name, a part and bytes that outlive the call.
@@ -229,24 +332,29 @@ mod sys {
 
 #[cfg(not(target_os = "linux"))]
 mod sys {
-    use super::{BATCH, DATAGRAM_BYTES_MAX};
-    use core::net::SocketAddr;
+    use super::{BATCH, DATAGRAM_BYTES_MAX, Way};
     use mio::net::UdpSocket;
     use std::io;
 
     #[derive(Default)]
     pub(super) struct Names;
 
+    pub(in super::super) fn tell_addresses(_: &socket2::Socket, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(super) fn receive(
         socket: &UdpSocket,
         bytes: &mut [u8],
         _: &mut Names,
-        came: &mut Vec<(usize, SocketAddr)>,
+        came: &mut Vec<(usize, Way)>,
     ) -> io::Result<()> {
         for room in bytes.chunks_exact_mut(DATAGRAM_BYTES_MAX).take(BATCH) {
             match socket.recv_from(room) {
                 // Whether it was longer can't be told.
-                Ok((len, source)) => came.push((if len == room.len() { 0 } else { len }, source)),
+                Ok((len, there)) => {
+                    came.push((if len == room.len() { 0 } else { len }, Way { there, here: None }));
+                }
                 Err(error) if came.is_empty() => return Err(error),
                 Err(_) => break,
             }
@@ -257,12 +365,12 @@ mod sys {
     pub(super) fn send(
         socket: &UdpSocket,
         bytes: &[u8],
-        (ends, from): (&[(usize, SocketAddr)], usize),
+        (ends, from): (&[(usize, Way)], usize),
         _: &mut Names,
     ) -> io::Result<usize> {
         let start = if from == 0 { 0 } else { ends[from - 1].0 };
-        let (end, to) = ends[from];
-        socket.send_to(&bytes[start..end], to).map(|_| 1)
+        let (end, way) = ends[from];
+        socket.send_to(&bytes[start..end], way.there).map(|_| 1)
     }
 }
 
@@ -280,19 +388,56 @@ mod tests {
             for n in 0..200u16 {
                 let datagram = vec![n as u8; usize::from(n)];
                 outgoing.bytes.extend_from_slice(&datagram);
-                outgoing.push(to);
+                outgoing.push(Way { there: to, here: None });
             }
             assert_eq!(outgoing.flush(&a), 0);
             let mut incoming = Incoming::new();
             let mut got = 0;
             while let Ok(count) = incoming.receive(&b) {
                 for n in 0..count {
-                    let (datagram, source) = incoming.get(n);
-                    assert_eq!((datagram, source), (&*vec![got as u8; got], a.local_addr().unwrap()));
+                    let (datagram, way) = incoming.get(n);
+                    assert_eq!((datagram, way.there), (&*vec![got as u8; got], a.local_addr().unwrap()));
                     got += 1;
                 }
             }
             assert_eq!(got, 200);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_datagram_tells_which_address_was_asked_and_its_answer_leaves_from_there_over_both_families() {
+        for (any, asked, foreign) in
+            [("0.0.0.0:0", "127.0.0.2", "192.0.2.99"), ("[::]:0", "::1", "2001:db8::99")]
+        {
+            let any: SocketAddr = any.parse().unwrap();
+            let asked: IpAddr = asked.parse().unwrap();
+            let server = socket2::Socket::new(socket2::Domain::for_address(any), socket2::Type::DGRAM, None);
+            let server = server.unwrap();
+            server.set_nonblocking(true).unwrap();
+            tell_addresses(&server, any.is_ipv6()).unwrap();
+            server.bind(&any.into()).unwrap();
+            let server = UdpSocket::from_std(server.into());
+            let to = SocketAddr::new(asked, server.local_addr().unwrap().port());
+            let client =
+                UdpSocket::bind((if any.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" }).parse().unwrap());
+            let client = client.unwrap();
+            client.send_to(b"who?", to).unwrap();
+            let mut incoming = Incoming::new();
+            assert_eq!(incoming.receive(&server).unwrap(), 1);
+            let (datagram, way) = incoming.get(0);
+            let there = client.local_addr().unwrap();
+            assert_eq!((datagram, way), (&b"who?"[..], Way { there, here: Some(asked) }));
+            let mut outgoing = Outgoing::default();
+            // An address that isn't ours is refused, and what waits behind it goes all the same.
+            for here in [foreign.parse().unwrap(), asked] {
+                outgoing.bytes.extend_from_slice(b"me");
+                outgoing.push(Way { there, here: Some(here) });
+            }
+            assert_eq!(outgoing.flush(&server), 1);
+            let mut room = [0; 9];
+            assert_eq!(client.recv_from(&mut room).unwrap(), (2, to));
+            assert!(client.recv_from(&mut room).is_err());
         }
     }
 
@@ -301,7 +446,7 @@ mod tests {
         let a = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut outgoing = Outgoing::default();
         outgoing.bytes.extend_from_slice(&[1; DATAGRAM_BYTES_MAX + 1]);
-        outgoing.push(a.local_addr().unwrap());
+        outgoing.push(Way { there: a.local_addr().unwrap(), here: None });
         outgoing.flush(&a);
         let mut incoming = Incoming::new();
         assert_eq!(incoming.receive(&a).unwrap(), 1);

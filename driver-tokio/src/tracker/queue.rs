@@ -1,5 +1,6 @@
 //! How a worker is asked from another thread: bounded queues with a bell, and what may be asked. Not who asks.
 
+use super::batch::Way;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use millstream_core::base;
@@ -25,7 +26,7 @@ pub(super) enum Ask {
         socket: usize,
         transaction: TransactionId,
         query: Box<AnnounceQuery>,
-        source: SocketAddr,
+        way: Way,
     },
     /// A part of one.
     UdpScrape {
@@ -74,7 +75,7 @@ pub(super) enum Ask {
 pub(super) struct Gather {
     pub(super) socket: usize,
     pub(super) transaction: TransactionId,
-    pub(super) source: SocketAddr,
+    pub(super) way: Way,
     /// What is known so far, and how many are not.
     pub(super) counts: Mutex<(Vec<SwarmCounts>, usize)>,
 }

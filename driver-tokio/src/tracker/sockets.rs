@@ -1,6 +1,7 @@
 //! The UDP sockets of the tracker's workers: one each at the same address, and a classic BPF program on the group that
 //! steers an announce to the worker that has its torrent. Not what comes in.
 
+use super::batch;
 use core::net::SocketAddr;
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -40,6 +41,11 @@ fn open(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     // The system may give less.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+    if addr.ip().is_unspecified()
+        && let Err(error) = batch::tell_addresses(&socket, addr.is_ipv6())
+    {
+        tracing::info!(%error, "answers may leave from another address than was asked");
+    }
     socket.bind(&addr.into())?;
     Ok(socket)
 }

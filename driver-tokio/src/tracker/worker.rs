@@ -1,15 +1,14 @@
 //! One thread of the tracker: it owns some of the torrents and a socket at each UDP address, and shares nothing. What
 //! another thread wants of it comes by its queue.
 
-use super::batch::{BATCH, Incoming, Outgoing};
+use super::batch::{BATCH, Incoming, Outgoing, Way};
 use super::queue::{Ask, Gather, Shared, owner};
-use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::Instant;
 use millstream_core::tracker::udp::UdpStep;
 use millstream_core::tracker::{ConnectionIds, Fault, Protocol, Tracker, http, signal, udp};
 use millstream_core::wire::InfoHash;
-use millstream_core::wire::tracker::SwarmCounts;
+use millstream_core::wire::tracker::{AnnounceQuery, SwarmCounts};
 use millstream_core::wire::tracker_udp::TransactionId;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
@@ -124,40 +123,50 @@ impl Worker {
         &mut self,
         now: Instant,
         socket: usize,
-        (packet, source): (&[u8], SocketAddr),
+        (packet, way): (&[u8], Way),
         outgoing: &mut Outgoing,
     ) {
-        let step = udp::read(now, &mut self.tracker, &self.ids, (packet, source), &mut outgoing.bytes);
+        let step = udp::read(now, &mut self.tracker, &self.ids, (packet, way.there), &mut outgoing.bytes);
         match step {
-            UdpStep::Answered => outgoing.push(source),
+            UdpStep::Answered => outgoing.push(way),
             UdpStep::Silent => {}
             UdpStep::Announce(transaction, query) => {
                 let owner = owner(&query.info_hash, self.shared.doors.len());
                 if owner == self.number {
-                    udp::announce(now, &mut self.tracker, (transaction, &query), source, &mut outgoing.bytes);
-                    outgoing.push(source);
+                    self.announce(now, (transaction, &query), way, outgoing);
                     return;
                 }
-                let ask = Ask::UdpAnnounce { socket, transaction, query: Box::new(query), source };
+                let ask = Ask::UdpAnnounce { socket, transaction, query: Box::new(query), way };
                 if self.shared.doors[owner].ask(ask).is_err() {
                     self.fault(Protocol::Udp, Fault::Busy);
                 }
             }
             UdpStep::Scrape(transaction, hashes) => {
-                self.on_scrape((socket, transaction, source), &hashes, outgoing);
+                self.on_scrape((socket, transaction, way), &hashes, outgoing);
             }
         }
     }
 
+    fn announce(
+        &mut self,
+        now: Instant,
+        asked: (TransactionId, &AnnounceQuery),
+        way: Way,
+        outgoing: &mut Outgoing,
+    ) {
+        udp::announce(now, &mut self.tracker, asked, way.there, &mut outgoing.bytes);
+        outgoing.push(way);
+    }
+
     fn on_scrape(
         &mut self,
-        (socket, transaction, source): (usize, TransactionId, SocketAddr),
+        (socket, transaction, way): (usize, TransactionId, Way),
         hashes: &[InfoHash],
         outgoing: &mut Outgoing,
     ) {
         let workers = self.shared.doors.len();
         let counts = Mutex::new((vec![SwarmCounts::default(); hashes.len()], hashes.len()));
-        let gather = Arc::new(Gather { socket, transaction, source, counts });
+        let gather = Arc::new(Gather { socket, transaction, way, counts });
         let of = |worker: usize| {
             let own = |(_, hash): &(usize, &InfoHash)| owner(hash, workers) == worker;
             hashes.iter().enumerate().filter(own).map(|(n, hash)| (n, *hash)).collect::<Vec<_>>()
@@ -187,7 +196,7 @@ impl Worker {
             return false;
         }
         udp::scraped(&mut self.tracker, gather.transaction, &counts.0, &mut outgoing.bytes);
-        outgoing.push(gather.source);
+        outgoing.push(gather.way);
         true
     }
 
@@ -207,9 +216,8 @@ impl Worker {
     fn on_ask(&mut self, ask: Ask, outgoing: &mut Outgoing) {
         let now = self.shared.now();
         match ask {
-            Ask::UdpAnnounce { socket, transaction, query, source } => {
-                udp::announce(now, &mut self.tracker, (transaction, &query), source, &mut outgoing.bytes);
-                outgoing.push(source);
+            Ask::UdpAnnounce { socket, transaction, query, way } => {
+                self.announce(now, (transaction, &query), way, outgoing);
                 self.flush(socket, outgoing);
             }
             Ask::UdpScrape { gather, hashes } => {

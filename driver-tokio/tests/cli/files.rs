@@ -85,6 +85,25 @@ fn inspect_reads_magnets() {
 }
 
 #[test]
+fn bep_0046_inspect_shows_the_key_and_the_salt_of_a_link_that_has_a_key() {
+    let fixture = Fixture::new();
+    let key = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+    let link = format!("magnet:?xs=urn:btpk:{key}&s=6e");
+    let seen = fixture.json(0, &["inspect", &link, "--json"]);
+    assert_eq!((&seen["public_key"], &seen["salt"]), (&json!(key), &json!("6e")));
+    assert_eq!(seen["target"], "59ee7c2cb9b4f7eb1986ee2d18fd2fdb8a56554f");
+    assert_eq!((&seen["info_hash_v1"], &seen["files"]), (&json!(null), &json!([])));
+    let words = String::from_utf8(fixture.run(&["inspect", &link]).stdout).unwrap();
+    assert!(words.contains(&format!("public key    {key}\nsalt          6e\n")), "{words}");
+    let both = format!("{link}&xt=urn:btih:00112233445566778899aabbccddeeff00112233");
+    let seen = fixture.json(0, &["inspect", &both, "--json"]);
+    assert_eq!(
+        seen["info_hash_v1"], "00112233445566778899aabbccddeeff00112233",
+        "a torrent that is named counts"
+    );
+}
+
+#[test]
 fn verify_names_the_missing_ranges() {
     for version in ["--v1", "--v2", "--hybrid"] {
         let fixture = Fixture::new();

@@ -106,6 +106,22 @@ fn an_http_proxy_leads_to_trackers_and_peers() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_whole(&fixture);
     assert!(proxy.asked().contains(&format!("tcp tracker.invalid:{port}")), "{:?}", proxy.asked());
+    let lines = lines(&output.stdout);
+    let stopped = with_event(&lines, "stopped")[0];
+    assert_eq!(stopped["found"]["trackers"], 1, "{stopped}");
+}
+
+#[test]
+fn whence_peers_came_is_logged_if_that_is_asked_for_and_the_last_line_stays_short() {
+    let (fixture, seed, _) = seeded(1000, &[]);
+    for (out, v) in [("out", &[][..]), ("again", &["-v"])] {
+        let args = ["download", "f.torrent", "-o", out, "--peer", &seed.address, "--listen", "127.0.0.1:0"];
+        let output = fixture.run(&[v, &args[..], &ALONE].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let (said, logged) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+        assert_eq!(said.unwrap().lines().last(), Some("stopped: 1000 B received, 0 B sent"));
+        assert_eq!(logged.unwrap().contains("found=Found { user: 1, trackers: 0"), !v.is_empty(), "{out}");
+    }
 }
 
 #[test]
@@ -219,6 +235,9 @@ fn a_filter_list_keeps_peers_away_and_says_which_lines_are_no_rules() {
     let (code, lines) = node.interrupt();
     assert_eq!(code, Some(130));
     assert!(with_event(&lines, "complete").is_empty());
+    let stopped = with_event(&lines, "stopped")[0];
+    assert!(stopped["filtered"]["addresses"].as_u64() > Some(0), "{stopped}");
+    assert_eq!(stopped["found"]["user"], 0, "who is forbidden isn't found: {stopped}");
     let warning = with_event(&lines, "warning")[0]["message"].as_str().unwrap();
     assert_eq!(warning, "list: 1 line is no rule, skipped; the first is line 1: no address range");
     fs::write(fixture.path("list"), "<html>\n").unwrap();

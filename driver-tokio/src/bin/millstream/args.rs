@@ -3,6 +3,7 @@
 use crate::dht::DhtArgs;
 use crate::rate;
 use crate::reach::ReachArgs;
+use crate::updates::Updates;
 use clap::{ArgAction, Parser, Subcommand};
 use core::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,6 +82,10 @@ pub(crate) struct NetworkArgs {
     /// Contact nobody but the given peers and who comes in: no tracker, no discovery of any kind
     #[arg(long)]
     pub(crate) only_peers: bool,
+    /// Where newer torrents are saved that a torrent's originator signed (BEP 39), or `off` not to look for any [default:
+    /// beside what is remembered between runs]; the transfer goes on as it is
+    #[arg(long, value_name = "DIR|off", value_parser = Updates::parse)]
+    pub(crate) updates: Option<Updates>,
     /// Send no more than this a second
     #[arg(long, value_name = "RATE", value_parser = rate::rate)]
     pub(crate) max_upload: Option<u64>,
@@ -93,7 +98,7 @@ pub(crate) struct NetworkArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct DownloadArgs {
-    /// A torrent file, a magnet link, or an http(s) URL of a torrent file
+    /// A torrent file, an http(s) URL of one, or a magnet link: of a torrent, or of a key that names one (BEP 46)
     #[arg(value_name = "TORRENT|MAGNET|URL")]
     pub(crate) torrent: String,
     /// Download into this folder

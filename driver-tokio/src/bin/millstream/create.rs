@@ -112,7 +112,7 @@ fn lies_within(output: &Path, path: &Path) -> bool {
 }
 
 /// Writes all or nothing.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // What is no plain file (a terminal, a pipe, /dev/stdout) is written to as it is.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return File::options().write(true).open(path)?.write_all(bytes);

@@ -4,12 +4,12 @@ mod args;
 mod key;
 mod report;
 
-pub(crate) use args::DhtArgs;
+pub(crate) use args::{DhtArgs, hex};
 
 use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::ui::Output;
-use args::{DhtCommand, EntryArgs, GetArgs, LookupArgs, NodeArgs, PutArgs, hex};
+use args::{DhtCommand, EntryArgs, GetArgs, LookupArgs, NodeArgs, PutArgs};
 use core::time::Duration;
 use millstream::core::base::Rng;
 use millstream::core::dht::{Cost, Event, Item, Outcome};

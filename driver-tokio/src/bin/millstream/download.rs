@@ -7,6 +7,7 @@ use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
+use crate::updates::Updates;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
 use millstream::{AddError, AddTorrent, KeyLink, Selection, Session, Torrent};
@@ -31,7 +32,8 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let done = match added {
         Ok(torrent) => {
             let select = args.select.as_ref().map(|indexes| indexes.0.as_slice());
-            watch.add(Watched::new(torrent, output, false).selecting(select));
+            let updates = Updates::folder(args.network.updates.as_ref(), &session);
+            watch.add(Watched::new(torrent, output, false).selecting(select).saving_updates(updates));
             let until = if args.seed { Until::Interrupted } else { Until::Complete };
             watch.run(until, &mut signals).await
         }
@@ -44,16 +46,21 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
 }
 
 async fn add_to(session: &Session, args: &DownloadArgs, watch: &mut Watch<'_>) -> Result<Torrent, Trouble> {
-    let add = match KeyLink::parse(&args.torrent) {
-        Some(link) => named(session, link, watch).await?,
-        None => AddTorrent::new(&args.torrent),
+    let text = match source::key_link(&args.torrent) {
+        Some(link) => named(session, &args.torrent, link, watch).await?,
+        None => args.torrent.clone(),
     };
-    let add = wanted(args, add).peers(session::peers(session, &args.network).await?);
+    let add = wanted(args, &text).peers(session::peers(session, &args.network).await?);
     session.add(add).await.map_err(|error| trouble(args, &error))
 }
 
-/// The torrent that a key names now (BEP 46); those that it names later are told by `watch`.
-async fn named(session: &Session, link: KeyLink, watch: &mut Watch<'_>) -> Result<AddTorrent, Trouble> {
+/// A magnet link of the torrent that a key names now (BEP 46); those that it names later are told by `watch`.
+async fn named(
+    session: &Session,
+    text: &str,
+    link: KeyLink,
+    watch: &mut Watch<'_>,
+) -> Result<String, Trouble> {
     let shown = link.to_string();
     let mut follow = session.follow(link).await.map_err(|why| {
         Trouble::failed(format!("{shown}: only the DHT knows which torrent the key names, and {why}"))
@@ -61,7 +68,7 @@ async fn named(session: &Session, link: KeyLink, watch: &mut Watch<'_>) -> Resul
     let followed = follow.next().await.ok_or_else(|| Trouble::failed("the session ended by itself"))?;
     watch.say_followed(&followed);
     watch.follow(follow);
-    Ok(AddTorrent::info_hash(followed.info_hash))
+    Ok(KeyLink::with_torrent(text, followed.info_hash))
 }
 
 /// A torrent that is wrong is said so before anything is started.
@@ -78,11 +85,14 @@ fn check(args: &DownloadArgs) -> Result<(), Trouble> {
 }
 
 /// A torrent, to be treated as the command line says.
-fn wanted(args: &DownloadArgs, add: AddTorrent) -> AddTorrent {
-    let add = add.folder(&args.output).sequential(args.sequential).only_peers(args.network.only_peers);
+fn wanted(args: &DownloadArgs, text: &str) -> AddTorrent {
+    let add = AddTorrent::new(text)
+        .folder(&args.output)
+        .sequential(args.sequential)
+        .only_peers(args.network.only_peers);
     // What the command line says counts, not what an earlier run chose; only a magnet link may choose for itself.
     let chosen = || {
-        let magnet = source::is_magnet(&args.torrent).then(|| Magnet::parse(&args.torrent));
+        let magnet = source::is_magnet(text).then(|| Magnet::parse(text));
         matches!(magnet, Some(Ok(magnet)) if !magnet.select.is_empty())
     };
     match &args.select {

@@ -1,9 +1,12 @@
-//! `millstream inspect`: what a torrent file or a magnet link says.
+//! `millstream inspect`: what a torrent file, a magnet link or a key's link says.
 
 use crate::args::InspectArgs;
+use crate::dht::hex;
 use crate::outcome::Trouble;
 use crate::source::{self, Source};
 use crate::ui::{self, text};
+use millstream::KeyLink;
+use millstream::core::wire::krpc::mutable_target;
 use millstream::core::wire::{Magnet, Metainfo};
 use serde::Serialize;
 
@@ -13,6 +16,9 @@ pub(crate) struct Inspected<'a> {
     name: Option<&'a str>,
     info_hash_v1: Option<String>,
     info_hash_v2: Option<String>,
+    /// The key that names a torrent, and its salt, in hexadecimal digits; where they are stored in the DHT (BEP 46).
+    #[serde(flatten)]
+    key: Option<InspectedKey>,
     piece_length: Option<u32>,
     pieces: Option<u32>,
     length: Option<u64>,
@@ -23,6 +29,13 @@ pub(crate) struct Inspected<'a> {
     comment: Option<&'a str>,
     created_by: Option<&'a str>,
     creation_date: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct InspectedKey {
+    public_key: String,
+    salt: String,
+    target: String,
 }
 
 /// A real file; its place in the list is its number for `--select`.
@@ -47,6 +60,7 @@ impl<'a> Inspected<'a> {
             name: Some(info.name()),
             info_hash_v1: info.info_hash().map(|hash| hash.to_string()),
             info_hash_v2: info.info_hash_v2().map(|hash| hash.to_string()),
+            key: None,
             piece_length: Some(info.geometry().piece_length()),
             pieces: Some(info.geometry().pieces()),
             length: Some(info.length()),
@@ -65,13 +79,31 @@ impl<'a> Inspected<'a> {
             name: magnet.name.as_deref(),
             info_hash_v1: magnet.info_hash.map(|hash| hash.to_string()),
             info_hash_v2: magnet.info_hash_v2.map(|hash| hash.to_string()),
+            trackers: magnet.trackers.iter().map(String::as_str).collect(),
+            web_seeds: magnet.web_seeds.iter().map(String::as_str).collect(),
+            ..Self::unknown()
+        }
+    }
+
+    fn of_key(link: &KeyLink) -> Self {
+        let target = mutable_target(&link.key, &link.salt).to_string();
+        let key = InspectedKey { public_key: hex(&link.key), salt: hex(&link.salt), target };
+        Self { key: Some(key), ..Self::unknown() }
+    }
+
+    const fn unknown() -> Self {
+        Self {
+            name: None,
+            info_hash_v1: None,
+            info_hash_v2: None,
+            key: None,
             piece_length: None,
             pieces: None,
             length: None,
             private: None,
             files: Vec::new(),
-            trackers: magnet.trackers.iter().map(String::as_str).collect(),
-            web_seeds: magnet.web_seeds.iter().map(String::as_str).collect(),
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
             comment: None,
             created_by: None,
             creation_date: None,
@@ -87,6 +119,11 @@ impl<'a> Inspected<'a> {
         say("name", self.name.map(str::to_owned));
         say("info-hash v1", self.info_hash_v1.clone());
         say("info-hash v2", self.info_hash_v2.clone());
+        if let Some(key) = &self.key {
+            say("public key", Some(key.public_key.clone()));
+            say("salt", Some(key.salt.clone()).filter(|salt| !salt.is_empty()));
+            say("stored at", Some(key.target.clone()));
+        }
         say("length", self.length.map(|length| format!("{} ({length} bytes)", text::size(length))));
         say(
             "pieces",
@@ -113,6 +150,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Trouble> {
     let inspected = match &source {
         Source::Torrent(metainfo) => Inspected::of_torrent(metainfo),
         Source::Magnet(magnet) => Inspected::of_magnet(magnet),
+        Source::Key(link) => Inspected::of_key(link),
     };
     if args.json {
         ui::json(&inspected);

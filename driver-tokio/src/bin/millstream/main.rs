@@ -18,6 +18,7 @@ mod source;
 mod tracker;
 mod transfer;
 mod ui;
+mod updates;
 mod verify;
 
 use args::{Args, Command};

@@ -8,6 +8,7 @@ use crate::signals::Signals;
 use crate::source;
 use crate::transfer::{Until, Watch, Watched};
 use crate::ui::Output;
+use crate::updates::Updates;
 use millstream::core::engine::Source;
 use millstream::{AddTorrent, Selection, Session};
 use std::sync::Arc;
@@ -48,6 +49,7 @@ async fn add(
     (watch, output): (&mut Watch<'_>, &Output),
 ) -> Result<(), Trouble> {
     let peers = session::peers(session, &args.network).await?;
+    let updates = Updates::folder(args.network.updates.as_ref(), session);
     for source in torrents {
         let add = AddTorrent::source(source)
             .folder(&args.data)
@@ -55,7 +57,7 @@ async fn add(
             .only_peers(args.network.only_peers)
             .peers(peers.iter().copied());
         let torrent = session.add(add).await.map_err(Trouble::failed)?;
-        watch.add(Watched::new(torrent, output, true));
+        watch.add(Watched::new(torrent, output, true).saving_updates(updates.clone()));
         // Many may be added: what is told of the first ones doesn't wait for the last.
         watch.catch_up();
     }

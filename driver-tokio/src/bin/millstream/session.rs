@@ -3,10 +3,11 @@
 use crate::args::NetworkArgs;
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::{Line, News, Output};
+use crate::ui::{Counts, Line, News, Output};
+use crate::updates::Updates;
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream::{Rates, Session, StartError};
+use millstream::{Rates, Session, SessionStatistics, StartError};
 
 /// How long taking leave may take: telling trackers, keeping progress.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -19,6 +20,7 @@ pub(crate) async fn start(
 ) -> Result<Session, Trouble> {
     let mut builder = Session::builder().rates(Rates { download: max_download, upload: network.max_upload });
     builder = network.reach.apply(builder, network.only_peers);
+    builder = builder.configure(|config| config.engine.updates = network.updates != Some(Updates::Off));
     if !network.listen.is_empty() {
         // What is asked for by number is meant.
         builder = builder.listen(network.listen.iter().copied()).configure(|c| c.listen_tries_max = 0);
@@ -63,16 +65,23 @@ pub(crate) async fn peers(session: &Session, network: &NetworkArgs) -> Result<Ve
     Ok(all)
 }
 
-/// Ends a session in good order and says what it received and sent; another signal ends the process at once.
+/// Ends a session in good order and says what it received and sent, and in a log or with `--json` whence its peers came;
+/// another signal ends the process at once.
 pub(crate) async fn leave(
     session: Session,
     (downloaded, uploaded): (u64, u64),
     output: &Output,
     signals: &mut Signals,
 ) {
+    // Before the torrents are gone, and what was counted with them.
+    let statistics = session.statistics().await.ok();
     tokio::select! {
         () = session.shutdown(LEAVE) => {}
         () = signals.next() => std::process::exit(130),
     }
-    output.say(&Line { news: News::Stopped { downloaded, uploaded }, name: None, node: None });
+    if let Some(SessionStatistics { found, filter, .. }) = &statistics {
+        tracing::info!(?found, filtered = ?filter, "addresses of peers");
+    }
+    let counts = statistics.as_ref().map(Counts::of);
+    output.say(&Line { news: News::Stopped { downloaded, uploaded, counts }, name: None, node: None });
 }

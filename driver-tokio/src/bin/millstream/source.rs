@@ -1,6 +1,7 @@
 //! Torrents as they are named on the command line.
 
 use crate::outcome::Trouble;
+use millstream::KeyLink;
 use millstream::core::wire::{Magnet, Metainfo};
 use std::fs::File;
 use std::io::Read;
@@ -9,10 +10,11 @@ use std::path::Path;
 /// Longer files are no torrents. Bytes.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// A torrent file or a magnet link.
+/// A torrent file, a magnet link, or a link of a key that names a torrent (BEP 46).
 pub(crate) enum Source {
     Torrent(Box<Metainfo>),
     Magnet(Box<Magnet>),
+    Key(KeyLink),
 }
 
 /// Whether this is a magnet link rather than a file's name.
@@ -20,8 +22,16 @@ pub(crate) fn is_magnet(text: &str) -> bool {
     text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("magnet:"))
 }
 
+/// The key of a link that has one in a torrent's place.
+pub(crate) fn key_link(text: &str) -> Option<KeyLink> {
+    KeyLink::parse(text).filter(|_| Magnet::parse(text).is_err())
+}
+
 /// Reads what `text` names: a magnet link or the path of a torrent file.
 pub(crate) fn read(text: &str) -> Result<Source, Trouble> {
+    if let Some(link) = key_link(text) {
+        return Ok(Source::Key(link));
+    }
     if is_magnet(text) {
         let magnet =
             Magnet::parse(text).map_err(|error| Trouble::failed(format!("the magnet link: {error}")))?;

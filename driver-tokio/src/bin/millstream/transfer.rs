@@ -3,11 +3,12 @@
 use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::ui::{Line, News, Output, Track, text};
+use crate::updates;
 use core::time::Duration;
 use millstream::core::base::TorrentId;
-use millstream::core::wire::Metainfo;
 use millstream::{Events, Follow, Followed, Selection, SessionEvent, State, Status, Torrent, TorrentEvent};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// How often a torrent is looked at while something goes on with it.
@@ -34,6 +35,8 @@ pub(crate) struct Watched {
     only_seed: bool,
     /// It isn't known yet what there is of it.
     unknown: bool,
+    /// Where newer ones are saved.
+    updates: Option<PathBuf>,
 }
 
 /// When watching ends.
@@ -88,7 +91,14 @@ impl Watched {
             last_selected: None,
             only_seed,
             unknown: true,
+            updates: None,
         }
+    }
+
+    /// Newer ones are saved there, if their originator signed them.
+    pub(crate) fn saving_updates(mut self, folder: Option<PathBuf>) -> Self {
+        self.updates = folder;
+        self
     }
 
     /// Only these of its files are to be fetched: if one doesn't exist, it is said as soon as that is known.
@@ -129,15 +139,11 @@ impl Watched {
             }
             TorrentEvent::Warning(message) => self.warn(output, message),
             TorrentEvent::UpdateAvailable { torrent, signed } => {
-                let newer = Metainfo::parse(torrent).ok().map(|metainfo| metainfo.info);
-                self.track.say(
-                    output,
-                    News::Update {
-                        signed: *signed,
-                        newer_v1: newer.as_ref().and_then(|it| it.info_hash()).map(|it| it.to_string()),
-                        newer_v2: newer.as_ref().and_then(|it| it.info_hash_v2()).map(|it| it.to_string()),
-                    },
-                );
+                let (news, warning) = updates::take(torrent, *signed, self.updates.as_deref());
+                self.track.say(output, news);
+                if let Some(warning) = warning {
+                    self.warn(output, &warning);
+                }
             }
             TorrentEvent::Failed(reason) => self.fail(output, reason, 1),
             TorrentEvent::Checked
@@ -167,6 +173,9 @@ impl Watched {
         let status = self.torrent.status();
         if self.unknown && !matches!(status.state, State::Metadata | State::Checking) {
             self.unknown = false;
+            // At once: a download may be over before the engine would look.
+            let torrent = self.torrent.clone();
+            tokio::spawn(async move { torrent.check_update().await });
             if self.only_seed {
                 self.learn(output, &status);
             }

@@ -6,7 +6,7 @@ mod news;
 pub(crate) mod text;
 
 pub(crate) use bars::{Bar, Track};
-pub(crate) use news::{Line, News, Progress};
+pub(crate) use news::{Counts, Line, News, Progress};
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressDrawTarget};

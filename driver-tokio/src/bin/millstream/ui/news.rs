@@ -2,7 +2,8 @@
 
 use super::text;
 use core::net::SocketAddr;
-use millstream::{State, Status};
+use millstream::core::engine::{self, FilterCounts};
+use millstream::{SessionStatistics, State, Status};
 use serde::Serialize;
 
 /// One line of `--json`.
@@ -32,8 +33,8 @@ pub(crate) enum News<'a> {
     Progress(Progress),
     /// All that is wanted is verified and written.
     Complete { verified: u64, downloaded: u64, uploaded: u64, seconds: f64 },
-    /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35).
-    Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String> },
+    /// There is a newer torrent (BEP 39); `signed` by the originator that this one names (BEP 35), and then `saved` here.
+    Update { signed: bool, newer_v1: Option<String>, newer_v2: Option<String>, saved: Option<String> },
     /// A followed key names this torrent now (BEP 46).
     Followed { info_hash: String, seq: i64 },
     /// Something is amiss that doesn't stop it.
@@ -41,7 +42,51 @@ pub(crate) enum News<'a> {
     /// It can't go on.
     Error { message: &'a str },
     /// It has ended.
-    Stopped { downloaded: u64, uploaded: u64 },
+    Stopped {
+        downloaded: u64,
+        uploaded: u64,
+        #[serde(flatten)]
+        counts: Option<Counts>,
+    },
+}
+
+/// Whence peers came, and whom the filter kept away.
+#[derive(Serialize)]
+pub(crate) struct Counts {
+    /// Addresses of peers, by who told them.
+    found: Found,
+    /// What the filter of addresses refused.
+    filtered: Filtered,
+}
+
+#[derive(Serialize)]
+struct Found {
+    user: u64,
+    trackers: u64,
+    incoming: u64,
+    pex: u64,
+    dht: u64,
+    lsd: u64,
+    resume: u64,
+}
+
+#[derive(Serialize)]
+struct Filtered {
+    addresses: u64,
+    links_refused: u64,
+    links_closed: u64,
+    datagrams: u64,
+}
+
+impl Counts {
+    pub(crate) fn of(statistics: &SessionStatistics) -> Self {
+        let engine::Found { user, trackers, incoming, pex, dht, lsd, resume } = statistics.found;
+        let FilterCounts { addresses, links_refused, links_closed, datagrams } = statistics.filter;
+        Self {
+            found: Found { user, trackers, incoming, pex, dht, lsd, resume },
+            filtered: Filtered { addresses, links_refused, links_closed, datagrams },
+        }
+    }
 }
 
 /// How far a transfer is. What is verified is also written.
@@ -159,16 +204,17 @@ impl Line<'_> {
             News::Complete { verified, seconds, .. } => {
                 format!("complete: {} verified in {seconds:.1} s", text::size(*verified))
             }
-            News::Update { signed, newer_v1, newer_v2 } => {
+            News::Update { signed, newer_v1, newer_v2, saved } => {
                 let hash = newer_v1.as_ref().or(newer_v2.as_ref()).map_or("", String::as_str);
                 let by = if *signed { "signed by its originator" } else { "by nobody that is known" };
-                format!("there is a newer torrent, {by}: {hash}")
+                let saved = saved.as_ref().map_or_else(String::new, |path| format!(", saved as {path}"));
+                format!("there is a newer torrent, {by}: {hash}{saved}")
             }
             News::Followed { info_hash, seq } => format!("the key names {info_hash} (version {seq})"),
             News::Warning { message } => format!("warning: {message}"),
             // The process says it on stderr.
             News::Error { .. } => return None,
-            News::Stopped { downloaded, uploaded } => {
+            News::Stopped { downloaded, uploaded, .. } => {
                 let (received, sent) = (text::size(*downloaded), text::size(*uploaded));
                 format!("stopped: {received} received, {sent} sent")
             }
