@@ -1,13 +1,15 @@
-//! Two sessions over loopback: bytes go from one folder to the other, and come back after a restart.
+//! Two sessions over loopback: bytes go from one folder to the other, over TCP and over uTP, and come back after a
+//! restart.
 #![allow(clippy::unwrap_used)]
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use millstream::core::engine::CommandError;
+use millstream::core::engine::{CommandError, UtpUse};
 use millstream::{AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokio::net::{TcpStream, UdpSocket};
 
 const PIECE: usize = 256 << 10;
 
@@ -208,4 +210,67 @@ async fn a_session_that_is_dropped_ends_its_streams() {
     let mut events = session.events();
     drop(session);
     while within(events.next()).await.is_some() {}
+}
+
+/// Sessions that carry links as told. A file goes over, to where `towards` leads from the seed's address.
+async fn goes_over_utp(
+    name: &str,
+    [seeds, leeches]: [UtpUse; 2],
+    towards: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
+) {
+    let (from, to) = (folder(&format!("{name}-from")), folder(&format!("{name}-to")));
+    let bytes = content(4 << 20);
+    let start = async |home: &Path, utp| {
+        builder(home).configure(|config| config.engine.utp = utp).start().await.unwrap()
+    };
+    let (seeder, seeding, file) = seed_of(start(&from, seeds).await, &from, &bytes).await;
+    let leecher = start(&to, leeches).await;
+    let peer = towards(seeder.listening()[0]).await;
+    let leeching =
+        leecher.add(AddTorrent::bytes(file).folder(&to).only_peers(true).peers([peer])).await.unwrap();
+    within(leeching.wait_complete()).await.unwrap();
+    assert!(fs::read(to.join("file")).unwrap() == bytes);
+    within(seeding.wait_until(|status| status.uploaded >= bytes.len() as u64)).await.unwrap();
+    within(leecher.shutdown(Duration::from_secs(5))).await;
+    within(seeder.shutdown(Duration::from_secs(5))).await;
+}
+
+#[tokio::test]
+async fn bep_0029_a_file_goes_over_utp_alone() {
+    goes_over_utp("utp-only", [UtpUse::Only; 2], async |seed| seed).await;
+}
+
+#[tokio::test]
+async fn bep_0029_a_file_goes_over_utp_to_who_takes_no_link_over_tcp() {
+    goes_over_utp("utp-accept", [UtpUse::Only, UtpUse::On], async |seed| seed).await;
+}
+
+#[tokio::test]
+async fn bep_0029_a_file_goes_over_utp_to_where_tcp_is_refused() {
+    let relay = async |seed| {
+        // A port that nobody listens at but for datagrams, which it passes on both ways.
+        let front = UdpSocket::bind(localhost()).await.unwrap();
+        let back = UdpSocket::bind(localhost()).await.unwrap();
+        let address = front.local_addr().unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "somebody took the port for TCP");
+        back.connect(seed).await.unwrap();
+        tokio::spawn(async move {
+            let (mut there, mut here) = (vec![0; 65_536], vec![0; 65_536]);
+            let mut leech = None;
+            // What can't be passed on is lost, as on any path.
+            loop {
+                tokio::select! {
+                    Ok((bytes, from)) = front.recv_from(&mut there) => {
+                        leech = Some(from);
+                        let _ = back.send(&there[..bytes]).await;
+                    }
+                    Ok(bytes) = back.recv(&mut here) => if let Some(leech) = leech {
+                        let _ = front.send_to(&here[..bytes], leech).await;
+                    }
+                }
+            }
+        });
+        address
+    };
+    goes_over_utp("utp-relay", [UtpUse::On; 2], relay).await;
 }

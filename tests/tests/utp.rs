@@ -47,6 +47,25 @@ fn bep_0029_a_torrent_survives_loss_and_delay_over_utp() {
 }
 
 #[test]
+fn with_one_percent_loss_and_fifty_milliseconds_a_torrent_holds_the_rate_that_libtorrent_holds() {
+    // What libtorrent reached in the median over the relay with the same loss and delay: `tests/BENCHMARKS.md`.
+    const LIBTORRENT: u64 = 490_000;
+    let weather = Weather { latency_us: (25_000, 25_000), datagram_losses_per_mille: 10, ..Weather::calm() };
+    let mut rates: Vec<u64> = (20..27)
+        .map(|seed| {
+            let mut pair = pair_in(seed, weather, Content::v1(1, 8 << 20), [only(), only()]);
+            pair.connect();
+            let began = pair.world.now;
+            pair.complete();
+            (8 << 20) * 1_000_000 / pair.world.now.saturating_since(began).as_micros() as u64
+        })
+        .collect();
+    rates.sort_unstable();
+    println!("1 % lost each way, 50 ms, 8 MiB: {rates:?} bytes a second");
+    assert!(rates[rates.len() / 2] >= LIBTORRENT, "{rates:?} bytes a second");
+}
+
+#[test]
 fn who_cant_be_reached_over_tcp_is_called_over_utp_at_once() {
     let mut pair = pair(4, Content::v1(1, 300_000), [only(), Config::default()]);
     pair.connect();

@@ -52,11 +52,13 @@ impl Engine {
         &mut self,
         now: Instant,
         _local: LocalId,
-        (to, bytes): (SocketAddr, usize),
+        (to, bytes): (SocketAddr, Option<usize>),
     ) {
-        // A tracker that refuses now may answer the retransmission.
+        // Who refuses now, or has no room, may take the retransmission. Only of a size there is something to learn.
         tracing::debug!(%to, bytes, "a datagram was refused");
-        self.on_utp_refused(now, to, bytes);
+        if let Some(bytes) = bytes {
+            self.on_utp_refused(now, to, bytes);
+        }
     }
 
     /// Datagrams to send from a socket, `max` bytes at most beside the first. Packets of uTP are put together now. When

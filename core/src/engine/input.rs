@@ -70,14 +70,15 @@ pub enum Input {
         /// Bytes of each but the last, which may be shorter.
         stride: u16,
     },
-    /// A datagram couldn't be sent: the network refused it.
+    /// A datagram couldn't be sent: our own host or the network refused it.
     DatagramRefused {
         /// From which socket.
         local: LocalId,
         /// Where to.
         to: SocketAddr,
-        /// How large it was: it may have been too large.
-        bytes: usize,
+        /// How large it was, if it was refused because it is too large for the way there (`EMSGSIZE`). Bytes; `None` for
+        /// any other reason, which says nothing of sizes.
+        bytes: Option<usize>,
     },
     /// A job is done.
     Done {

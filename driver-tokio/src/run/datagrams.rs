@@ -124,8 +124,8 @@ impl Datagram {
     #[cfg(not(target_os = "linux"))]
     fn forbid_fragments(&mut self, _: bool) {}
 
-    /// Sends the first of what waits. `Ok(None)`: sent; otherwise it was refused, for this address and of this size.
-    fn send_first(&mut self) -> io::Result<Option<(SocketAddr, usize)>> {
+    /// Sends the first of what waits. `Ok(None)`: sent; otherwise what the engine has to know.
+    fn send_first(&mut self) -> io::Result<Option<Input>> {
         let Some(whole) = self.waiting.front().map(|first| first.dont_fragment) else { return Ok(None) };
         self.forbid_fragments(whole);
         let Some(first) = self.waiting.front() else { return Ok(None) };
@@ -156,7 +156,7 @@ impl Datagram {
             Err(error) => {
                 tracing::debug!(%to, %error, "a datagram wasn't sent");
                 self.waiting.pop_front();
-                return Ok(Some((to, bytes)));
+                return Ok(Some(refused(self.local, (to, bytes), &error)));
             }
         }
         self.waiting.pop_front();
@@ -174,6 +174,13 @@ impl Datagram {
             self.waiting.push_front(Datagrams { data, stride, ..run.clone() });
         }
     }
+}
+
+/// A datagram of so many bytes to `to` wasn't sent. What tells of a full queue, a filter or a closed port must not pass
+/// for a path that is too narrow.
+pub(super) fn refused(local: LocalId, (to, bytes): (SocketAddr, usize), error: &io::Error) -> Input {
+    let too_large = error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error());
+    Input::DatagramRefused { local, to, bytes: too_large.then_some(bytes) }
 }
 
 impl Body {
@@ -234,10 +241,7 @@ impl Body {
             }
             match datagram.send_first() {
                 Ok(None) => {}
-                Ok(Some((to, bytes))) => {
-                    let input = Input::DatagramRefused { local: datagram.local, to, bytes };
-                    self.engine.handle_input(now, input);
-                }
+                Ok(Some(refused)) => self.engine.handle_input(now, refused),
                 Err(_) => break,
             }
         }
@@ -250,6 +254,51 @@ impl Body {
             .is_some_and(|datagram| datagram.socket.poll_send_ready(cx).is_ready())
         {
             cx.waker().wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    async fn sent(to: impl Into<core::net::IpAddr>, length: usize) -> Option<Option<usize>> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let to = SocketAddr::from((to.into(), socket.local_addr().unwrap().port()));
+        let mut datagram = Datagram::new(LocalId(1), socket).unwrap();
+        datagram.waiting.push_back(Datagrams {
+            to,
+            from: None,
+            data: Chunk::from(vec![0; length]),
+            stride: None,
+            dont_fragment: true,
+        });
+        datagram.socket.writable().await.unwrap();
+        let refused = datagram.send_first().unwrap()?;
+        let Input::DatagramRefused { local: LocalId(1), to: named, bytes } = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(named, to);
+        Some(bytes)
+    }
+
+    #[tokio::test]
+    async fn only_a_datagram_that_is_too_large_is_told_with_its_size() {
+        assert_eq!(sent(Ipv4Addr::LOCALHOST, 1200).await, None);
+        assert_eq!(sent(Ipv4Addr::LOCALHOST, 65_600).await, Some(Some(65_600)));
+        // A socket may not send to everyone unless it asked for that.
+        assert_eq!(sent(Ipv4Addr::BROADCAST, 1200).await, Some(None));
+    }
+
+    #[test]
+    fn a_full_queue_a_filter_or_a_closed_port_say_nothing_of_sizes() {
+        use rustix::io::Errno;
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        for errno in [Errno::NOBUFS, Errno::CONNREFUSED, Errno::PERM, Errno::NETUNREACH, Errno::HOSTUNREACH] {
+            let told = refused(LocalId(1), (to, 1452), &errno.into());
+            assert!(matches!(told, Input::DatagramRefused { bytes: None, .. }), "{errno}");
         }
     }
 }

@@ -10,7 +10,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use millstream_core::base::{Instant, LocalId};
-use millstream_core::engine::{Incoming, Input, Route, SocketKind};
+use millstream_core::engine::{Incoming, Input, Route, SocketKind, UtpUse};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -71,8 +71,8 @@ impl Body {
             let any = spread(&any, bind).map_err(StartError::Bind)?;
             any.into_iter().map(|addr| Pair { tcp: None, udp: bind_udp(addr, bind).ok() }).collect()
         } else {
-            bind_all((&wanted, bind), self.board.config.listen_tries_max, &mut warnings)
-                .map_err(StartError::Listen)?
+            let wanted = Wanted { addresses: &wanted, bind, listens: self.takes_tcp() };
+            bind_all(wanted, self.board.config.listen_tries_max, &mut warnings).map_err(StartError::Listen)?
         };
         for pair in bound {
             self.take_pair(pair).map_err(StartError::Listen)?;
@@ -83,6 +83,11 @@ impl Body {
         }
         self.drain();
         Ok(())
+    }
+
+    /// With uTP alone the port is held and every link over TCP refused, so that callers try uTP at once.
+    fn takes_tcp(&self) -> bool {
+        self.board.config.engine.utp != UtpUse::Only
     }
 
     fn take_pair(&mut self, pair: Pair) -> io::Result<()> {
@@ -113,7 +118,7 @@ impl Body {
     /// Takes links from strangers.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>) {
         let now = self.now();
-        if self.sockets.paused_until.is_some_and(|until| now < until) {
+        if !self.takes_tcp() || self.sockets.paused_until.is_some_and(|until| now < until) {
             return;
         }
         self.sockets.paused_until = None;
@@ -162,6 +167,15 @@ struct Pair {
     udp: Option<Socket>,
 }
 
+/// What is to be bound.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    addresses: &'a [SocketAddr],
+    bind: Option<&'a Bind>,
+    /// Whether links are taken; else their ports are only held.
+    listens: bool,
+}
+
 /// Where to listen when everything has to come from one interface or address: addresses that leave the host open become
 /// its own.
 fn spread(wanted: &[SocketAddr], bind: Option<&Bind>) -> io::Result<Vec<SocketAddr>> {
@@ -181,11 +195,7 @@ fn spread(wanted: &[SocketAddr], bind: Option<&Bind>) -> io::Result<Vec<SocketAd
 
 /// Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as
 /// long as something is bound.
-fn bind_all(
-    wanted: (&[SocketAddr], Option<&Bind>),
-    tries_max: u16,
-    warnings: &mut Vec<String>,
-) -> io::Result<Vec<Pair>> {
+fn bind_all(wanted: Wanted<'_>, tries_max: u16, warnings: &mut Vec<String>) -> io::Result<Vec<Pair>> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for step in 0..=tries_max {
         let mut notes = Vec::new();
@@ -201,19 +211,15 @@ fn bind_all(
     Err(last)
 }
 
-fn bind_once(
-    (wanted, bind): (&[SocketAddr], Option<&Bind>),
-    step: u16,
-    notes: &mut Vec<String>,
-) -> io::Result<Vec<Pair>> {
+fn bind_once(wanted: Wanted<'_>, step: u16, notes: &mut Vec<String>) -> io::Result<Vec<Pair>> {
     let mut pairs: Vec<Pair> = Vec::new();
     // All that let the system choose get the same port.
     let mut chosen = 0;
     let mut last = None;
-    for &want in wanted {
+    for &want in wanted.addresses {
         let mut addr = want;
         addr.set_port(if want.port() == 0 { chosen } else { want.port().saturating_add(step) });
-        let bound = bind_tcp(addr, bind).and_then(|tcp| Ok((local(&tcp)?, tcp)));
+        let bound = bind_tcp(addr, wanted).and_then(|tcp| Ok((local(&tcp)?, tcp)));
         let (at, tcp) = match bound {
             Ok(bound) => bound,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
@@ -226,7 +232,7 @@ fn bind_once(
         if want.port() == 0 {
             chosen = at.port();
         }
-        let udp = match bind_udp(at, bind) {
+        let udp = match bind_udp(at, wanted.bind) {
             Ok(udp) => Some(udp),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(error) => {
@@ -246,13 +252,15 @@ fn local(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a socket without an address"))
 }
 
-fn bind_tcp(addr: SocketAddr, bind: Option<&Bind>) -> io::Result<Socket> {
+fn bind_tcp(addr: SocketAddr, wanted: Wanted<'_>) -> io::Result<Socket> {
     let socket = open(addr, Type::STREAM, Protocol::TCP)?;
-    bind.map_or(Ok(()), |bind| bind.attach(&socket))?;
+    wanted.bind.map_or(Ok(()), |bind| bind.attach(&socket))?;
     // A listener that was here before leaves links behind that linger; they must not block the port.
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
+    if wanted.listens {
+        socket.listen(BACKLOG)?;
+    }
     Ok(socket)
 }
 
@@ -276,15 +284,19 @@ fn open(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> 
 mod tests {
     use super::*;
 
+    fn wanted(addresses: &[SocketAddr]) -> Wanted<'_> {
+        Wanted { addresses, bind: None, listens: true }
+    }
+
     #[test]
     fn a_taken_port_gives_way_to_the_next_for_links_and_datagrams_alike() {
         let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut notes = Vec::new();
-        let first = bind_all((&[localhost], None), 0, &mut notes).unwrap();
+        let first = bind_all(wanted(&[localhost]), 0, &mut notes).unwrap();
         let taken = local(first[0].tcp.as_ref().unwrap()).unwrap();
         assert_eq!(local(first[0].udp.as_ref().unwrap()).unwrap(), taken);
-        assert_eq!(bind_all((&[taken], None), 0, &mut notes).err().unwrap().kind(), io::ErrorKind::AddrInUse);
-        let second = bind_all((&[taken], None), 20, &mut notes).unwrap();
+        assert_eq!(bind_all(wanted(&[taken]), 0, &mut notes).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        let second = bind_all(wanted(&[taken]), 20, &mut notes).unwrap();
         let next = local(second[0].tcp.as_ref().unwrap()).unwrap();
         assert!(next.port() > taken.port());
         assert_eq!(local(second[0].udp.as_ref().unwrap()).unwrap(), next);
@@ -295,8 +307,8 @@ mod tests {
         let lacking = SocketAddr::from(([192, 0, 2, 1], 0));
         let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut notes = Vec::new();
-        assert_eq!(bind_all((&[lacking, localhost], None), 0, &mut notes).unwrap().len(), 1);
+        assert_eq!(bind_all(wanted(&[lacking, localhost]), 0, &mut notes).unwrap().len(), 1);
         assert_eq!(notes.len(), 1);
-        assert!(bind_all((&[lacking], None), 0, &mut notes).is_err());
+        assert!(bind_all(wanted(&[lacking]), 0, &mut notes).is_err());
     }
 }

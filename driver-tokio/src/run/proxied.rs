@@ -1,6 +1,7 @@
 //! Links and datagrams behind a proxy: links that tasks open there, and the relay that comes and goes.
 
 use super::Body;
+use super::datagrams::refused;
 use super::link::{Phase, end};
 use crate::letters::Letters;
 use crate::way::{OpenError, Opened, PROXY, Relay, RelayNews, RelaySocket, Wish};
@@ -176,8 +177,8 @@ impl Body {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::debug!(to = %first.to, %error, "a datagram wasn't sent through the proxy");
-                    let (local, to, bytes) = (relayed.local, first.to, first.data.len());
-                    self.engine.handle_input(now, Input::DatagramRefused { local, to, bytes });
+                    let told = refused(relayed.local, (first.to, first.data.len()), &error);
+                    self.engine.handle_input(now, told);
                 }
             }
             relayed.waiting.pop_front();
