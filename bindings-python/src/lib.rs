@@ -12,6 +12,7 @@ mod options;
 mod outcomes;
 mod plan;
 mod statistics;
+mod status_class;
 mod value_class;
 mod values;
 
@@ -23,6 +24,7 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
     event_classes::add_to(module)?;
+    status_class::add_to(module)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;

@@ -147,4 +147,4 @@ macro_rules! plain {
     )+};
 }
 
-plain!(u32, u64, usize, String, Option<String>);
+plain!(u32, u64, usize, (u64, u64), String, Option<String>);

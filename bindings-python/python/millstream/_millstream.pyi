@@ -20,7 +20,7 @@ from ._values import (
     PlanOptions,
     SessionSettings,
     Settings,
-    Status,
+    State,
     Version,
 )
 
@@ -45,6 +45,7 @@ __all__ = [
     "Removed",
     "ResumeSaved",
     "Scraped",
+    "Status",
     "Stopped",
     "TorrentFailed",
     "TrackerAnswered",
@@ -179,7 +180,7 @@ class Plan:
 class NativeSession:
     def __new__(cls, **settings: Unpack[SessionSettings]) -> NativeSession: ...
     def fileno(self) -> int: ...
-    def drain(self) -> tuple[list[tuple[int, Any]], list[Event]]: ...
+    def drain(self) -> tuple[list[tuple[int, Any]], list[Event], list[tuple[int, str]]]: ...
     def forget(self, token: int) -> None: ...
     def start(self) -> int: ...
     def close(self, timeout: float) -> int: ...
@@ -462,5 +463,95 @@ class Stopped:
 
     __match_args__ = ()
     def __new__(cls) -> Stopped: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# ---- snapshots
+
+@final
+class Status:
+    """A torrent at a glance. Sizes in bytes, rates in bytes a second; `length` is 0 until the metadata is known."""
+
+    __match_args__ = (
+        "state",
+        "name",
+        "info_hash_v1",
+        "info_hash_v2",
+        "length",
+        "wanted",
+        "verified",
+        "pieces",
+        "pieces_verified",
+        "checked",
+        "downloaded",
+        "uploaded",
+        "wasted",
+        "download_rate",
+        "upload_rate",
+        "peers",
+        "seeds",
+        "known",
+        "failure",
+    )
+    def __new__(
+        cls,
+        state: State,
+        name: str,
+        info_hash_v1: bytes | None,
+        info_hash_v2: bytes | None,
+        length: int,
+        wanted: int,
+        verified: int,
+        pieces: int,
+        pieces_verified: int,
+        checked: tuple[int, int],
+        downloaded: int,
+        uploaded: int,
+        wasted: int,
+        download_rate: int,
+        upload_rate: int,
+        peers: int,
+        seeds: int,
+        known: int,
+        failure: str | None,
+    ) -> Status: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def info_hash_v1(self) -> bytes | None: ...
+    @property
+    def info_hash_v2(self) -> bytes | None: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def wanted(self) -> int: ...
+    @property
+    def verified(self) -> int: ...
+    @property
+    def pieces(self) -> int: ...
+    @property
+    def pieces_verified(self) -> int: ...
+    @property
+    def checked(self) -> tuple[int, int]: ...
+    @property
+    def downloaded(self) -> int: ...
+    @property
+    def uploaded(self) -> int: ...
+    @property
+    def wasted(self) -> int: ...
+    @property
+    def download_rate(self) -> int: ...
+    @property
+    def upload_rate(self) -> int: ...
+    @property
+    def peers(self) -> int: ...
+    @property
+    def seeds(self) -> int: ...
+    @property
+    def known(self) -> int: ...
+    @property
+    def failure(self) -> str | None: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
