@@ -189,8 +189,15 @@ impl Body {
         outgoing::split(py, runs)
     }
 
-    /// A datagram couldn't be sent.
-    fn datagram_refused(&self, now: f64, local: u64, to: &Bound<'_, PyAny>, bytes: usize) -> PyResult<()> {
+    /// A datagram couldn't be sent: how large it was, if that was the reason.
+    #[pyo3(signature = (now, local, to, bytes=None))]
+    fn datagram_refused(
+        &self,
+        now: f64,
+        local: u64,
+        to: &Bound<'_, PyAny>,
+        bytes: Option<usize>,
+    ) -> PyResult<()> {
         let input = Input::DatagramRefused { local: LocalId(local), to: take_address(to)?, bytes };
         self.engine.get().with(to.py(), now, |inner, now| inner.engine.handle_input(now, input))
     }

@@ -3,7 +3,7 @@
 use crate::bytes::{lend, take};
 use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
-use crate::{effects, errors, events, options};
+use crate::{effects, errors, events, options, status_class};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
@@ -398,7 +398,7 @@ impl Engine {
     /// A torrent at a glance. Raises TorrentNotFound.
     fn status<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
         let status = self.know(py, torrent, |engine, now| engine.status(now, TorrentId(torrent)))?;
-        events::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent))?)
+        status_class::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent))?)
     }
 
     /// A torrent's info dictionary, once it is known.

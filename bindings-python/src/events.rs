@@ -1,4 +1,4 @@
-//! News and snapshots on the way out.
+//! News on the way out.
 
 use crate::event_classes::{
     Banned, Checked, Completed, Lagged, Listening, Metadata, PeerJoined, PeerLeft, PieceVerified,
@@ -7,10 +7,9 @@ use crate::event_classes::{
 };
 use crate::value_class::Raw;
 use core::net::SocketAddr;
-use millstream_core::engine::{Event, State, Status, TorrentEvent};
+use millstream_core::engine::{Event, TorrentEvent};
 use pyo3::PyClass;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
 
 /// An event as Python has it; `None` for what Python isn't told.
 pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
@@ -67,38 +66,4 @@ pub(crate) fn stopped(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 fn new<T: PyClass + Into<PyClassInitializer<T>>>(py: Python<'_>, value: T) -> PyResult<Bound<'_, PyAny>> {
     Ok(Bound::new(py, value)?.into_any())
-}
-
-/// A torrent's snapshot as Python has it.
-pub(crate) fn status(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
-    let state = match status.state {
-        State::Metadata => "metadata",
-        State::Checking => "checking",
-        State::Leeching => "leeching",
-        State::Seeding => "seeding",
-        State::Paused => "paused",
-        State::Failed => "failed",
-        State::Stopping => "stopping",
-    };
-    let fields = PyDict::new(py);
-    fields.set_item("state", state)?;
-    fields.set_item("name", &*status.name)?;
-    fields.set_item("info_hash_v1", status.info_hash_v1.map(|hash| PyBytes::new(py, &hash.0)))?;
-    fields.set_item("info_hash_v2", status.info_hash_v2.map(|hash| PyBytes::new(py, &hash.0)))?;
-    fields.set_item("length", status.length)?;
-    fields.set_item("wanted", status.wanted)?;
-    fields.set_item("verified", status.verified)?;
-    fields.set_item("pieces", status.pieces)?;
-    fields.set_item("pieces_verified", status.pieces_verified)?;
-    fields.set_item("checked", status.checked)?;
-    fields.set_item("downloaded", status.downloaded)?;
-    fields.set_item("uploaded", status.uploaded)?;
-    fields.set_item("wasted", status.wasted)?;
-    fields.set_item("download_rate", status.download_rate)?;
-    fields.set_item("upload_rate", status.upload_rate)?;
-    fields.set_item("peers", status.peers)?;
-    fields.set_item("seeds", status.seeds)?;
-    fields.set_item("known", status.known)?;
-    fields.set_item("failure", status.failure)?;
-    crate::values::class(py, "Status")?.call((), Some(&fields))
 }

@@ -17,6 +17,7 @@ mod outgoing;
 mod peer;
 mod plan;
 mod statistics;
+mod status_class;
 mod value_class;
 mod values;
 
@@ -33,6 +34,7 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     message::add_to(module)?;
     module.add_class::<peer::PeerConnection>()?;
     module.add_class::<body::Body>()?;
+    status_class::add_to(module)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;

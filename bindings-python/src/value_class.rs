@@ -16,9 +16,9 @@ pub(crate) trait Field: Sized {
     fn take(object: &Bound<'_, PyAny>) -> PyResult<Self>;
 }
 
-/// Defines a class for each value: its doc, its name, its fields and their types.
+/// Defines a class for each value: its doc, its name, its fields and their types, and what follows from them.
 macro_rules! value_classes {
-    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty),* $(,)? })+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty),* $(,)? } $(with { $($more:item)+ })?)+) => {
         $(
             $(#[doc = $doc])+
             #[derive(Clone, PartialEq, Eq, Hash)]
@@ -52,6 +52,8 @@ macro_rules! value_classes {
                 ) -> pyo3::PyResult<(pyo3::Bound<'py, pyo3::types::PyType>, pyo3::Bound<'py, pyo3::types::PyTuple>)> {
                     Ok((py.get_type::<Self>(), self.fields(py)?))
                 }
+
+                $($($more)+)?
 
                 fn __repr__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<String> {
                     let names: &[&str] = &[$(stringify!($field)),*];
@@ -147,4 +149,4 @@ macro_rules! plain {
     )+};
 }
 
-plain!(u32, u64, usize, String, Option<String>);
+plain!(u32, u64, usize, (u64, u64), String, Option<String>);

@@ -9,7 +9,7 @@ use core::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::TorrentEvent;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 /// News of a session.
@@ -31,6 +31,9 @@ pub enum SessionEvent {
 pub(crate) trait Weight {
     /// Whether it must reach a reader, however slow.
     fn is_kept(&self) -> bool;
+
+    /// Whose status is to be looked at, if that is all it says: while one such waits, another would say nothing new.
+    fn progress_of(&self) -> Option<TorrentId>;
 }
 
 impl Weight for TorrentEvent {
@@ -53,6 +56,11 @@ impl Weight for TorrentEvent {
             | Self::Saved => false,
         }
     }
+
+    fn progress_of(&self) -> Option<TorrentId> {
+        // It is one torrent's queue.
+        matches!(self, Self::Progress).then_some(TorrentId(0))
+    }
 }
 
 impl Weight for SessionEvent {
@@ -63,23 +71,41 @@ impl Weight for SessionEvent {
             Self::Stopped => true,
         }
     }
+
+    fn progress_of(&self) -> Option<TorrentId> {
+        match self {
+            Self::Torrent(id, TorrentEvent::Progress) => Some(*id),
+            Self::Torrent(..) | Self::Listening(_) | Self::Warning(_) | Self::Lagged(_) | Self::Stopped => {
+                None
+            }
+        }
+    }
 }
 
 /// A stream of news, from the moment it was asked for until the session ends. At most `SessionConfig::events_max`
-/// wait in it; beyond that the oldest that may be dropped are. Metadata, completion, failure and removal never are.
+/// wait in it; beyond that the oldest that may be dropped are. Metadata, completion, failure and removal never are. Of
+/// each torrent's progress one waits: it says that the status is worth a look.
 pub struct Events<T> {
     queue: Arc<Mutex<Queue<T>>>,
 }
 
 struct Queue<T> {
     /// What must reach the reader, and what may be dropped; numbered in the order they came.
-    kept: VecDeque<(u64, T)>,
-    light: VecDeque<(u64, T)>,
+    kept: VecDeque<Waiting<T>>,
+    light: VecDeque<Waiting<T>>,
+    /// Of whom progress waits.
+    moving: BTreeSet<TorrentId>,
     next: u64,
     items_max: usize,
     dropped: u64,
     ended: bool,
     reader: Option<Waker>,
+}
+
+struct Waiting<T> {
+    number: u64,
+    progress_of: Option<TorrentId>,
+    item: T,
 }
 
 impl<T> Events<T> {
@@ -141,6 +167,7 @@ impl<T: Clone + Weight> Hub<T> {
         let queue = Queue {
             kept: VecDeque::new(),
             light: VecDeque::new(),
+            moving: BTreeSet::new(),
             next: 0,
             items_max: self.items_max,
             dropped: 0,
@@ -181,32 +208,49 @@ impl<T> Queue<T> {
 
     /// The oldest.
     fn pop(&mut self) -> Option<T> {
-        let number = |queue: &VecDeque<(u64, T)>| queue.front().map_or(u64::MAX, |&(n, _)| n);
-        let of_kept = number(&self.kept) < number(&self.light);
-        let from = if of_kept { &mut self.kept } else { &mut self.light };
-        let item = from.pop_front()?.1;
-        if from.is_empty() && from.capacity() > ROOM {
-            *from = VecDeque::new();
+        let number = |queue: &VecDeque<Waiting<T>>| queue.front().map_or(u64::MAX, |waiting| waiting.number);
+        if number(&self.kept) < number(&self.light) {
+            return take_first(&mut self.kept).map(|waiting| waiting.item);
         }
-        Some(item)
+        self.pop_light()
+    }
+
+    fn pop_light(&mut self) -> Option<T> {
+        let waiting = take_first(&mut self.light)?;
+        if let Some(id) = waiting.progress_of {
+            self.moving.remove(&id);
+        }
+        Some(waiting.item)
     }
 }
 
 impl<T: Weight> Queue<T> {
     fn push(&mut self, item: T) {
-        let kept = item.is_kept();
+        let (kept, progress_of) = (item.is_kept(), item.progress_of());
+        if progress_of.is_some_and(|id| self.moving.contains(&id)) {
+            return;
+        }
         if self.len() >= self.items_max {
             // The oldest that may go; if all must stay, a light newcomer goes itself.
-            let gone = self.light.pop_front().is_some();
+            let gone = self.pop_light().is_some();
             self.dropped += u64::from(gone || !kept);
             if !gone && !kept {
                 return;
             }
         }
+        self.moving.extend(progress_of);
         let to = if kept { &mut self.kept } else { &mut self.light };
-        to.push_back((self.next, item));
+        to.push_back(Waiting { number: self.next, progress_of, item });
         self.next += 1;
     }
+}
+
+fn take_first<T>(from: &mut VecDeque<Waiting<T>>) -> Option<Waiting<T>> {
+    let first = from.pop_front()?;
+    if from.is_empty() && from.capacity() > ROOM {
+        *from = VecDeque::new();
+    }
+    Some(first)
 }
 
 /// Room for so many is kept when all is read; what a burst took beyond is given back.
@@ -217,12 +261,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_reader_loses_progress_but_never_completion() {
+    fn a_slow_reader_loses_what_is_light_but_never_completion() {
         let hub = Hub::new(4);
         let mut events = hub.subscribe();
         hub.publish(&TorrentEvent::Completed);
         for _ in 0..10 {
-            hub.publish(&TorrentEvent::Progress);
+            hub.publish(&TorrentEvent::Checked);
         }
         hub.publish(&TorrentEvent::Removed);
         let seen: Vec<_> = core::iter::from_fn(|| events.try_next()).collect();
@@ -235,16 +279,34 @@ mod tests {
         let hub = Hub::new(1000);
         let mut events = hub.subscribe();
         for _ in 0..200 {
-            hub.publish(&TorrentEvent::Progress);
+            hub.publish(&TorrentEvent::Checked);
             hub.publish(&TorrentEvent::Completed);
         }
         for _ in 0..200 {
-            assert!(matches!(events.try_next(), Some(TorrentEvent::Progress)));
+            assert!(matches!(events.try_next(), Some(TorrentEvent::Checked)));
             assert!(matches!(events.try_next(), Some(TorrentEvent::Completed)));
         }
         assert!(events.try_next().is_none());
         let queue = lock(&events.queue);
         assert!(queue.kept.capacity() <= ROOM && queue.light.capacity() <= ROOM);
+    }
+
+    #[test]
+    fn progress_waits_once_for_each_torrent() {
+        let hub = Hub::new(3);
+        let mut events = hub.subscribe();
+        let progress = |id| SessionEvent::Torrent(TorrentId(id), TorrentEvent::Progress);
+        let mut told = |news: &[u64]| {
+            news.iter().for_each(|&id| hub.publish(&progress(id)));
+            let take = || match events.try_next()? {
+                SessionEvent::Torrent(id, TorrentEvent::Progress) => Some(id.0),
+                other => panic!("{other:?}"),
+            };
+            core::iter::from_fn(take).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[1, 2, 1, 1, 2]), [1, 2]);
+        assert_eq!(told(&[2, 1]), [2, 1], "who was told is told anew");
+        assert_eq!(told(&[1, 2, 3, 4, 1]), [3, 4, 1], "also who was dropped");
     }
 
     #[tokio::test]

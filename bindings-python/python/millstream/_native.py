@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -28,6 +29,8 @@ from ._values import (
     WebSeedStatus,
 )
 from .errors import SessionClosed
+
+logger = logging.getLogger("millstream")
 
 GRACE = 2.0
 """Seconds beyond its time-out that a close waits for the engine's thread at most."""
@@ -207,7 +210,9 @@ class NativeBackend:
             self._native.forget(token)
 
     def _drain(self) -> None:
-        answers, news = self._native.drain()
+        answers, news, log = self._native.drain()
+        for level, line in log:
+            logger.log(level, "%s", line)
         for token, answer in answers:
             future = self._waiting.pop(token, None)
             if future is None or future.done():

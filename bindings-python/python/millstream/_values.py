@@ -25,6 +25,7 @@ from ._millstream import (
     Removed as Removed,
     ResumeSaved as ResumeSaved,
     Scraped as Scraped,
+    Status as Status,
     Stopped as Stopped,
     TorrentFailed as TorrentFailed,
     TrackerAnswered as TrackerAnswered,
@@ -415,38 +416,6 @@ Event: TypeAlias = (
 
 
 # ---- snapshots
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A torrent at a glance. Sizes in bytes, rates in bytes a second; `length` is 0 until the metadata is known."""
-
-    state: State
-    name: str
-    info_hash_v1: bytes | None
-    info_hash_v2: bytes | None
-    length: int
-    wanted: int
-    verified: int
-    pieces: int
-    pieces_verified: int
-    checked: tuple[int, int]
-    downloaded: int
-    uploaded: int
-    wasted: int
-    download_rate: int
-    upload_rate: int
-    peers: int
-    seeds: int
-    known: int
-    failure: str | None
-
-    @property
-    def progress(self) -> float:
-        """How much of what is wanted is verified and written, from 0.0 to 1.0, which is said of nothing less than all."""
-        if self.length == 0 and self.state == "metadata":
-            return 0.0
-        return 1.0 if self.verified >= self.wanted else min(self.verified / self.wanted, 0.9999)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@
 mod answer;
 mod bell;
 mod calls;
+mod log;
 mod settings;
 mod torrent;
 
+use crate::status_class::status;
 use crate::values::take_addresses;
 use crate::{errors, events, options};
 use answer::{Answer, Fault};
@@ -51,8 +53,8 @@ struct Inner {
 /// What a drain takes with it.
 type Taken = (Vec<Answered>, Vec<SessionEvent>, u64, u64);
 
-/// Answers, each a token with a value or an exception, and news.
-type Drained<'py> = (Vec<Bound<'py, PyTuple>>, Vec<Bound<'py, PyAny>>);
+/// Answers, each a token with a value or an exception; news; lines for the log, each with its level.
+type Drained<'py> = (Vec<Bound<'py, PyTuple>>, Vec<Bound<'py, PyAny>>, Vec<log::Line>);
 
 #[pymethods]
 impl NativeSession {
@@ -62,6 +64,7 @@ impl NativeSession {
     fn new(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let config = settings::config(settings)?;
         let bell = Arc::new(Bell::new()?);
+        log::listen(&bell);
         let calls = Calls::new(Arc::clone(&bell));
         let inner = Inner { calls, config: Some(config), session: None, news: None, last: 0, sockets: 0 };
         Ok(Self { process: process::id(), bell, inner: Mutex::new(inner) })
@@ -106,7 +109,7 @@ impl NativeSession {
         lock(&self.inner).calls.forget(token);
     }
 
-    /// What lies ready: answers as tokens with values or exceptions, and news.
+    /// What lies ready: answers as tokens with values or exceptions, news, and lines for the log.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Drained<'py>> {
         self.own(py)?;
         let (answered, news, dropped, sockets) = py.detach(|| self.take());
@@ -136,7 +139,7 @@ impl NativeSession {
                 SessionEvent::Warning(_) => {}
             }
         }
-        Ok((answers, batch))
+        Ok((answers, batch, log::take()))
     }
 
     /// Where peers can reach us.
@@ -273,7 +276,7 @@ impl NativeSession {
 
     /// A torrent at a glance, as the engine's thread showed it last. Waits for nobody.
     fn status<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
-        events::status(py, self.torrent(py, torrent)?.status())
+        status(py, self.torrent(py, torrent)?.status())
     }
 
     /// A torrent's info dictionary, once it is known.

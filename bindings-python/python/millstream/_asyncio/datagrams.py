@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -72,8 +73,9 @@ class Port(asyncio.DatagramProtocol):
                     self._forbid_fragments(transport, whole)
                 try:
                     transport.sendto(data, to)
-                except OSError:
-                    turns.body.datagram_refused(turns.now(), self.local, to, len(data))
+                except OSError as error:
+                    too_large = len(data) if error.errno == errno.EMSGSIZE else None
+                    turns.body.datagram_refused(turns.now(), self.local, to, too_large)
         if total:
             turns.touch()
         if self._pull and not self._blocked:
