@@ -32,19 +32,27 @@ class TorrentNotFound(CommandError, LookupError):
 
 
 class TorrentRemoved(TorrentNotFound):
-    """The torrent of this handle was removed, or its session was closed."""
+    """The torrent was there, and was removed: the handle is stale."""
 
 
 class SessionClosed(CommandError):
-    """The session hasn't begun, or was closed."""
+    """The session is closed, or wasn't started, or belongs to the process that this one was forked from."""
+
+
+class StartError(MillstreamError, OSError):
+    """A session can't start: the host is to blame, or what it was told to bind."""
+
+
+class FetchError(MillstreamError, OSError):
+    """A torrent file couldn't be fetched."""
 
 
 class DuplicateTorrent(CommandError):
     """A torrent with the same info-hash is there already: `torrent` is its id."""
 
-    torrent: int
+    torrent: int | None
 
-    def __init__(self, message: str = "the torrent is there already", torrent: int = -1) -> None:
+    def __init__(self, message: str | None = None, torrent: int | None = None) -> None:
         super().__init__(message, torrent)
         self.torrent = torrent
 
@@ -54,14 +62,6 @@ class DuplicateTorrent(CommandError):
 
 class Refused(MillstreamError):
     """An incoming link isn't taken: close it."""
-
-
-class StartError(MillstreamError, OSError):
-    """A session can't start: the host is to blame."""
-
-
-class FetchError(MillstreamError, OSError):
-    """A torrent file can't be fetched."""
 
 
 class TransferFailed(MillstreamError, OSError):
