@@ -156,8 +156,8 @@ impl Torrent {
     /// Fetches the pieces that hold these bytes before all others, the earliest deadline first: a player asks so for
     /// what it shows next. `start` and `length` are bytes of the torrent's span, its files one after the other as
     /// the metainfo lays them out; `within` counts from when the engine's thread hears of it. Near the deadline, and
-    /// past it, a block is asked of several peers at once. It selects nothing: what isn't wanted isn't fetched.
-    /// Refused while the metadata isn't known, and for bytes beyond the span.
+    /// past it, a block is asked of several peers at once. What isn't selected is fetched too: select no file, and
+    /// only what has a deadline is. Refused while the metadata isn't known, and for bytes beyond the span.
     pub async fn set_deadline(&self, start: u64, length: u64, within: Duration) -> Result<(), CommandFailed> {
         let torrent = self.id();
         let asked = self.port.ask(|reply| Request::Deadline { torrent, start, length, within, reply });

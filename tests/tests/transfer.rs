@@ -88,6 +88,32 @@ fn what_has_a_deadline_comes_before_all_else() {
 }
 
 #[test]
+fn what_is_not_selected_is_fetched_by_its_deadline_and_no_more_of_it() {
+    let content = Content::v1(15, 64 * (32 << 10));
+    let selection = Some(Selection::Files(vec![]));
+    let add = AddTorrent { selection, ..AddTorrent::new(content.source(), "disk") };
+    let mut pair = Pair::built(4, content, add, Default::default());
+    pair.connect();
+    pair.world.run(Duration::from_secs(60));
+    assert!(order(&pair).is_empty(), "nothing is selected");
+    let want = |pair: &mut Pair, start: u64, length: u64| {
+        let by = pair.world.now + Duration::from_secs(1);
+        let command = Command::Deadline { torrent: pair.leech_torrent, start, length, by };
+        pair.world.command(pair.leech, command).unwrap();
+    };
+    for piece in [63, 7, 30] {
+        want(&mut pair, piece * (32 << 10) + 5, 10);
+        pair.world.run(Duration::from_secs(if piece == 63 { 20 } else { 1 }));
+    }
+    assert_eq!(order(&pair), [63, 7, 30], "a seed is at hand between one read and the next");
+    let (leech, torrent) = (pair.leech, pair.leech_torrent);
+    let status = pair.world.status(leech, torrent);
+    assert_eq!((status.wanted, status.verified), (3 * (32 << 10), 3 * (32 << 10)));
+    want(&mut pair, 0, 64 * (32 << 10));
+    pair.complete();
+}
+
+#[test]
 fn bep_0053_only_what_is_selected_is_fetched_and_the_rest_later_if_wanted() {
     let content = Content::new(6, Version::V2, &[("a", 50_000), ("b", 70_000), ("c", 40_000)], 16 << 10);
     let add = AddTorrent {

@@ -27,7 +27,7 @@ pub enum Command {
     Select(TorrentId, Selection),
     /// Pieces in order rather than rarest first.
     Sequential(TorrentId, bool),
-    /// Have these bytes of the torrent's span by then, before all others.
+    /// Have these bytes of the torrent's span by then, before all others, also if they aren't selected.
     Deadline {
         /// Which torrent.
         torrent: TorrentId,

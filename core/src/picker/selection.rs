@@ -84,7 +84,8 @@ impl Picker {
     }
 
     /// By when a piece is needed. Pieces with a deadline are asked first, in the order of time; one that is nearly late
-    /// is asked of several sources. `None` takes the deadline away; so does the piece's end. It selects nothing.
+    /// is asked of several sources. `None` takes the deadline away; so does the piece's end. It makes no
+    /// piece wanted.
     pub fn set_deadline(&mut self, piece: PieceIndex, deadline: Option<Instant>) {
         self.deadlines.retain(|&(_, p)| p != piece);
         if let Some(when) = deadline.filter(|_| self.state(piece) != PieceState::Have) {

@@ -14,7 +14,7 @@ impl Torrent {
     fn may_want_peers(&self, config: &super::Config) -> bool {
         self.may_dial()
             && self.peers.len() + self.calls < config.torrent_links_max
-            && self.book.candidates(self.is_seeding()) > 0
+            && self.book.candidates(self.is_sated()) > 0
     }
 
     pub(super) fn may_dial(&self) -> bool {
@@ -26,7 +26,7 @@ impl Torrent {
         if !self.may_want_peers(cx.config) {
             return None;
         }
-        let addr = self.book.next_candidate(cx.now, self.is_seeding())?;
+        let addr = self.book.next_candidate(cx.now, self.is_sated())?;
         let prospect = match self.book.tried(addr) {
             Tried::Never => Prospect::Fresh,
             Tried::Worked => Prospect::Proven,

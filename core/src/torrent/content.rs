@@ -2,7 +2,7 @@
 
 use super::{FileSpec, Selection};
 use crate::base::{Bits, Geometry, PieceIndex};
-use crate::picker::{self, Picker, SuperSeed};
+use crate::picker::{self, Picker, PieceState, SuperSeed};
 use crate::store::{Assembly, Layout, StoreConfig, Taken, Watermarks};
 use crate::verify::{Blame, BlameConfig, Fetch, Server, Verify};
 use crate::wire::metainfo::Info;
@@ -151,6 +151,16 @@ impl Content {
     }
 
     /// Wants these files and no others; says which number isn't one, and changes nothing then.
+    /// Wants a piece beside what is selected; whether that is news.
+    pub(super) fn want(&mut self, piece: PieceIndex) -> bool {
+        if self.picker.priority(piece) > 0 || self.picker.state(piece) == PieceState::Have {
+            return false;
+        }
+        self.picker.set_priority(piece, picker::PRIORITY_DEFAULT);
+        self.wanted_bytes += u64::from(self.geometry.length_of(piece));
+        true
+    }
+
     pub(super) fn select(&mut self, selection: &Selection) -> Result<(), u32> {
         let wanted: Vec<(u64, u64)> = match selection {
             Selection::All => alloc::vec![(0, self.geometry.span())],

@@ -358,16 +358,23 @@ impl Torrent {
 
     /// Whether all that is wanted is here now.
     pub(super) fn check_complete(&mut self, cx: &mut Context<'_>) {
-        if self.completed || !self.is_seeding() || !self.is_active() {
+        if !self.is_seeding() || !self.is_active() {
             return;
         }
+        let whole = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
+        // What is read beside the selection completes nothing, until it is all there is.
+        if self.completed && !(self.on_demand && whole) {
+            return;
+        }
+        self.on_demand &= !whole;
         self.completed = true;
         self.event(TorrentEvent::Completed);
-        let whole = self.content.as_deref().is_some_and(|content| content.picker.is_complete());
         if whole && self.down.total() > 0 && !core::mem::replace(&mut self.announced_completed, true) {
             self.announce_completed(cx);
         }
-        self.tell_upload_only(true);
+        if self.is_sated() {
+            self.tell_upload_only(true);
+        }
         self.end_web(cx);
         self.part_from_seeds(cx, None);
         // What was found stored is saved with what the check found.

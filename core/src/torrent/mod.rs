@@ -134,6 +134,8 @@ pub struct Torrent {
     wasted: u64,
     save: save::Saving,
     completed: bool,
+    /// Somebody reads what isn't selected, and may want more of it.
+    on_demand: bool,
     announced_completed: bool,
     /// What one peer alone was given, until somebody else has it.
     given: BTreeMap<PieceIndex, u32>,
@@ -201,6 +203,7 @@ impl Torrent {
             wasted: 0,
             save: save::Saving::new(id),
             completed: false,
+            on_demand: false,
             announced_completed: false,
             given: BTreeMap::new(),
             calls: 0,
@@ -324,16 +327,9 @@ impl Torrent {
         let corrected = self.no_file.take().is_some();
         self.selection = selection.clone();
         self.completed = false;
+        self.on_demand = false;
         self.abandon_unwanted(cx);
-        if !self.is_seeding() {
-            self.tell_upload_only(false);
-        }
-        let numbers: Vec<u32> = self.peers.keys().copied().collect();
-        for n in numbers {
-            self.heed_interest(cx.now, n);
-            self.plan(cx, n);
-        }
-        self.begin_web(cx);
+        self.heed_wants(cx);
         self.check_complete(cx);
         if corrected && !self.paused {
             self.resume(cx);
@@ -349,17 +345,38 @@ impl Torrent {
         }
     }
 
-    /// Has these bytes of the span by then, before others. `false` if they leave the torrent.
+    /// Has these bytes of the span by then, before others, also those that aren't selected. `false` if they leave the
+    /// torrent.
     pub fn set_deadline(&mut self, cx: &mut Context<'_>, start: u64, length: u64, by: Instant) -> bool {
         let Some(content) = &mut self.content else { return false };
         if start.checked_add(length).is_none_or(|end| end > content.geometry.span()) {
             return false;
         }
-        for piece in content.geometry.touched(start, length).filter_map(|n| content.geometry.piece(n)) {
+        let mut more = false;
+        let geometry = Arc::clone(&content.geometry);
+        for piece in geometry.touched(start, length).filter_map(|n| geometry.piece(n)) {
+            more |= content.want(piece);
             content.picker.set_deadline(piece, Some(by));
+        }
+        if more {
+            self.on_demand = true;
+            self.heed_wants(cx);
         }
         self.feed(cx);
         true
+    }
+
+    /// What is wanted has changed: everyone's part in it is looked at anew.
+    fn heed_wants(&mut self, cx: &mut Context<'_>) {
+        if !self.is_sated() {
+            self.tell_upload_only(false);
+        }
+        let numbers: Vec<u32> = self.peers.keys().copied().collect();
+        for n in numbers {
+            self.heed_interest(cx.now, n);
+            self.plan(cx, n);
+        }
+        self.begin_web(cx);
     }
 
     /// Changes its rate limits.

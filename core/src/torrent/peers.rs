@@ -147,6 +147,11 @@ impl Torrent {
             .is_some_and(|content| content.is_checked() && content.picker.is_wanted_complete())
     }
 
+    /// Whether nothing more will be fetched: all that is wanted is here, and nobody may want more of it soon.
+    pub(super) fn is_sated(&self) -> bool {
+        self.is_seeding() && !self.on_demand
+    }
+
     /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
     /// peer id stays, on both ends.
     fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
@@ -248,7 +253,7 @@ impl Torrent {
 
     /// Who we are and what we speak (BEP 10). Said again when the metadata has come, since it can be had of us then.
     fn introduce(&mut self, cx: &mut Context<'_>, n: u32) {
-        let seeding = self.is_seeding();
+        let sated = self.is_sated();
         let super_seed = self.super_seed_on();
         let optional = self.optional_extensions(cx.config);
         let Some(peer) = self.peers.get_mut(&n) else { return };
@@ -260,7 +265,7 @@ impl Torrent {
             reqq: Some(cx.host.session.requests_queued_max),
             yourip: Some(peer.addr.ip()),
             metadata_size: content.map(|content| content.info.raw().len() as u64),
-            upload_only: (seeding && !super_seed).then_some(true),
+            upload_only: (sated && !super_seed).then_some(true),
             e: (cx.config.encryption != Encryption::Off).then_some(true),
             ..ExtensionHandshake::default()
         };
@@ -459,7 +464,7 @@ impl Torrent {
                 }
             }
         }
-        if self.is_seeding() && !self.super_seed_on() {
+        if self.is_sated() && !self.super_seed_on() {
             self.tell_one_upload_only(n, true);
         }
         if hello.e == Some(true)
@@ -499,7 +504,7 @@ impl Torrent {
 
     /// Two who both have all keep no link: it would be of no use to either.
     pub(super) fn part_from_seeds(&mut self, cx: &mut Context<'_>, only: Option<u32>) {
-        if !self.is_seeding() {
+        if !self.is_sated() {
             return;
         }
         let of_no_use = |peer: &Peer| peer.is_seed() && !peer.session.peer_interested();

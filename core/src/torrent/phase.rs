@@ -232,6 +232,7 @@ impl Torrent {
             content.keep_layers(*before);
         }
         self.completed = false;
+        self.on_demand = false;
         if matches!(self.phase, Phase::Opening) {
             self.proceed(cx);
         }
