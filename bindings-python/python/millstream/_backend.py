@@ -37,14 +37,17 @@ class Backend(Protocol):
     @property
     def listening(self) -> tuple[Address, ...]:
         """Where peers can reach us."""
+        ...
 
     async def fetch(self, url: str) -> bytes:
         """The torrent file at an HTTP(S) URL: `FetchError`."""
+        ...
 
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         """Takes on a torrent file's bytes, or a magnet link. Gives its id, which counts up and is never used again.
         Resume data that the session kept is found by itself. Errors: `MetainfoError`, `MagnetError`,
         `DuplicateTorrent`, `CommandError`."""
+        ...
 
     # All of these: `TorrentNotFound`.
 
@@ -80,6 +83,8 @@ class Backend(Protocol):
 
     def info(self, torrent: int) -> bytes | None:
         """The info dictionary as it is bencoded, once it is known."""
+        ...
 
     def verified(self, torrent: int) -> bytes:
         """The bitfield of verified pieces, most significant bit first; empty until the metadata is known."""
+        ...

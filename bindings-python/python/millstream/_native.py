@@ -54,7 +54,8 @@ class NativeBackend:
         token = self._native.start()
         self._loop, self._on_news = loop, on_news
         # The loop holds no more than a weak reference: who forgets a session doesn't keep it alive by that.
-        loop.add_reader(self._native.fileno(), _drain, weakref.ref(self))
+        backend: weakref.ref[NativeBackend] = weakref.ref(self)
+        loop.add_reader(self._native.fileno(), _drain, backend)
         try:
             await self._answer(token)
         except BaseException:
@@ -67,11 +68,12 @@ class NativeBackend:
         await asyncio.shield(self._closing)
 
     async def _close(self, timeout: float) -> None:
+        ended = self._native.close(timeout)
         if self._loop is None:
             return
         try:
             async with asyncio.timeout(timeout + GRACE):
-                await self._answer(self._native.close(timeout))
+                await self._answer(ended)
                 await self._ended.wait()
         except TimeoutError:
             pass

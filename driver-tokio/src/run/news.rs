@@ -83,13 +83,15 @@ impl Body {
             }
             TorrentEvent::Completed | TorrentEvent::Failed(_) | TorrentEvent::Removed => self.show(id),
         }
-        self.publish(id, &event);
-        if matches!(event, TorrentEvent::Removed) {
+        let removed = matches!(event, TorrentEvent::Removed);
+        if removed {
+            // Who is told of it doesn't find it any more.
             self.behind.remove(&id);
             lock(&self.board.torrents).remove(&id);
-            if let Some(seat) = self.seats.remove(&id) {
-                seat.shared.leave();
-            }
+        }
+        self.publish(id, &event);
+        if removed && let Some(seat) = self.seats.remove(&id) {
+            seat.shared.leave();
         }
     }
 
