@@ -12,10 +12,10 @@ use millstream_core::engine::{
     SocketKind,
 };
 use millstream_core::wire::http::{ContentRange, HttpHead};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,13 +27,14 @@ const TRANSMIT_BYTES: usize = 256 << 10;
 #[pyclass(frozen, module = "millstream")]
 pub(crate) struct Engine(Mutex<Inner>);
 
-struct Inner {
-    engine: doors::Engine,
-    now: Instant,
+/// An engine with its ledger.
+pub(crate) struct Inner {
+    pub(crate) engine: doors::Engine,
+    pub(crate) now: Instant,
     /// Jobs whose effect was taken and whose answer is owed.
-    owed: BTreeMap<JobId, Owed>,
+    pub(crate) owed: BTreeMap<JobId, Owed>,
     /// Links whose `Close` was taken and whose `drained` is owed.
-    closing: BTreeSet<ConnId>,
+    pub(crate) closing: BTreeSet<ConnId>,
 }
 
 #[pymethods]
@@ -44,21 +45,22 @@ impl Engine {
     fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = seed.py();
         let now = moment(py, now)?;
-        let engine = doors::Engine::new(options::config(settings)?, take_seed(seed)?, now);
+        let engine = doors::Engine::new(options::config(settings)?, options::seed(seed)?, now);
         let (owed, closing) = (BTreeMap::new(), BTreeSet::new());
         Ok(Self(Mutex::new(Inner { engine, now, owed, closing })))
     }
 
     // ---- in: what happened outside
 
-    /// A socket is bound; what is bound is announced. `kind` is "tcp" or "udp".
+    /// A socket is bound; what is bound is announced. `kind` is "tcp", "udp" or "multicast" (BEP 14).
     fn bound(&self, now: f64, local: u64, addr: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
         let kind = match kind {
             "tcp" => SocketKind::TcpListener,
             "udp" => SocketKind::Udp,
+            "multicast" => SocketKind::Multicast,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "{kind:?} is no kind of socket; there are tcp and udp"
+                    "{kind:?} is no kind of socket; there are tcp, udp and multicast"
                 )));
             }
         };
@@ -140,6 +142,7 @@ impl Engine {
             "refused" => LinkEnd::Refused,
             "timed_out" => LinkEnd::TimedOut,
             "unreachable" => LinkEnd::Unreachable,
+            "no_room" => LinkEnd::NoRoom,
             "host" => LinkEnd::Host("the driver failed".to_owned()),
             _ => return Err(PyValueError::new_err(format!("{why:?} is no way for a link to end"))),
         };
@@ -348,15 +351,40 @@ impl Engine {
         self.tell(py, now, Command::Scrape(TorrentId(torrent)))
     }
 
-    /// Limits the engine's rates, in bytes a second; None is no limit.
+    /// Pieces in order rather than rarest first.
+    fn set_sequential(&self, py: Python<'_>, now: f64, torrent: u64, on: bool) -> PyResult<()> {
+        self.tell(py, now, Command::Sequential(TorrentId(torrent), on))
+    }
+
+    /// Has these bytes of the torrent's span at `by`, before all others: `span` is the first and how many.
+    #[expect(clippy::too_many_arguments, reason = "as many as it takes, in Python")]
+    fn set_deadline(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        torrent: u64,
+        span: (u64, u64),
+        by: f64,
+    ) -> PyResult<()> {
+        let (start, length) = span;
+        let by = moment(py, by)?;
+        self.tell(py, now, Command::Deadline { torrent: TorrentId(torrent), start, length, by })
+    }
+
+    /// Limits the rates of the engine, or of one torrent, in bytes a second; None is no limit.
+    #[pyo3(signature = (now, download, upload, *, torrent = None))]
+    #[expect(clippy::too_many_arguments, reason = "as many as it takes, in Python")]
     fn set_rates(
         &self,
         py: Python<'_>,
         now: f64,
         download: Option<u64>,
         upload: Option<u64>,
+        torrent: Option<u64>,
     ) -> PyResult<()> {
-        self.tell(py, now, Command::Rates(Rates { download, upload }))
+        let rates = Rates { download, upload };
+        let command = torrent.map_or(Command::Rates(rates), |id| Command::TorrentRates(TorrentId(id), rates));
+        self.tell(py, now, command)
     }
 
     /// Ends all: announces, saves, closes. `Stopped` comes when all is done, or at `by`.
@@ -412,12 +440,17 @@ impl Engine {
 }
 
 impl Engine {
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
         self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the engine, unless the clock went back. No Python runs while the lock is held, so it can't be met again.
-    fn with<R>(&self, py: Python<'_>, now: f64, call: impl FnOnce(&mut Inner, Instant) -> R) -> PyResult<R> {
+    pub(crate) fn with<R>(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        call: impl FnOnce(&mut Inner, Instant) -> R,
+    ) -> PyResult<R> {
         let now = moment(py, now)?;
         let mut inner = self.lock(py);
         let last = inner.now;
@@ -455,16 +488,4 @@ impl Engine {
     fn tell(&self, py: Python<'_>, now: f64, command: Command) -> PyResult<()> {
         self.command(py, now, command).map(drop)
     }
-}
-
-/// A seed from 32 bytes, or from a number below 2^256 (little-endian).
-fn take_seed(seed: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
-    let bytes = if seed.is_instance_of::<PyInt>() {
-        let bytes = seed.call_method1("to_bytes", (32, "little"));
-        take(&bytes.map_err(|_| PyValueError::new_err("a seed is a number from 0 to below 2^256"))?)?
-    } else {
-        take(seed).map_err(|_| PyTypeError::new_err("a seed is 32 bytes or a number"))?
-    };
-    let len = bytes.len();
-    bytes.try_into().map_err(|_| PyValueError::new_err(format!("a seed of {len} bytes: 32 are needed")))
 }

@@ -1,6 +1,7 @@
 //! millstream's engine for Python. Owns the bridge and no behaviour: what a door means is said where the engine is.
 
 mod bencode;
+mod body;
 mod bytes;
 mod effects;
 mod engine;
@@ -13,6 +14,7 @@ mod native;
 mod options;
 mod outcomes;
 mod peer;
+mod outgoing;
 mod plan;
 mod statistics;
 mod value_class;
@@ -30,6 +32,7 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bencode::encode, module)?)?;
     message::add_to(module)?;
     module.add_class::<peer::PeerConnection>()?;
+    module.add_class::<body::Body>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;

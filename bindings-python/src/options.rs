@@ -5,12 +5,12 @@ use crate::values::take_addresses;
 use crate::{bytes, errors};
 use core::time::Duration;
 use millstream_core::engine::{
-    AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source,
+    AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source, UtpUse,
 };
 use millstream_core::wire::PeerId;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyInt, PyString};
 use std::sync::Arc;
 
 /// Settings of an engine by name.
@@ -25,7 +25,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-pub(crate) const SETTINGS: [&str; 25] = [
+pub(crate) const SETTINGS: [&str; 31] = [
     "peer_id",
     "client",
     "torrents_max",
@@ -51,6 +51,12 @@ pub(crate) const SETTINGS: [&str; 25] = [
     "metadata_bytes_max",
     "encryption",
     "key_exchanges_max",
+    "dht",
+    "lsd",
+    "pex",
+    "holepunch",
+    "web_seeds",
+    "utp",
 ];
 
 /// Changes one of `SETTINGS`.
@@ -81,9 +87,27 @@ pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> 
         "metadata_bytes_max" => config.metadata_bytes_max = value.extract()?,
         "encryption" => config.encryption = encryption(&value.extract::<String>()?)?,
         "key_exchanges_max" => config.key_exchanges_max = value.extract()?,
+        "dht" => config.dht = value.extract()?,
+        "lsd" => config.lsd = value.extract()?,
+        "pex" => config.pex = value.extract()?,
+        "holepunch" => config.holepunch = value.extract()?,
+        "web_seeds" => config.web_seeds = value.extract()?,
+        "utp" => config.utp = utp(value)?,
         _ => return Err(unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())
+}
+
+/// A seed from 32 bytes, or from a number below 2^256 (little-endian).
+pub(crate) fn seed(seed: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
+    let given = if seed.is_instance_of::<PyInt>() {
+        let made = seed.call_method1("to_bytes", (32, "little"));
+        bytes::take(&made.map_err(|_| PyValueError::new_err("a seed is a number from 0 to below 2^256"))?)?
+    } else {
+        bytes::take(seed).map_err(|_| PyTypeError::new_err("a seed is 32 bytes or a number"))?
+    };
+    let len = given.len();
+    given.try_into().map_err(|_| PyValueError::new_err(format!("a seed of {len} bytes: 32 are needed")))
 }
 
 /// A duration from seconds.
@@ -113,6 +137,18 @@ fn encryption(name: &str) -> PyResult<Encryption> {
         "prefer" => Ok(Encryption::Prefer),
         "require" => Ok(Encryption::Require),
         _ => Err(PyValueError::new_err(format!("{name:?} is no encryption; there are off, prefer, require"))),
+    }
+}
+
+fn utp(value: &Bound<'_, PyAny>) -> PyResult<UtpUse> {
+    if let Ok(on) = value.extract::<bool>() {
+        return Ok(if on { UtpUse::On } else { UtpUse::Off });
+    }
+    match value.extract::<String>()?.as_str() {
+        "on" => Ok(UtpUse::On),
+        "off" => Ok(UtpUse::Off),
+        "only" => Ok(UtpUse::Only),
+        other => Err(PyValueError::new_err(format!("{other:?} is no use of uTP; there are on, off, only"))),
     }
 }
 
@@ -183,7 +219,7 @@ fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyR
     Ok(())
 }
 
-/// A torrent file, or a magnet link.
+/// A torrent file, or a magnet link, read already or not.
 pub(crate) fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
     if let Ok(metainfo) = object.cast::<Metainfo>() {
         return Ok(Source::Metainfo(Arc::clone(&metainfo.get().0)));

@@ -37,6 +37,8 @@ mod filter;
 mod follow;
 mod hash;
 mod http;
+#[doc(hidden)]
+pub mod jobs;
 mod letters;
 mod pool;
 mod resume;

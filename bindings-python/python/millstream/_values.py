@@ -45,8 +45,8 @@ Allocation: TypeAlias = Literal["sparse", "full", "none"]
 FailureKind: TypeAlias = Literal["full", "permission", "not_found", "timed_out", "other"]
 """Failures of the host that the engine treats differently."""
 
-LinkEnd: TypeAlias = Literal["finished", "reset", "refused", "timed_out", "unreachable", "host"]
-"""Why a link ended; `host` is a failure of our own, for which no peer is to blame."""
+LinkEnd: TypeAlias = Literal["finished", "reset", "refused", "timed_out", "unreachable", "no_room", "host"]
+"""Why a link ended; `no_room` and `host` are failures of our own, for which no peer is to blame."""
 
 State: TypeAlias = Literal["metadata", "checking", "leeching", "seeding", "paused", "failed", "stopping"]
 """What a torrent is doing."""
@@ -553,6 +553,12 @@ class Settings(TypedDict, total=False):
     metadata_bytes_max: int
     encryption: Literal["off", "prefer", "require"]
     key_exchanges_max: int
+    dht: bool
+    lsd: bool
+    pex: bool
+    holepunch: bool
+    web_seeds: bool
+    utp: Literal["off", "on", "only"]
 
 
 class SessionSettings(Settings, total=False):

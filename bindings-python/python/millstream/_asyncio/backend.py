@@ -1,0 +1,266 @@
+"""`AsyncioBackend`: a session's engine on the running loop, whichever that is. Sockets are the loop's transports; disk and
+digests run on threads of Rust's that never take Python's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Unpack
+
+from .._backend import OnNews
+from .._millstream import Body, Engine, Magnet, Metainfo
+from .._values import (
+    AddOptions,
+    Address,
+    Event,
+    Listening,
+    PeerStatus,
+    Removed,
+    SessionStatistics,
+    Settings,
+    Status,
+    Stopped,
+    TrackerStatus,
+    WebSeedStatus,
+)
+from ..errors import CommandError, FetchError, SessionClosed
+from .settings import SessionSettings, read
+from .sockets import bind_all
+from .turns import BELL_BYTES, Turns
+
+log = logging.getLogger("millstream")
+
+GRACE = 0.5
+"""Seconds that the end may take beyond its time-out."""
+
+FRESH = 0.25
+"""Seconds that a snapshot of a torrent stays good while nothing is told of it and something flows."""
+
+
+class AsyncioBackend:
+    """One engine on the sockets of one loop. See `Backend` for what each method means."""
+
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        self._settings: SessionSettings
+        self._settings, self._engine_settings = read(settings)
+        self._on_news: OnNews = _nobody
+        self._turns: Turns | None = None
+        self._closed = False
+        self._bell: socket.socket | None = None
+        self._stopped: asyncio.Event = asyncio.Event()
+        self._listening: list[Address] = []
+        self._shown: dict[int, tuple[Status, float]] = {}
+
+    async def start(self, on_news: OnNews) -> None:
+        """Binds and begins."""
+        chosen = self._settings
+        loop = asyncio.get_running_loop()
+        pairs, warnings = bind_all(chosen.listen, chosen.listen_tries_max)
+        for warning in warnings:
+            log.warning(warning)
+        engine = Engine(chosen.seed or secrets.token_bytes(32), now=loop.time(), **self._engine_settings)
+        body = Body(
+            engine,
+            threads=chosen.pool_threads,
+            open_files_max=chosen.open_files_max,
+            state_folder=chosen.state_folder,
+            keep=chosen.keep_resume,
+        )
+        self._on_news = on_news
+        turns = self._turns = Turns(engine, body, self._on_events)
+        bell = body.bell()
+        if bell is not None:
+            self._bell = socket.socket(fileno=bell)
+            loop.add_reader(self._bell, self._answered)
+        await turns.datagrams.serve(pairs)
+
+    async def close(self, timeout: float) -> None:
+        """Ends all in good order, within the time."""
+        turns = self._turns
+        if turns is None or self._closed:
+            return
+        self._closed = True
+        turns.engine.stop(turns.now(), turns.now() + max(timeout, 0.0))
+        turns.touch()
+        try:
+            async with asyncio.timeout(max(timeout, 0.0) + GRACE):
+                await self._stopped.wait()
+        except TimeoutError:
+            log.warning("the session didn't end in good order within %s s", timeout)
+        finally:
+            turns.end()
+            if self._bell is not None:
+                turns.loop.remove_reader(self._bell)
+                self._bell.close()
+            turns.datagrams.close()
+            turns.links.abort()
+            turns.errands.abort()
+
+    @property
+    def listening(self) -> tuple[Address, ...]:
+        """Where peers can reach us."""
+        return tuple(self._listening)
+
+    async def fetch(self, url: str) -> bytes:
+        """A torrent file."""
+        raise FetchError(f"this driver fetches nothing yet: {url}")
+
+    async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
+        """Takes on a torrent, with what was kept of it."""
+        turns, loop = self._live, self._live.loop
+        # large torrent files take their time to be read: not the loop's
+        parsed: Metainfo | Magnet
+        if isinstance(source, str):
+            parsed = Magnet.parse(source)
+        else:
+            parsed = await loop.run_in_executor(None, Metainfo.parse, source)
+        place = turns.body.place(parsed, folder)
+        if place is not None and "resume" not in options:
+            options["resume"] = await loop.run_in_executor(None, turns.body.load, place)
+        turns = self._live
+        torrent = turns.engine.add_torrent(turns.now(), parsed, folder, **options)
+        if place is not None:
+            turns.body.keep(torrent, place)
+        turns.touch()
+        return torrent
+
+    async def remove(self, torrent: int) -> None:
+        """Begins to."""
+        turns = self._ask()
+        turns.engine.remove(turns.now(), torrent)
+
+    async def pause(self, torrent: int) -> None:
+        """Stops the transfer."""
+        turns = self._ask(torrent)
+        turns.engine.pause(turns.now(), torrent)
+
+    async def resume(self, torrent: int) -> None:
+        """Goes on."""
+        turns = self._ask(torrent)
+        turns.engine.resume(turns.now(), torrent)
+
+    async def recheck(self, torrent: int) -> None:
+        """Checks all files again."""
+        turns = self._ask(torrent)
+        turns.engine.recheck(turns.now(), torrent)
+
+    async def select(self, torrent: int, files: list[int] | None) -> None:
+        """Which files are wanted."""
+        turns = self._ask(torrent)
+        turns.engine.select(turns.now(), torrent, files)
+
+    async def set_sequential(self, torrent: int, on: bool) -> None:
+        """Pieces in order, or rarest first."""
+        turns = self._ask(torrent)
+        turns.engine.set_sequential(turns.now(), torrent, on)
+
+    async def set_deadline(self, torrent: int, start: int, length: int, within: float) -> None:
+        """These bytes are wanted within so many seconds."""
+        turns = self._ask(torrent)
+        now = turns.now()
+        turns.engine.set_deadline(now, torrent, (start, length), now + within)
+
+    async def set_rates(self, torrent: int | None, download: int | None, upload: int | None) -> None:
+        """Limits of a torrent, or of the session."""
+        turns = self._ask(torrent)
+        turns.engine.set_rates(turns.now(), download, upload, torrent=torrent)
+
+    async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None:
+        """Addresses of peers."""
+        turns = self._ask(torrent)
+        turns.engine.add_peers(turns.now(), torrent, peers)
+
+    async def add_web_seeds(self, torrent: int, urls: list[str]) -> None:
+        """More web seeds."""
+        turns = self._ask(torrent)
+        turns.engine.add_web_seeds(turns.now(), torrent, urls)
+
+    async def announce(self, torrent: int) -> None:
+        """Announces now."""
+        turns = self._ask(torrent)
+        turns.engine.announce(turns.now(), torrent)
+
+    async def scrape(self, torrent: int) -> None:
+        """Asks how many are in the swarm."""
+        turns = self._ask(torrent)
+        turns.engine.scrape(turns.now(), torrent)
+
+    async def save(self, torrent: int) -> None:
+        """Keeps resume data now."""
+        turns = self._ask(torrent)
+        turns.engine.save(turns.now(), torrent)
+
+    async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
+        """The connected peers."""
+        raise CommandError("this driver doesn't tell it yet")
+
+    async def trackers(self, torrent: int) -> tuple[TrackerStatus, ...]:
+        """The trackers."""
+        raise CommandError("this driver doesn't tell it yet")
+
+    async def web_seeds(self, torrent: int) -> tuple[WebSeedStatus, ...]:
+        """The web seeds."""
+        raise CommandError("this driver doesn't tell it yet")
+
+    async def statistics(self) -> SessionStatistics:
+        """What is counted."""
+        raise CommandError("this driver doesn't tell it yet")
+
+    def status(self, torrent: int) -> Status:
+        """A snapshot, good until something is told of the torrent; while something flows, for a moment."""
+        turns = self._live
+        shown = self._shown.get(torrent)
+        if shown is not None and shown[1] > turns.now():
+            return shown[0]
+        status = turns.engine.status(torrent)
+        flows = status.download_rate or status.upload_rate or status.peers or status.state == "checking"
+        self._shown[torrent] = status, turns.now() + FRESH if flows else float("inf")
+        return status
+
+    def info(self, torrent: int) -> bytes | None:
+        """The info dictionary."""
+        return self._live.engine.info(torrent)
+
+    def verified(self, torrent: int) -> bytes:
+        """The bitfield of verified pieces."""
+        return self._live.engine.verified(torrent) or b""
+
+    @property
+    def _live(self) -> Turns:
+        if self._turns is None or self._closed:
+            raise SessionClosed("the session hasn't begun, or was closed")
+        return self._turns
+
+    def _ask(self, torrent: int | None = None) -> Turns:
+        """Something is about to be asked of the engine: a turn follows."""
+        turns = self._live
+        turns.touch()
+        if torrent is not None:
+            self._shown.pop(torrent, None)
+        return turns
+
+    def _answered(self) -> None:
+        if self._bell is not None:
+            self._bell.recv(BELL_BYTES)
+        if self._turns is not None:
+            self._turns.touch()
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            match event:
+                case Listening(_, address):
+                    self._listening.append(address)
+                case Stopped():
+                    self._stopped.set()
+                case Removed(torrent):
+                    self._shown.pop(torrent, None)
+                case _:
+                    self._shown.pop(getattr(event, "torrent", -1), None)
+        self._on_news(events)
+
+
+def _nobody(events: Sequence[Event]) -> None:
+    """Who hears of it before anybody listens."""

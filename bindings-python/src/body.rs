@@ -1,0 +1,314 @@
+//! A body for an engine on somebody's event loop: disk and digests on threads that never take Python's lock, and the
+//! engine's doors in batches, so that a turn of the loop crosses the border once. Sockets and clock are the loop's.
+
+use crate::engine::{Engine, Inner};
+use crate::outgoing;
+use crate::values::{seconds, take_address};
+use crate::{effects, events, options};
+use core::task::Waker;
+use millstream::jobs::{Jobs, Kept};
+use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Pool, TorrentId};
+use millstream_core::engine::{DhtNews, Effect, Event, Input, Outcome, Owed, Work};
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
+
+/// Sizes of the buffers that what links bring is copied into; unused ones are kept.
+const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
+
+/// Bytes of unused buffers of one size that are kept.
+const KEEP_BYTES: usize = 8 << 20;
+
+/// An engine with disk, digests and a bell. The engine's other doors stay as they are.
+#[pyclass(frozen, module = "millstream")]
+pub(crate) struct Body {
+    engine: Py<Engine>,
+    jobs: Jobs,
+    bell: Mutex<Option<UnixStream>>,
+    kept: Option<Kept>,
+    /// Where the resume data of each torrent lies.
+    places: Mutex<BTreeMap<TorrentId, PathBuf>>,
+    buffers: Vec<Pool>,
+}
+
+/// Wakes an event loop by a byte.
+struct Bell(UnixStream);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // A full socket has bytes that nobody read yet: it rings already.
+        let _ = (&self.0).write(&[1]);
+    }
+}
+
+/// What a turn leaves for the loop: effects that are its own, the latest interest of each link, news, and when
+/// `turn` is due again, in seconds.
+type Turn<'py> = (Bound<'py, PyList>, Vec<(u64, u64, bool)>, Bound<'py, PyList>, Option<f64>);
+
+/// What a turn left in Rust's own shape.
+#[derive(Default)]
+struct Taken {
+    effects: Vec<Effect>,
+    interests: BTreeMap<ConnId, (u64, bool)>,
+    news: Vec<Event>,
+    due: Option<Instant>,
+}
+
+#[pymethods]
+impl Body {
+    /// A body for this engine. `threads` is for disk and digests, 0 is one per core. Resume data and the DHT's table lie
+    /// in `state_folder`, or the user's own place for state; nothing is kept unless `keep`.
+    #[new]
+    #[pyo3(signature = (engine, *, threads = 0, open_files_max = 128, state_folder = None, keep = true))]
+    fn new(
+        engine: Py<Engine>,
+        threads: usize,
+        open_files_max: usize,
+        state_folder: Option<PathBuf>,
+        keep: bool,
+    ) -> PyResult<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let jobs = Jobs::start(threads, open_files_max, &Waker::from(Arc::new(Bell(ours))))?;
+        Ok(Self {
+            engine,
+            jobs,
+            bell: Mutex::new(Some(theirs)),
+            kept: if keep { Kept::new(state_folder) } else { None },
+            places: Mutex::default(),
+            buffers: SIZES.map(|size| Pool::new(size, (KEEP_BYTES / size).min(64))).into(),
+        })
+    }
+
+    /// The socket that becomes readable when `turn` is due for an answer, as a file descriptor of the caller's from now
+    /// on. Once: then it is None.
+    fn bell(&self) -> Option<i32> {
+        lock(&self.bell).take().map(IntoRawFd::into_raw_fd)
+    }
+
+    /// Takes in answers and what is due, and all that the engine asks for. Its jobs of disk and digests are begun. Gives
+    /// (effects for the loop, (link, read_until, write) of links, events, when it is due again).
+    fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Turn<'py>> {
+        let taken = self.engine.get().with(py, now, |inner, now| self.settle(inner, now))?;
+        let effects: Vec<_> =
+            taken.effects.into_iter().map(|it| effects::effect(py, it)).collect::<PyResult<_>>()?;
+        let news: Vec<_> = taken.news.into_iter().map(|it| events::event(py, it)).collect::<PyResult<_>>()?;
+        let interests =
+            taken.interests.into_iter().map(|(conn, (until, write))| (conn.0, until, write)).collect();
+        Ok((PyList::new(py, effects)?, interests, PyList::new(py, news)?, taken.due.map(seconds)))
+    }
+
+    /// Bytes came on a link. They are copied once, into memory that is used again.
+    fn received(&self, now: f64, conn: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = data.py();
+        let buffer = PyBuffer::<u8>::get(data)?;
+        let count = buffer.item_count();
+        let chunk = match self.buffers.iter().find(|pool| (count..=count * 2).contains(&pool.size())) {
+            Some(pool) => {
+                let mut chunk = pool.take();
+                buffer.copy_to_slice(py, chunk.bytes_mut().get_mut(..count).unwrap_or_default())?;
+                chunk.freeze(count)
+            }
+            None => Chunk::from(buffer.to_vec(py)?),
+        };
+        let input = Input::Received { conn: ConnId(conn), data: chunk };
+        self.engine.get().with(py, now, |inner, now| inner.engine.handle_input(now, input))
+    }
+
+    /// `wrote` bytes of a link went out; at most about `max` more are for it, whole and in order, or None. What is stored
+    /// is read here and now.
+    #[expect(clippy::too_many_arguments, reason = "as many as it takes, in Python")]
+    fn transmit<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        conn: u64,
+        wrote: u64,
+        max: usize,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let conn = ConnId(conn);
+        let transmit = self.engine.get().with(py, now, |inner, now| {
+            if wrote > 0 {
+                inner.engine.handle_input(now, Input::Wrote { conn, bytes: wrote });
+            }
+            inner.engine.poll_transmit(now, conn, max)
+        })?;
+        let Some(transmit) = transmit else { return Ok(None) };
+        PyBytes::new_with(py, transmit.len, |into| {
+            outgoing::fill(&self.jobs, &transmit.segments, into).map_err(PyErr::from)
+        })
+        .map(Some)
+    }
+
+    /// Datagrams that came on a socket, each its bytes and its source. Those from no IP address are passed over.
+    fn datagrams(&self, now: f64, local: u64, came: &Bound<'_, PyList>) -> PyResult<()> {
+        let py = came.py();
+        let mut inputs = Vec::with_capacity(came.len());
+        for one in came {
+            let (data, from): (Bound<'_, PyBytes>, Bound<'_, PyAny>) = one.extract()?;
+            let Ok(from) = take_address(&from) else { continue };
+            let data = Chunk::copy_from(data.as_bytes());
+            let stride = u16::try_from(data.len()).unwrap_or(u16::MAX);
+            inputs.push(Input::Datagrams { local: LocalId(local), from, to: None, data, stride });
+        }
+        self.engine.get().with(py, now, |inner, now| {
+            inputs.into_iter().for_each(|input| inner.engine.handle_input(now, input));
+        })
+    }
+
+    /// Datagrams to send from a socket, one by one: (bytes, address, whether it may not be cut into fragments). About
+    /// `max` bytes of them; none if there are none.
+    fn outgoing<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        local: u64,
+        max: usize,
+    ) -> PyResult<Vec<outgoing::Datagram<'py>>> {
+        let mut runs = Vec::new();
+        self.engine.get().with(py, now, |inner, now| {
+            let mut bytes = 0;
+            while bytes < max {
+                let Some(run) = inner.engine.poll_datagrams(now, LocalId(local), max - bytes) else { break };
+                bytes += run.data.len().max(1);
+                runs.push(run);
+            }
+        })?;
+        outgoing::split(py, runs)
+    }
+
+    /// A datagram couldn't be sent.
+    fn datagram_refused(&self, now: f64, local: u64, to: &Bound<'_, PyAny>, bytes: usize) -> PyResult<()> {
+        let input = Input::DatagramRefused { local: LocalId(local), to: take_address(to)?, bytes };
+        self.engine.get().with(to.py(), now, |inner, now| inner.engine.handle_input(now, input))
+    }
+
+    /// Where the resume data of a torrent in a folder lies, if any is kept. `source` is a Metainfo or a Magnet.
+    fn place(&self, source: &Bound<'_, PyAny>, folder: PathBuf) -> PyResult<Option<PathBuf>> {
+        let source = options::source(source)?;
+        Ok(self.kept.as_ref().and_then(|kept| kept.place(&source, &folder)))
+    }
+
+    /// Where the DHT's table lies, if it is kept.
+    fn dht_table(&self) -> Option<PathBuf> {
+        self.kept.as_ref().map(Kept::dht_table)
+    }
+
+    /// What was kept at a place, if anything can be read. It blocks; other threads go on meanwhile.
+    #[staticmethod]
+    fn load(py: Python<'_>, place: PathBuf) -> Option<Bound<'_, PyBytes>> {
+        let data = py.detach(|| Kept::load(Path::new(&place)))?;
+        Some(PyBytes::new(py, &data))
+    }
+
+    /// A torrent's resume data goes there from now on.
+    fn keep(&self, torrent: u64, place: PathBuf) {
+        lock(&self.places).insert(TorrentId(torrent), place);
+    }
+}
+
+impl Body {
+    fn settle(&self, inner: &mut Inner, now: Instant) -> Taken {
+        let mut answers = Vec::new();
+        self.jobs.take(&mut answers);
+        for (job, outcome) in answers {
+            inner.engine.handle_input(now, Input::Done { job, outcome });
+        }
+        if inner.engine.poll_timeout().is_some_and(|due| due <= now) {
+            inner.engine.handle_timeout(now);
+        }
+        let mut taken = Taken::default();
+        while let Some(effect) = inner.engine.poll_effect() {
+            self.sort(inner, now, effect, &mut taken);
+        }
+        while let Some(event) = inner.engine.poll_event() {
+            self.note(event, &mut taken.news);
+        }
+        taken.due = inner.engine.poll_timeout();
+        taken
+    }
+
+    /// Does what needs no loop, and leaves the rest.
+    fn sort(&self, inner: &mut Inner, now: Instant, effect: Effect, taken: &mut Taken) {
+        match effect {
+            Effect::Job { job, work } => {
+                if let Some(effect) = self.begin(inner, now, (job, work)) {
+                    taken.effects.push(effect);
+                }
+            }
+            Effect::Cancel { job } if inner.owed.contains_key(&job) => taken.effects.push(effect),
+            Effect::Cancel { job } => self.jobs.cancel(job),
+            Effect::Interest { conn, read_until, write } => {
+                let latest = taken.interests.entry(conn).or_default();
+                *latest = (latest.0.max(read_until), latest.1 || write);
+            }
+            Effect::Close { conn, .. } => {
+                inner.closing.insert(conn);
+                taken.interests.remove(&conn);
+                taken.effects.push(effect);
+            }
+            Effect::Connect { .. } | Effect::DatagramsReady { .. } => taken.effects.push(effect),
+        }
+    }
+
+    /// Begins a job, or gives it back if it is the loop's.
+    fn begin(&self, inner: &mut Inner, now: Instant, (job, work): (JobId, Work)) -> Option<Effect> {
+        match work {
+            Work::Read { torrent, ref parts, plain: true } if self.jobs.is_warm(torrent, parts) => {
+                inner.engine.handle_input(now, Input::Done { job, outcome: Outcome::Stored });
+                None
+            }
+            Work::Save { torrent, .. } => {
+                let place = lock(&self.places).get(&torrent).cloned();
+                self.jobs.begin(job, work, place);
+                None
+            }
+            Work::Read { .. }
+            | Work::Files { .. }
+            | Work::Write { .. }
+            | Work::Hash { .. }
+            | Work::HashStored { .. }
+            | Work::Exchange(_) => {
+                self.jobs.begin(job, work, None);
+                None
+            }
+            Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => {
+                inner.owed.insert(job, Owed::of(&work));
+                Some(Effect::Job { job, work })
+            }
+        }
+    }
+
+    fn note(&self, event: Event, news: &mut Vec<Event>) {
+        match event {
+            Event::Dht(DhtNews::Table(table)) => {
+                if let Some(kept) = &self.kept {
+                    self.jobs.keep(kept.dht_table(), table);
+                }
+            }
+            // Nobody asks the DHT through these doors yet.
+            Event::Dht(DhtNews::Lookup(_) | DhtNews::Followed(_)) => {}
+            Event::Torrent(..)
+            | Event::Listening(..)
+            | Event::Pool(_)
+            | Event::Lagged(_)
+            | Event::Stopped => news.push(event),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
