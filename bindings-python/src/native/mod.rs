@@ -4,7 +4,7 @@
 mod answer;
 mod bell;
 mod calls;
-mod settings;
+pub(crate) mod settings;
 mod torrent;
 
 use crate::values::take_addresses;
