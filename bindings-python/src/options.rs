@@ -92,7 +92,7 @@ pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> 
         "pex" => config.pex = value.extract()?,
         "holepunch" => config.holepunch = value.extract()?,
         "web_seeds" => config.web_seeds = value.extract()?,
-        "utp" => config.utp = utp(&value.extract::<String>()?)?,
+        "utp" => config.utp = utp(value)?,
         _ => return Err(unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())
@@ -140,12 +140,15 @@ fn encryption(name: &str) -> PyResult<Encryption> {
     }
 }
 
-fn utp(name: &str) -> PyResult<UtpUse> {
-    match name {
-        "off" => Ok(UtpUse::Off),
+fn utp(value: &Bound<'_, PyAny>) -> PyResult<UtpUse> {
+    if let Ok(on) = value.extract::<bool>() {
+        return Ok(if on { UtpUse::On } else { UtpUse::Off });
+    }
+    match value.extract::<String>()?.as_str() {
         "on" => Ok(UtpUse::On),
+        "off" => Ok(UtpUse::Off),
         "only" => Ok(UtpUse::Only),
-        _ => Err(PyValueError::new_err(format!("{name:?} is no use of uTP; there are off, on, only"))),
+        other => Err(PyValueError::new_err(format!("{other:?} is no use of uTP; there are on, off, only"))),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::options::{self, about, duration, unknown};
 use crate::values::take_addresses;
 use core::net::{Ipv4Addr, SocketAddr};
-use millstream::{EngineConfig, SessionConfig, UtpUse};
+use millstream::{EngineConfig, SessionConfig};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -20,7 +20,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<SessionCo
 }
 
 /// All that `set` knows beside the engine's.
-const SETTINGS: [&str; 28] = [
+const SETTINGS: [&str; 22] = [
     "listen",
     "listen_tries_max",
     "folder",
@@ -34,13 +34,7 @@ const SETTINGS: [&str; 28] = [
     "torrent_file_bytes_max",
     "events_max",
     "fetch_timeout",
-    "dht",
     "dht_bootstrap",
-    "lsd",
-    "pex",
-    "holepunch",
-    "web_seeds",
-    "utp",
     "port_mapping",
     "proxy",
     "router",
@@ -80,12 +74,6 @@ fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyRe
 /// What the engine without a driver has no use for, and the rest of what it has.
 fn set_engine(config: &mut EngineConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
-        "dht" => config.dht = value.extract()?,
-        "lsd" => config.lsd = value.extract()?,
-        "pex" => config.pex = value.extract()?,
-        "holepunch" => config.holepunch = value.extract()?,
-        "web_seeds" => config.web_seeds = value.extract()?,
-        "utp" => config.utp = utp(value)?,
         "port_mapping" => config.port_mapping = value.extract()?,
         "tracker_bytes_max" => config.tracker_bytes_max = value.extract()?,
         "newcomer_credit_bytes" => config.newcomer_credit_bytes = value.extract()?,
@@ -144,18 +132,6 @@ fn router(value: &Bound<'_, PyAny>) -> PyResult<Option<Ipv4Addr>> {
     let Some(text) = value.extract::<Option<String>>()? else { return Ok(None) };
     let wrong = |_| PyValueError::new_err(format!("{text:?} is no IPv4 address"));
     text.parse().map(Some).map_err(wrong)
-}
-
-fn utp(value: &Bound<'_, PyAny>) -> PyResult<UtpUse> {
-    if let Ok(on) = value.extract::<bool>() {
-        return Ok(if on { UtpUse::On } else { UtpUse::Off });
-    }
-    match value.extract::<String>()?.as_str() {
-        "on" => Ok(UtpUse::On),
-        "off" => Ok(UtpUse::Off),
-        "only" => Ok(UtpUse::Only),
-        other => Err(PyValueError::new_err(format!("{other:?} is no use of uTP; there are on, off, only"))),
-    }
 }
 
 fn seed(value: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {

@@ -8,7 +8,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from millstream import Metainfo, create
@@ -191,7 +190,8 @@ class StageTorrent:
 
     def set(self, **changes: Any) -> None:
         """Its status is so from now on."""
-        self.stats = replace(self.stats, **changes)
+        fields = {name: getattr(self.stats, name) for name in Status.__match_args__}
+        self.stats = Status(**{**fields, **changes})
 
     def complete(self) -> None:
         """It is whole."""

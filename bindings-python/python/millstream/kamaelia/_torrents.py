@@ -177,13 +177,14 @@ class Torrents:
         return True
 
     def _is_duplicate(self, error: DuplicateTorrent) -> bool:
-        known = self._ids.get(error.torrent)
+        there = -1 if error.torrent is None else error.torrent
+        known = self._ids.get(there)
         if known is not None:
             self._tell(TIPCTorrentAlreadyDownloading(torrentid=known))
             return True
         now = time.monotonic()
         self._waiting_since = self._waiting_since or now
-        ending = self._ending.get(error.torrent)
+        ending = self._ending.get(there)
         if ending is not None and ending.is_alive() and now - self._waiting_since < REMOVAL_TIMEOUT:
             return False
         self._fail(str(error))
