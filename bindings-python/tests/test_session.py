@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import Drivers, Thing, thing, things
+from drivers_stage import Drivers, Thing, thing, things
 
 from millstream import (
     Completed,

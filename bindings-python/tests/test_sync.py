@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import PIECE, Drivers, Thing, payload, thing, things
+from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
 
 from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, create, sync
 
