@@ -1,17 +1,22 @@
 //! A body for an engine on somebody's event loop: disk and digests on threads that never take Python's lock, and the
 //! engine's doors in batches, so that a turn of the loop crosses the border once. Sockets and clock are the loop's.
 
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
+use crate::ledger::Inner;
 use crate::outgoing;
-use crate::values::{seconds, take_address};
-use crate::{effects, events, options};
+use crate::values::{address, moment, seconds, take_address};
+use crate::{effects, errors, events, native, options};
+use core::net::IpAddr;
 use core::task::Waker;
-use millstream::jobs::{Jobs, Kept};
+use millstream::jobs::{self, Jobs, Kept};
+use millstream::{SessionConfig, StartError};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Pool, TorrentId};
-use millstream_core::engine::{DhtNews, Effect, Event, Input, Outcome, Owed, Work};
+use millstream_core::engine::{
+    self as doors, Allocation, Command, DhtCommand, DhtNews, Effect, Event, Input, Outcome, Owed, Work,
+};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::IntoRawFd;
@@ -30,6 +35,7 @@ const KEEP_BYTES: usize = 8 << 20;
 #[pyclass(frozen, module = "millstream")]
 pub(crate) struct Body {
     engine: Py<Engine>,
+    settings: SessionConfig,
     jobs: Jobs,
     bell: Mutex<Option<UnixStream>>,
     kept: Option<Kept>,
@@ -67,29 +73,90 @@ struct Taken {
 
 #[pymethods]
 impl Body {
-    /// A body for this engine. `threads` is for disk and digests, 0 is one per core. Resume data and the DHT's table lie
-    /// in `state_folder`, or the user's own place for state; nothing is kept unless `keep`.
+    /// An engine and its body, with the settings of a session. The loop has no way through a proxy, and none from a chosen
+    /// interface: those are refused.
     #[new]
-    #[pyo3(signature = (engine, *, threads = 0, open_files_max = 128, state_folder = None, keep = true))]
-    fn new(
-        engine: Py<Engine>,
-        threads: usize,
-        open_files_max: usize,
-        state_folder: Option<PathBuf>,
-        keep: bool,
-    ) -> PyResult<Self> {
+    #[pyo3(signature = (now, **settings))]
+    fn new(py: Python<'_>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let now = moment(py, now)?;
+        let mut settings = native::settings::config(settings)?;
+        for (name, set) in [
+            ("proxy", settings.proxy.is_some()),
+            ("bind", settings.bind.is_some()),
+            ("router", settings.router.is_some()),
+        ] {
+            if set {
+                let message = format!("the asyncio driver knows no {name}: the native one does");
+                return Err(errors::raise(py, "StartError", (message,)));
+            }
+        }
+        // Nobody here speaks to routers.
+        settings.engine.port_mapping = false;
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let jobs = Jobs::start(threads, open_files_max, &Waker::from(Arc::new(Bell(ours))))?;
+        let bell = Waker::from(Arc::new(Bell(ours)));
+        let jobs = Jobs::start(settings.pool_threads, settings.open_files_max, &bell)?;
+        let failed = |error: StartError| errors::raise(py, "StartError", (error.to_string(),));
+        let (config, seed) = jobs::engine_settings(&settings, jobs.threads()).map_err(failed)?;
+        let engine = Engine::holding(doors::Engine::new(config, seed, now), now);
         Ok(Self {
-            engine,
+            engine: Py::new(py, engine)?,
             jobs,
             bell: Mutex::new(Some(theirs)),
-            kept: if keep { Kept::new(state_folder) } else { None },
+            kept: if settings.keep_resume { Kept::new(settings.state_folder.clone()) } else { None },
+            settings,
             places: Mutex::default(),
             buffers: SIZES.map(|size| Pool::new(size, (KEEP_BYTES / size).min(64))).into(),
         })
+    }
+
+    /// The engine, for its other doors.
+    #[getter]
+    fn engine(&self, py: Python<'_>) -> Py<Engine> {
+        self.engine.clone_ref(py)
+    }
+
+    /// Where to listen, and how many following ports are tried where one is taken.
+    #[getter]
+    fn listen(&self) -> (Vec<(String, u16)>, u16) {
+        (self.settings.listen.iter().copied().map(address).collect(), self.settings.listen_tries_max)
+    }
+
+    /// Whether neighbours are sought, and whether there is a node of the DHT.
+    #[getter]
+    fn seeks(&self) -> (bool, bool) {
+        (self.settings.engine.lsd, self.settings.engine.dht)
+    }
+
+    /// The bounds of a torrent file that is fetched: bytes, and seconds.
+    #[getter]
+    fn fetches(&self) -> (usize, f64) {
+        (self.settings.torrent_file_bytes_max, self.settings.fetch_timeout.as_secs_f64())
+    }
+
+    /// How space is set aside for torrents that don't say.
+    #[getter]
+    fn allocation(&self) -> &'static str {
+        match self.settings.allocation {
+            Allocation::Sparse => "sparse",
+            Allocation::Full => "full",
+            Allocation::None => "none",
+        }
+    }
+
+    /// Reads the filter list that the settings name, if any, and has the engine heed it. It blocks. Gives what is to be
+    /// warned of; raises StartError.
+    fn load_filter(&self, py: Python<'_>, now: f64) -> PyResult<Option<String>> {
+        let Some(path) = &self.settings.ip_filter else { return Ok(None) };
+        let (filter, warning) = jobs::read_filter(path).map_err(|error| {
+            let message = format!("{}: {error}", path.display());
+            errors::raise(py, "StartError", (message,))
+        })?;
+        let command = Command::IpFilter(Some(Arc::new(filter)));
+        // An engine that was just made takes it.
+        let _ = self.engine.get().with(py, now, |inner, now| inner.engine.command(now, command))?;
+        Ok(warning)
     }
 
     /// The socket that becomes readable when `turn` is due for an answer, as a file descriptor of the caller's from now
@@ -208,9 +275,20 @@ impl Body {
         Ok(self.kept.as_ref().and_then(|kept| kept.place(&source, &folder)))
     }
 
-    /// Where the DHT's table lies, if it is kept.
-    fn dht_table(&self) -> Option<PathBuf> {
-        self.kept.as_ref().map(Kept::dht_table)
+    /// Gives the DHT's node the table that was kept, if there is one. False if it is damaged.
+    fn restore_dht(&self, py: Python<'_>, now: f64) -> PyResult<bool> {
+        let table = self.kept.as_ref().and_then(|kept| Kept::load(&kept.dht_table()));
+        let Some(table) = table else { return Ok(true) };
+        let command = Command::Dht(Box::new(DhtCommand::Restore(table)));
+        let restored = self.engine.get().with(py, now, |inner, now| inner.engine.command(now, command))?;
+        Ok(restored.is_ok())
+    }
+
+    /// The addresses to announce from to neighbours (BEP 14), each with the number of its interface.
+    #[staticmethod]
+    fn places(v4: bool, listening: Vec<String>) -> Vec<(String, u32)> {
+        let listening: Vec<IpAddr> = listening.iter().filter_map(|ip| ip.parse().ok()).collect();
+        jobs::places(v4, &listening).into_iter().map(|(ip, index)| (ip.to_string(), index)).collect()
     }
 
     /// What was kept at a place, if anything can be read. It blocks; other threads go on meanwhile.

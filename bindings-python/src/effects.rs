@@ -50,8 +50,9 @@ fn work(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
             make(py, "HashStored", (torrent.0, tuple(py, parts, part)?, pad, want.sha1, want.leaves))
         }
         Work::Save { torrent, data } => make(py, "Save", (torrent.0, PyBytes::new(py, &data))),
-        Work::Http { url, bytes_max, redirects_max, timeout, route: _ } => {
-            make(py, "Http", (url, bytes_max, redirects_max, timeout.as_secs_f64()))
+        Work::Http { url, bytes_max, redirects_max, timeout, route } => {
+            let local = route.local.map(|local| local.0);
+            make(py, "Http", (url, bytes_max, redirects_max, timeout.as_secs_f64(), local))
         }
         Work::Exchange(job) => {
             let theirs = job.theirs.as_ref().map(|key| PyBytes::new(py, &key.0));

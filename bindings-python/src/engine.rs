@@ -1,12 +1,13 @@
-//! The doors. Holds an engine behind a lock, and a ledger that tells a driver's mistakes from a peer's faults.
+//! The doors, as Python calls them.
 
 use crate::bytes::{lend, take};
+use crate::ledger::Inner;
 use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
-use crate::{effects, errors, events, options, status_class};
+use crate::{effects, errors, events, options, snapshots, statistics, status_class};
 use core::net::SocketAddr;
 use core::time::Duration;
-use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Segment, TorrentId};
+use millstream_core::base::{Chunk, ConnId, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
     self as doors, Command, Effect, Incoming, Input, LinkEnd, LinkInfo, Owed, Rates, Reply, Selection,
     SocketKind,
@@ -14,10 +15,8 @@ use millstream_core::engine::{
 use millstream_core::wire::http::{ContentRange, HttpHead};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyDict, PyList};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use std::sync::Mutex;
 
 /// Bytes that a transmit holds at most, unless told.
 const TRANSMIT_BYTES: usize = 256 << 10;
@@ -25,17 +24,7 @@ const TRANSMIT_BYTES: usize = 256 << 10;
 /// A BitTorrent engine: a pure state machine. Moments are seconds (int or float) since whenever the driver likes, and
 /// never go back; they count to the nearest microsecond.
 #[pyclass(frozen, module = "millstream")]
-pub(crate) struct Engine(Mutex<Inner>);
-
-/// An engine with its ledger.
-pub(crate) struct Inner {
-    pub(crate) engine: doors::Engine,
-    pub(crate) now: Instant,
-    /// Jobs whose effect was taken and whose answer is owed.
-    pub(crate) owed: BTreeMap<JobId, Owed>,
-    /// Links whose `Close` was taken and whose `drained` is owed.
-    pub(crate) closing: BTreeSet<ConnId>,
-}
+pub(crate) struct Engine(pub(crate) Mutex<Inner>);
 
 #[pymethods]
 impl Engine {
@@ -45,9 +34,7 @@ impl Engine {
     fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = seed.py();
         let now = moment(py, now)?;
-        let engine = doors::Engine::new(options::config(settings)?, options::seed(seed)?, now);
-        let (owed, closing) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self(Mutex::new(Inner { engine, now, owed, closing })))
+        Ok(Self::holding(doors::Engine::new(options::config(settings)?, options::seed(seed)?, now), now))
     }
 
     // ---- in: what happened outside
@@ -420,6 +407,32 @@ impl Engine {
         tuple(py, peers, each).map(Bound::into_any)
     }
 
+    /// A torrent's connected peers at a glance, in join order.
+    fn peer_statuses<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
+        let peers = self.know(py, torrent, |engine, now| engine.peers(now, TorrentId(torrent)))?;
+        tuple(py, peers, snapshots::peer)
+    }
+
+    /// A torrent's trackers at a glance.
+    fn trackers<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
+        let trackers = self.know(py, torrent, |engine, _| engine.trackers(TorrentId(torrent)))?;
+        tuple(py, trackers, snapshots::tracker)
+    }
+
+    /// A torrent's web seeds at a glance (BEP 19).
+    fn web_seeds<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
+        let seeds = self.know(py, torrent, |engine, now| engine.web_seeds(now, TorrentId(torrent)))?;
+        tuple(py, seeds, snapshots::web_seed)
+    }
+
+    /// What is counted beside the torrents, since the start where it isn't how things are now.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inner = self.lock(py);
+        let all = inner.engine.statistics(inner.now);
+        drop(inner);
+        statistics::statistics(py, &all)
+    }
+
     /// All torrents' ids.
     fn torrents(&self, py: Python<'_>) -> Vec<u64> {
         self.lock(py).engine.torrents().into_iter().map(|id| id.0).collect()
@@ -436,56 +449,5 @@ impl Engine {
         let inner = self.lock(py);
         let (links, _) = inner.engine.link_counts();
         format!("<Engine: {} torrents, {links} links>", inner.engine.torrents().len())
-    }
-}
-
-impl Engine {
-    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
-        self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Calls the engine, unless the clock went back. No Python runs while the lock is held, so it can't be met again.
-    pub(crate) fn with<R>(
-        &self,
-        py: Python<'_>,
-        now: f64,
-        call: impl FnOnce(&mut Inner, Instant) -> R,
-    ) -> PyResult<R> {
-        let now = moment(py, now)?;
-        let mut inner = self.lock(py);
-        let last = inner.now;
-        let answer = (now >= last).then(|| {
-            inner.now = now;
-            call(&mut inner, now)
-        });
-        drop(inner);
-        answer.ok_or_else(|| errors::driver(py, format!("the clock went back from {last:?} to {now:?}")))
-    }
-
-    fn input(&self, py: Python<'_>, now: f64, input: Input) -> PyResult<()> {
-        self.with(py, now, |inner, now| inner.engine.handle_input(now, input))
-    }
-
-    fn command(&self, py: Python<'_>, now: f64, command: Command) -> PyResult<Reply> {
-        let reply = self.with(py, now, |inner, now| inner.engine.command(now, command))?;
-        reply.map_err(|error| errors::command(py, &error))
-    }
-
-    /// What the engine knows of a torrent.
-    fn know<R>(
-        &self,
-        py: Python<'_>,
-        torrent: u64,
-        ask: impl FnOnce(&doors::Engine, Instant) -> R,
-    ) -> PyResult<R> {
-        let inner = self.lock(py);
-        let there = inner.engine.status(inner.now, TorrentId(torrent)).is_some();
-        let answer = there.then(|| ask(&inner.engine, inner.now));
-        drop(inner);
-        answer.ok_or_else(|| errors::no_torrent(py, torrent))
-    }
-
-    fn tell(&self, py: Python<'_>, now: f64, command: Command) -> PyResult<()> {
-        self.command(py, now, command).map(drop)
     }
 }

@@ -2,11 +2,16 @@
 //! the library's promise.
 
 use crate::disk::{Disk, Purpose};
+use crate::error::StartError;
+use crate::filter::{self, FilterFileError};
 use crate::pool::{Answers, Pool};
 use crate::resume::{self, Shelf};
+use crate::{SessionConfig, run};
+use core::net::IpAddr;
 use core::task::Waker;
 use millstream_core::base::{Extent, JobId, Part, TorrentId};
-use millstream_core::engine::{Outcome, Source, Work};
+use millstream_core::engine::{Config, Outcome, Source, Work};
+use millstream_core::wire::ip_filter::IpFilter;
 use rustix::io::Errno;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -20,6 +25,7 @@ pub struct Jobs {
     disk: Arc<Disk>,
     pool: Arc<Pool>,
     answers: Arc<Answers>,
+    threads: usize,
 }
 
 impl Jobs {
@@ -28,8 +34,13 @@ impl Jobs {
         let disk = Arc::new(Disk::new(open_files_max));
         let answers = Arc::new(Answers::default());
         answers.set_bell(bell);
-        let (pool, _) = Pool::start(threads, Arc::clone(&disk), Arc::clone(&answers))?;
-        Ok(Self { disk, pool, answers })
+        let (pool, handles) = Pool::start(threads, Arc::clone(&disk), Arc::clone(&answers))?;
+        Ok(Self { disk, pool, answers, threads: handles.len() })
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Begins a job that is the pool's; `keep` is where a `Save` goes. Others fail.
@@ -85,6 +96,27 @@ impl Drop for Jobs {
     fn drop(&mut self) {
         self.pool.close();
     }
+}
+
+/// The addresses of one family to announce from to neighbours (BEP 14), each with the number of its interface: those that
+/// we listen at, or one of each interface if that is all of them.
+pub fn places(v4: bool, listening: &[IpAddr]) -> Vec<(IpAddr, u32)> {
+    run::multicast::places(v4, listening, None)
+}
+
+/// The engine's settings for a session whose jobs these are, and its chance.
+pub fn engine_settings(config: &SessionConfig, threads: usize) -> Result<(Config, [u8; 32]), StartError> {
+    let seed = run::draw_seed(config)?;
+    let mut config = config.clone();
+    run::fit_engine(&mut config, threads);
+    Ok((run::table::engine_config(&config), seed))
+}
+
+/// A filter list from its file, and what is to be warned of.
+pub fn read_filter(path: &Path) -> Result<(IpFilter, Option<String>), FilterFileError> {
+    let read = filter::read(path)?;
+    let warning = filter::warning(path, &read);
+    Ok((read.filter, warning))
 }
 
 /// Where a session keeps what it remembers.

@@ -173,12 +173,14 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """GET a URL within these bounds; `timeout` in seconds. Answered by `HttpAnswer`."""
+    """GET a URL within these bounds; `timeout` in seconds. If `local` is given, from that socket's address, and so over
+    its family. Answered by `HttpAnswer`."""
 
     url: str
     bytes_max: int
     redirects_max: int
     timeout: float
+    local: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,7 +529,7 @@ class Settings(TypedDict, total=False):
     pex: bool
     holepunch: bool
     web_seeds: bool
-    utp: Literal["off", "on", "only"]
+    utp: Literal["on", "off", "only"] | bool
 
 
 class SessionSettings(Settings, total=False):
@@ -551,13 +553,7 @@ class SessionSettings(Settings, total=False):
     sendfile_locally: bool
     torrent_file_bytes_max: int
     fetch_timeout: float
-    dht: bool
     dht_bootstrap: Iterable[Address | str]
-    lsd: bool
-    pex: bool
-    holepunch: bool
-    web_seeds: bool
-    utp: Literal["on", "off", "only"] | bool
     port_mapping: bool
     proxy: str | None
     router: str | None

@@ -1,14 +1,13 @@
 //! What a call gives, and what it raises, as Python has them.
 
-use crate::values::{address, class, tuple};
-use crate::{errors, statistics};
+use crate::values::{address, tuple};
+use crate::{errors, snapshots, statistics};
 use millstream::{
     AddError, CommandFailed, FetchError, PeerStatus, Session, SessionStatistics, StartError, Torrent,
-    TrackerStatus, WebSeedState, WebSeedStatus,
+    TrackerStatus, WebSeedStatus,
 };
-use millstream_core::wire::mse::Level;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 use std::sync::Arc;
 
 /// What a call gives.
@@ -62,9 +61,9 @@ impl Answer {
             Self::Done | Self::Started(_) => Ok(py.None().into_bound(py)),
             Self::Added(torrent) => Ok(torrent.id().0.into_pyobject(py)?.into_any()),
             Self::Fetched(bytes) => Ok(PyBytes::new(py, &bytes).into_any()),
-            Self::Peers(peers) => tuple(py, peers, peer).map(Bound::into_any),
-            Self::Trackers(trackers) => tuple(py, trackers, tracker).map(Bound::into_any),
-            Self::WebSeeds(seeds) => tuple(py, seeds, web_seed).map(Bound::into_any),
+            Self::Peers(peers) => tuple(py, peers, snapshots::peer).map(Bound::into_any),
+            Self::Trackers(trackers) => tuple(py, trackers, snapshots::tracker).map(Bound::into_any),
+            Self::WebSeeds(seeds) => tuple(py, seeds, snapshots::web_seed).map(Bound::into_any),
             Self::Statistics(statistics) => statistics::statistics(py, &statistics),
         }
     }
@@ -90,46 +89,6 @@ impl Fault {
             }
         }
     }
-}
-
-fn peer(py: Python<'_>, peer: PeerStatus) -> PyResult<Bound<'_, PyAny>> {
-    let encrypted = peer.encrypted.map(|level| match level {
-        Level::Plain => "plaintext",
-        Level::Rc4 => "rc4",
-    });
-    let fields = PyDict::new(py);
-    fields.set_item("address", address(peer.addr))?;
-    fields.set_item("raw_peer_id", PyBytes::new(py, &peer.peer_id.0))?;
-    fields.set_item("client", peer.client)?;
-    fields.set_item("incoming", peer.incoming)?;
-    fields.set_item("encrypted", encrypted)?;
-    fields.set_item("downloaded", peer.downloaded)?;
-    fields.set_item("uploaded", peer.uploaded)?;
-    fields.set_item("download_rate", peer.download_rate)?;
-    fields.set_item("upload_rate", peer.upload_rate)?;
-    fields.set_item("pieces", peer.pieces)?;
-    fields.set_item("choked", peer.choked)?;
-    fields.set_item("choking", peer.choking)?;
-    fields.set_item("interested", peer.interested)?;
-    fields.set_item("interesting", peer.interesting)?;
-    class(py, "PeerStatus")?.call((), Some(&fields))
-}
-
-fn tracker(py: Python<'_>, tracker: TrackerStatus) -> PyResult<Bound<'_, PyAny>> {
-    let TrackerStatus { url, tier, error, seeds, leeches } = tracker;
-    class(py, "TrackerStatus")?.call1((&*url, tier, error, seeds, leeches))
-}
-
-fn web_seed(py: Python<'_>, seed: WebSeedStatus) -> PyResult<Bound<'_, PyAny>> {
-    let WebSeedStatus { url, state, error, downloaded, download_rate } = seed;
-    let state = match state {
-        WebSeedState::Idle => "idle",
-        WebSeedState::Asking => "asking",
-        WebSeedState::Sending => "sending",
-        WebSeedState::Resting => "resting",
-        WebSeedState::Gone => "gone",
-    };
-    class(py, "WebSeedStatus")?.call1((&*url, state, error, downloaded, download_rate))
 }
 
 /// Addresses as Python has them.

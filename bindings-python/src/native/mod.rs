@@ -5,7 +5,7 @@ mod answer;
 mod bell;
 mod calls;
 mod log;
-mod settings;
+pub(crate) mod settings;
 mod torrent;
 
 use crate::status_class::status;

@@ -9,10 +9,10 @@ mod datagrams;
 mod effects;
 mod link;
 mod listen;
-mod multicast;
+pub(crate) mod multicast;
 mod news;
 mod proxied;
-mod table;
+pub(crate) mod table;
 mod wake;
 mod web;
 mod websocket;
@@ -132,24 +132,12 @@ pub(crate) fn start(
 ) -> Result<Port, StartError> {
     raise_files_limit();
     let ways = Arc::new(Ways::new(&config)?);
-    let seed = match config.seed {
-        Some(seed) => seed,
-        None => {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| StartError::Seed(error.to_string()))?;
-            seed
-        }
-    };
+    let seed = draw_seed(&config)?;
     let disk = Arc::new(Disk::new(config.open_files_max));
     let answers = Arc::new(Answers::default());
     let (pool, threads) = Pool::start(config.pool_threads, Arc::clone(&disk), Arc::clone(&answers))
         .map_err(StartError::Thread)?;
-    config.engine.check_jobs_max = config.engine.check_jobs_max.max(threads.len() * CHECKS_PER_THREAD);
-    if cfg!(target_os = "linux") {
-        // Here fragments can be forbidden datagram by datagram, so that large ones may be tried.
-        let utp = &mut config.engine.utp_config;
-        utp.packet_bytes_max = utp.packet_bytes_max.max(UTP_PACKET_BYTES);
-    }
+    fit_engine(&mut config, threads.len());
     close_direct_ways(&mut config, &ways);
     let shelf = if config.keep_resume { Shelf::new(config.state_folder.clone()) } else { None };
     let hub = Hub::new(config.events_max);
@@ -171,6 +159,26 @@ pub(crate) fn start(
         return Err(StartError::Thread(error));
     }
     Ok(Port { requests, board })
+}
+
+/// The engine's chance: as set, or from the operating system.
+pub(crate) fn draw_seed(config: &SessionConfig) -> Result<[u8; 32], StartError> {
+    if let Some(seed) = config.seed {
+        return Ok(seed);
+    }
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::Seed(error.to_string()))?;
+    Ok(seed)
+}
+
+/// Fits the engine's settings to the pool's threads and to the host.
+pub(crate) fn fit_engine(config: &mut SessionConfig, threads: usize) {
+    config.engine.check_jobs_max = config.engine.check_jobs_max.max(threads * CHECKS_PER_THREAD);
+    if cfg!(target_os = "linux") {
+        // Here fragments can be forbidden datagram by datagram, so that large ones may be tried.
+        let utp = &mut config.engine.utp_config;
+        utp.packet_bytes_max = utp.packet_bytes_max.max(UTP_PACKET_BYTES);
+    }
 }
 
 /// Lets this process have as many files and links open as the host allows it: many systems start processes with far

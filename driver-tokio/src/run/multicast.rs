@@ -27,7 +27,7 @@ pub(super) struct Multicast {
 }
 
 /// An address of ours, and the number of its interface.
-type Place = (IpAddr, u32);
+pub(crate) type Place = (IpAddr, u32);
 
 impl Body {
     /// Binds what it takes to hear and be heard in each family that the host has; tells the engine. Nothing of it is
@@ -97,7 +97,7 @@ impl Body {
 /// The addresses of one family to announce from: those that we listen at, or one of each interface if that is all of
 /// them; only of the interface that `bind` names, or the address. Without a network there is the loopback: two programs
 /// on one host are neighbours.
-fn places(v4: bool, listening: &[IpAddr], bind: Option<&str>) -> Vec<Place> {
+pub(crate) fn places(v4: bool, listening: &[IpAddr], bind: Option<&str>) -> Vec<Place> {
     let all = match if_addrs::get_if_addrs() {
         Ok(all) => all,
         Err(error) => {

@@ -14,7 +14,7 @@ use std::thread;
 use tokio::sync::mpsc;
 
 /// The engine's settings, with where its node begins.
-pub(super) fn engine_config(config: &SessionConfig) -> Config {
+pub(crate) fn engine_config(config: &SessionConfig) -> Config {
     let mut engine = config.engine.clone();
     engine.dht_node.bootstrap_nodes.clone_from(&config.dht_bootstrap);
     engine.dht_node.private_addresses |= is_of_ones_own(&config.dht_bootstrap);

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from .._backend import OnNews
-from .._millstream import Body, Engine, Magnet, Metainfo
+from .._millstream import Body, Magnet, Metainfo
 from .._values import (
     AddOptions,
     Address,
@@ -19,15 +18,14 @@ from .._values import (
     Listening,
     PeerStatus,
     Removed,
+    SessionSettings,
     SessionStatistics,
-    Settings,
     Status,
     Stopped,
     TrackerStatus,
     WebSeedStatus,
 )
-from ..errors import CommandError, FetchError, SessionClosed
-from .settings import SessionSettings, read
+from ..errors import SessionClosed
 from .sockets import bind_all
 from .turns import BELL_BYTES, Turns
 
@@ -43,9 +41,8 @@ FRESH = 0.25
 class AsyncioBackend:
     """One engine on the sockets of one loop. See `Backend` for what each method means."""
 
-    def __init__(self, **settings: Unpack[Settings]) -> None:
-        self._settings: SessionSettings
-        self._settings, self._engine_settings = read(settings)
+    def __init__(self, **settings: Unpack[SessionSettings]) -> None:
+        self._given = settings
         self._on_news: OnNews = _nobody
         self._turns: Turns | None = None
         self._closed = False
@@ -56,26 +53,25 @@ class AsyncioBackend:
 
     async def start(self, on_news: OnNews) -> None:
         """Binds and begins."""
-        chosen = self._settings
         loop = asyncio.get_running_loop()
-        pairs, warnings = bind_all(chosen.listen, chosen.listen_tries_max)
-        for warning in warnings:
-            log.warning(warning)
-        engine = Engine(chosen.seed or secrets.token_bytes(32), now=loop.time(), **self._engine_settings)
-        body = Body(
-            engine,
-            threads=chosen.pool_threads,
-            open_files_max=chosen.open_files_max,
-            state_folder=chosen.state_folder,
-            keep=chosen.keep_resume,
-        )
+        body = Body(loop.time(), **self._given)
+        # long lists and tables take their time to be read: not the loop's
+        warning = await loop.run_in_executor(None, body.load_filter, loop.time())
+        neighbours, dht = body.seeks
+        if dht and not await loop.run_in_executor(None, body.restore_dht, loop.time()):
+            log.warning("the DHT's table is unusable: the node begins anew")
+        pairs, warnings = bind_all(*body.listen)
+        for text in [*warnings, *([warning] if warning else [])]:
+            log.warning(text)
         self._on_news = on_news
-        turns = self._turns = Turns(engine, body, self._on_events)
+        turns = self._turns = Turns(body, self._on_events)
         bell = body.bell()
         if bell is not None:
             self._bell = socket.socket(fileno=bell)
             loop.add_reader(self._bell, self._answered)
         await turns.datagrams.serve(pairs)
+        if neighbours:
+            await turns.datagrams.listen_to_neighbours()
 
     async def close(self, timeout: float) -> None:
         """Ends all in good order, within the time."""
@@ -106,7 +102,8 @@ class AsyncioBackend:
 
     async def fetch(self, url: str) -> bytes:
         """A torrent file."""
-        raise FetchError(f"this driver fetches nothing yet: {url}")
+        turns = self._live
+        return await turns.errands.fetch(url, *turns.body.fetches)
 
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         """Takes on a torrent, with what was kept of it."""
@@ -117,6 +114,7 @@ class AsyncioBackend:
             parsed = Magnet.parse(source)
         else:
             parsed = await loop.run_in_executor(None, Metainfo.parse, source)
+        options.setdefault("allocation", turns.body.allocation)
         place = turns.body.place(parsed, folder)
         if place is not None and "resume" not in options:
             options["resume"] = await loop.run_in_executor(None, turns.body.load, place)
@@ -195,19 +193,19 @@ class AsyncioBackend:
 
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         """The connected peers."""
-        raise CommandError("this driver doesn't tell it yet")
+        return self._live.engine.peer_statuses(torrent)
 
     async def trackers(self, torrent: int) -> tuple[TrackerStatus, ...]:
         """The trackers."""
-        raise CommandError("this driver doesn't tell it yet")
+        return self._live.engine.trackers(torrent)
 
     async def web_seeds(self, torrent: int) -> tuple[WebSeedStatus, ...]:
         """The web seeds."""
-        raise CommandError("this driver doesn't tell it yet")
+        return self._live.engine.web_seeds(torrent)
 
     async def statistics(self) -> SessionStatistics:
         """What is counted."""
-        raise CommandError("this driver doesn't tell it yet")
+        return self._live.engine.statistics()
 
     def status(self, torrent: int) -> Status:
         """A snapshot, good until something is told of the torrent; while something flows, for a moment."""

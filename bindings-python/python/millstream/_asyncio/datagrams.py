@@ -6,10 +6,10 @@ import asyncio
 import errno
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .._values import Address
 from .links import PeerLink
+from .neighbours import Neighbourhood, neighbourhoods
 from .sockets import Pair
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ CAME_MAX = 4096
 class Port(asyncio.DatagramProtocol):
     """A socket for datagrams."""
 
-    def __init__(self, datagrams: Datagrams, local: int) -> None:
+    def __init__(self, datagrams: Datagrams, local: int, neighbourhood: Neighbourhood | None) -> None:
         self.local = local
+        self.neighbourhood = neighbourhood
         self._datagrams = datagrams
         self._came: list[tuple[bytes, Any]] = []
         self._blocked = False
@@ -69,6 +70,9 @@ class Port(asyncio.DatagramProtocol):
             self._pull = bool(batch)
             for data, to, whole in batch:
                 total += len(data)
+                if self.neighbourhood is not None:
+                    self.neighbourhood.send(data, to)
+                    continue
                 if whole != self._whole:
                     self._forbid_fragments(transport, whole)
                 try:
@@ -105,6 +109,7 @@ class Datagrams:
         self.turns = turns
         self.ports: dict[int, Port] = {}
         self._servers: list[asyncio.AbstractServer] = []
+        self._listeners: dict[int, str] = {}
         self._names = 0
 
     async def serve(self, pairs: list[Pair]) -> None:
@@ -115,18 +120,28 @@ class Datagrams:
                 local, address = self._name(), pair.tcp.getsockname()
                 server = await turns.loop.create_server(partial(PeerLink, turns.links, None, local), sock=pair.tcp)
                 self._servers.append(server)
+                self._listeners[local] = address[0]
                 turns.engine.bound(turns.now(), local, address, "tcp")
             if pair.udp is not None:
-                address = pair.udp.getsockname()
-                await self.attach(pair.udp, address, "udp")
+                await self._attach(pair.udp)
         turns.touch()
 
-    async def attach(self, bound: socket.socket, address: Address, kind: str) -> None:
-        """Takes a socket for datagrams."""
-        local = self._name()
-        port = self.ports[local] = Port(self, local)
+    async def listen_to_neighbours(self) -> None:
+        """Binds what it takes to hear neighbours and be heard (BEP 14); none of it is needed to go on."""
+        for it in neighbourhoods(list(self._listeners.values())):
+            await self._attach(it.ears, it)
+        self.turns.touch()
+
+    async def _attach(self, bound: socket.socket, neighbourhood: Neighbourhood | None = None) -> None:
+        local, address = self._name(), bound.getsockname()
+        port = self.ports[local] = Port(self, local, neighbourhood)
         await self.turns.loop.create_datagram_endpoint(lambda: port, sock=bound)
-        self.turns.engine.bound(self.turns.now(), local, address, "multicast" if kind == "multicast" else "udp")
+        kind: Literal["udp", "multicast"] = "udp" if neighbourhood is None else "multicast"
+        self.turns.engine.bound(self.turns.now(), local, address, kind)
+
+    def address_of(self, local: int | None) -> str | None:
+        """The address of ours that a way out begins at."""
+        return None if local is None else self._listeners.get(local)
 
     def pull(self, local: int) -> None:
         """The engine has datagrams for a socket."""
@@ -140,6 +155,8 @@ class Datagrams:
         for port in self.ports.values():
             if port.transport is not None:
                 port.transport.abort()
+            if port.neighbourhood is not None:
+                port.neighbourhood.close()
 
     def _name(self) -> int:
         self._names += 1

@@ -1,26 +1,46 @@
-"""Questions to servers: names, HTTP, WebSockets. Each is a task; each has one answer, also after it was cancelled."""
+"""Questions to servers: names and HTTP as jobs, web seeds and WebSockets as links. Each job has one answer, also after it
+was cancelled."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .._values import Cancelled, ConnectHttp, ConnectWebSocket, Failed, Http, Outcome, Resolve, Resolved, Work
+from .._values import Cancelled, ConnectHttp, ConnectWebSocket, Failed, Http, HttpAnswer, Outcome, Resolve, Resolved, Work
+from ..errors import FetchError
+from .http import Client, Unanswered, resolve
+from .servers import WebSeedLink
+from .websocket import WebSocketLink
 
 if TYPE_CHECKING:
     from .turns import Turns
 
-RESOLVE_TIMEOUT = 20.0
-"""Seconds that a look-up of a name may take."""
+ServerLink: TypeAlias = WebSeedLink | WebSocketLink
+
+REDIRECTS_MAX = 5
+"""Redirects that are followed on the way to a torrent file."""
 
 
 class Errands:
-    """All tasks that ask servers."""
+    """All that is asked of servers."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
+        self._client = Client()
         self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._links: dict[int, ServerLink] = {}
+
+    async def fetch(self, url: str, bytes_max: int, timeout: float) -> bytes:
+        """A torrent file. Raises FetchError."""
+        try:
+            answer = await self._client.get(
+                url, bytes_max=bytes_max, redirects_max=REDIRECTS_MAX, timeout=timeout, ours=None
+            )
+        except Unanswered as error:
+            raise FetchError(str(error)) from error
+        if answer.status != 200:
+            raise FetchError(f"{url}: the server answered {answer.status}")
+        return answer.body
 
     def begin(self, job: int, work: Work) -> None:
         """Begins a job."""
@@ -32,47 +52,59 @@ class Errands:
             task.cancel()
             self._answer(job, Cancelled())
 
-    def connect(self, effect: ConnectHttp | ConnectWebSocket) -> None:
+    def connect(self, asked: ConnectHttp | ConnectWebSocket) -> None:
         """Begins to open a link to a server."""
-        self.turns.engine.closed(self.turns.now(), effect.conn, "host")
-        self.turns.touch()
+        if isinstance(asked, ConnectHttp):
+            self._links[asked.conn] = WebSeedLink(self.turns, self._client, asked)
+        else:
+            self._links[asked.conn] = WebSocketLink(self.turns, self._client, asked)
 
     def heed(self, conn: int, read_until: int, write: bool) -> None:
         """How far a link to a server may be read, and whether there is something to pull."""
+        if (link := self._links.get(conn)) is not None:
+            link.heed(read_until, write)
 
     def close(self, conn: int, flush: bool) -> bool:
         """Ends a link to a server; whether it is one."""
-        return False
+        link = self._links.pop(conn, None)
+        if link is not None:
+            link.close(flush)
+        return link is not None
 
     def abort(self) -> None:
         """Ends all at once."""
         for task in self._jobs.values():
             task.cancel()
+        for link in self._links.values():
+            link.abort()
         self._jobs.clear()
+        self._links.clear()
+        self._client.kept.close()
 
     async def _do(self, job: int, work: Work) -> None:
-        outcome: Outcome
-        match work:
-            case Resolve(host, port):
-                outcome = await self._resolve(host, port)
-            case Http():
-                outcome = Failed("other", "not yet")
-            case _:
-                outcome = Failed("other", f"{type(work).__name__} is no work for a loop")
+        outcome = await self._outcome(work)
         if self._jobs.pop(job, None) is not None:
             self._answer(job, outcome)
+
+    async def _outcome(self, work: Work) -> Outcome:
+        try:
+            match work:
+                case Resolve(host, port):
+                    return Resolved(await resolve(host, port))
+                case Http(url, bytes_max, redirects_max, timeout):
+                    answer = await self._client.get(
+                        url,
+                        bytes_max=bytes_max,
+                        redirects_max=redirects_max,
+                        timeout=timeout,
+                        ours=self.turns.datagrams.address_of(work.local),
+                    )
+                    return HttpAnswer(answer.status, answer.body)
+                case _:
+                    return Failed("other", f"{type(work).__name__} is no work for a loop")
+        except Unanswered as error:
+            return Failed(error.kind, str(error))
 
     def _answer(self, job: int, outcome: Outcome) -> None:
         self.turns.engine.done(self.turns.now(), job, outcome)
         self.turns.touch()
-
-    async def _resolve(self, host: str, port: int) -> Outcome:
-        try:
-            async with asyncio.timeout(RESOLVE_TIMEOUT):
-                found = await self.turns.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except TimeoutError:
-            return Failed("timed_out", f"{host}: nobody knew it in time")
-        except OSError as error:
-            return Failed("not_found", f"{host}: {error}")
-        addresses = [(str(it[4][0]).split("%")[0], int(it[4][1])) for it in found]
-        return Resolved(addresses) if addresses else Failed("not_found", f"{host} has no address")

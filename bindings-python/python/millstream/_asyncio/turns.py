@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from .._millstream import Body, Engine
+from .._millstream import Body
 from .._values import (
     Cancel,
     Close,
@@ -29,10 +29,10 @@ BELL_BYTES = 4096
 class Turns:
     """One engine on one loop. Inputs call `touch`; the turn follows within the same round of the loop or the next."""
 
-    def __init__(self, engine: Engine, body: Body, on_events: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, body: Body, on_events: Callable[[Sequence[Event]], None]) -> None:
         self.loop = asyncio.get_running_loop()
-        self.engine = engine
         self.body = body
+        self.engine = body.engine
         self.links = Links(self)
         self.datagrams = Datagrams(self)
         self.errands = Errands(self)
