@@ -187,15 +187,24 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
 
     /// A connection couldn't be opened.
     pub fn on_failed(&mut self, now: Instant, key: K, why: OpenError) {
-        let Some(Entry { state: State::Opening { ticket, .. }, .. }) = self.entries.get(&key) else { return };
+        let Some(Entry { state: State::Opening { ticket, prospect, .. }, .. }) = self.entries.get(&key)
+        else {
+            return;
+        };
+        let prospect = *prospect;
         let answered = match why {
             OpenError::TimedOut => Some(false),
             OpenError::Refused | OpenError::Unreachable => Some(true),
             OpenError::NoRoom | OpenError::Cancelled => None,
         };
         self.sizing.silence.on_ended(*ticket, answered);
-        // Who is refused leaves no entry behind, or none for long.
-        self.remove(now, key, answered != Some(true));
+        let lingers = match answered {
+            // Who is refused leaves no entry behind, or none for long.
+            Some(true) => false,
+            Some(false) => !self.sizing.was_dropped(prospect),
+            None => true,
+        };
+        self.remove(now, key, lingers);
         if why == OpenError::NoRoom {
             self.sizing.on_no_room(now, self.load(), &self.config);
         }
@@ -289,7 +298,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             half_open: self.half_open,
             lingering: self.lingering.count,
             size: self.sizing.size(),
-            half_open_size: self.sizing.opening.size,
+            half_open_size: self.sizing.half_open_size(&self.config),
             mood: self.sizing.mood(),
             answers_per_mille: self.sizing.silence.per_mille(),
             open_ms: self.sizing.opening.smooth_us / 1000,

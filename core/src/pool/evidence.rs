@@ -215,6 +215,20 @@ impl Silence {
         }
     }
 
+    /// Whether at least a third of such addresses answer, so that silence of many means something.
+    pub(super) fn surprises(&self, prospect: Prospect) -> bool {
+        let class = match prospect {
+            Prospect::Proven => &self.proven,
+            Prospect::Fresh | Prospect::Failed => &self.fresh,
+        };
+        3 * class.base.chance() >= CERTAIN
+    }
+
+    /// Whether the doubt has gone further than chance alone often takes it.
+    pub(super) fn is_raised(&self) -> bool {
+        self.doubt >= EXCURSION
+    }
+
     /// Lets the doubt go. If it is `accepted`, the run it came from is the baseline from now on.
     pub(super) fn forget(&mut self, accepted: bool) {
         for class in [&mut self.fresh, &mut self.proven] {
@@ -440,6 +454,16 @@ mod tests {
         assert_eq!(silence.next_judged(later, patience).map(|j| j.answered), Some(Some(true)));
         silence.on_ended(first, Some(true));
         assert!(silence.next_judged(later, patience).is_none(), "too late to be heard");
+    }
+
+    #[test]
+    fn silence_surprises_only_where_addresses_are_used_to_answer() {
+        for (per_hundred, surprises) in [(60, true), (15, false)] {
+            let (mut silence, mut rng) = (Silence::default(), Rng::new([7; 32]));
+            (0..200).for_each(|load| attempt(&mut silence, load, rng.chance(per_hundred, 100)));
+            assert_eq!(silence.surprises(Prospect::Fresh), surprises);
+            assert!(silence.surprises(Prospect::Proven));
+        }
     }
 
     #[test]

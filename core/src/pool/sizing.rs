@@ -9,12 +9,16 @@
 
 use super::evidence::{Judged, Losses, Silence, is_large};
 use super::opening::Opening;
-use super::{Mood, PoolConfig, Sign};
+use super::{Mood, PoolConfig, Prospect, Sign};
 use crate::base::Instant;
 use core::time::Duration;
 
 /// How sure a trial must be, in thousandths of a natural logarithm.
 const VERDICT: i64 = 3_000;
+/// A bound gives way so often in a row before it is tried anew what the silence means.
+const EASED_MAX: u32 = 8;
+/// So many attempts at silent addresses, one after the other, take as long as an entry lingers.
+const ATTEMPTS_IN_LINGER: usize = 12;
 /// What was lost before a trial may be noticed so much later.
 const NOTICE: Duration = Duration::from_secs(15);
 
@@ -42,6 +46,37 @@ struct Bound {
     grown: Instant,
     /// Whether an attempt since then would have told if it was too much.
     told: bool,
+    /// How often in a row it gave way a little to a doubt, and when it did last.
+    eased: (u32, Instant),
+}
+
+/// How much less load a trial tries, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// A sixteenth less: where a full table takes no new entries, that is enough to see it, and costs next to nothing.
+    Little,
+    /// A quarter less.
+    Quarter,
+    /// Half.
+    Half,
+}
+
+impl Cut {
+    fn of(self, load: usize) -> usize {
+        match self {
+            Self::Little => load - load / 16,
+            Self::Quarter => load - load / 4,
+            Self::Half => load / 2,
+        }
+    }
+
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::Little => Some(Self::Quarter),
+            Self::Quarter => Some(Self::Half),
+            Self::Half => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +84,7 @@ struct Trial {
     sign: Sign,
     /// The load when the doubt began.
     load: usize,
-    halved: bool,
+    cut: Cut,
     size_before: usize,
     opening_before: (usize, bool),
     /// When the footprint had shrunk; what starts or breaks from then on is weighed.
@@ -125,7 +160,7 @@ impl Sizing {
                     bound.told |= judged.tells();
                 }
                 self.silence.weigh(judged, self.bound.is_some());
-                if is_large(self.silence.doubt, config) {
+                if is_large(self.silence.doubt, config) && !self.ease(now, config) {
                     self.try_less(now, Sign::Silence, self.silence.load, config);
                 }
             }
@@ -166,21 +201,59 @@ impl Sizing {
         }
     }
 
+    /// Where a trial has shown before what the silence means, a little less is enough; unless it comes again at once.
+    fn ease(&mut self, now: Instant, config: &PoolConfig) -> bool {
+        let Some(bound) = self.bound.as_mut().filter(|bound| bound.sign == Sign::Silence) else {
+            return false;
+        };
+        let row = if now < bound.eased.1 + config.linger { bound.eased.0 } else { 0 };
+        if row >= EASED_MAX {
+            return false;
+        }
+        (bound.eased, bound.grown) = ((row + 1, now), now);
+        bound.load = self.silence.load;
+        self.size = Cut::Little.of(bound.load).max(least(config)).min(self.size);
+        self.silence.forget(false);
+        self.opening.cut(now, config);
+        true
+    }
+
+    /// Whether an attempt that nobody answered left no entry behind: a full table that drops new connections let it not
+    /// in, as far as is known.
+    pub(super) fn was_dropped(&self, prospect: Prospect) -> bool {
+        if !self.silence.surprises(prospect) {
+            return false;
+        }
+        let sign = self.trial.map(|it| it.sign).or(self.bound.map(|it| it.sign));
+        match sign {
+            Some(Sign::Silence) if prospect == Prospect::Proven => true,
+            Some(Sign::Silence) if self.trial.is_some() => {
+                self.trial.is_some_and(|trial| trial.shrunk.is_none())
+            }
+            Some(Sign::Silence) | None => self.silence.is_raised(),
+            Some(Sign::Losses | Sign::Latency | Sign::NoRoom) => false,
+        }
+    }
+
     fn try_less(&mut self, now: Instant, sign: Sign, load: usize, config: &PoolConfig) {
         if now < self.paused_until || !config.adaptive {
             return;
         }
+        let cut = match sign {
+            Sign::Silence => Cut::Little,
+            Sign::Losses | Sign::Latency | Sign::NoRoom => Cut::Quarter,
+        };
         let trial = Trial {
             sign,
             load,
-            halved: false,
+            cut,
             size_before: self.size,
             opening_before: (self.opening.size, self.opening.bounded),
             shrunk: None,
             began: now,
             comfort: 0,
         };
-        self.size = (load - load / 4).max(least(config));
+        self.size = cut.of(load).max(least(config));
         self.opening.cut(now, config);
         self.trial = Some(trial);
     }
@@ -188,14 +261,14 @@ impl Sizing {
     fn judge(&mut self, now: Instant, load: Load, config: &PoolConfig) {
         let Some(trial) = &mut self.trial else { return };
         if trial.comfort >= VERDICT {
-            self.bound = Some(Bound { sign: trial.sign, load: trial.load, grown: now, told: false });
+            self.bound =
+                Some(Bound { sign: trial.sign, load: trial.load, grown: now, told: false, eased: (0, now) });
             self.trials = 0;
             self.end(false);
-        } else if trial.comfort <= -VERDICT && !trial.halved {
-            (trial.halved, trial.shrunk, trial.comfort) = (true, None, 0);
-            self.size = (trial.load / 2).max(least(config));
         } else if trial.comfort <= -VERDICT {
-            self.release(now, load, true, config);
+            let Some(cut) = trial.cut.next() else { return self.release(now, load, true, config) };
+            (trial.cut, trial.shrunk, trial.comfort) = (cut, None, 0);
+            self.size = cut.of(trial.load).max(least(config));
         }
     }
 
@@ -229,7 +302,13 @@ impl Sizing {
         }
         self.end(false);
         self.size = (load.footprint - load.footprint / 8).max(least(config)).min(self.size);
-        self.bound = Some(Bound { sign: Sign::NoRoom, load: load.footprint, grown: now, told: false });
+        self.bound = Some(Bound {
+            sign: Sign::NoRoom,
+            load: load.footprint,
+            grown: now,
+            told: false,
+            eased: (0, now),
+        });
     }
 
     /// A bounded pool grows by an eighth in each interval, more slowly where nothing would tell if that were too much;
@@ -252,10 +331,21 @@ impl Sizing {
     /// Whether another attempt may start. While a footprint shrinks, attempts are as rare as they would be if it had
     /// shrunk already, and half as many.
     pub(super) fn has_room(&self, now: Instant, load: Load, config: &PoolConfig) -> bool {
-        if load.half_open >= self.opening.size {
+        if load.half_open >= self.half_open_size(config) {
             return false;
         }
         load.footprint < self.size || self.next_trickle(load, config).is_some_and(|at| at <= now)
+    }
+
+    /// How many connections may be opening. Behind a full table that takes no new entries no more than come free of
+    /// themselves while an attempt is waited for: more would only knock, and take what the rest of the house needs.
+    pub(super) fn half_open_size(&self, config: &PoolConfig) -> usize {
+        match (self.trial, self.bound) {
+            (None, Some(Bound { sign: Sign::Silence, .. })) => {
+                self.opening.size.min((self.size / ATTEMPTS_IN_LINGER).max(config.half_open_min))
+            }
+            _ => self.opening.size,
+        }
     }
 
     pub(super) fn on_started(&mut self, now: Instant) {
