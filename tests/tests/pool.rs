@@ -17,7 +17,7 @@ struct Tale {
     bounded: bool,
 }
 
-fn tale(router: Option<usize>, adaptive: bool) -> Tale {
+fn tale(router: Option<usize>, adaptive: bool, utp: UtpUse) -> Tale {
     let content = Content::v1(95, 16_000_000);
     let mut world = World::new(17, Weather::fair(4_000));
     let seeds: Vec<HostId> = (0..12)
@@ -29,7 +29,7 @@ fn tale(router: Option<usize>, adaptive: bool) -> Tale {
         .collect();
     // A small router, so that the story is short: one attempt a second fills its forty entries as five fill two hundred.
     let pool = PoolConfig { adaptive, ..PoolConfig::default() };
-    let config = Config { half_open_max: 10, pool, dht: false, utp: UtpUse::Off, ..Config::default() };
+    let config = Config { half_open_max: 10, pool, dht: false, utp, ..Config::default() };
     let leech = world.host_with(config);
     if let Some(entries) = router {
         world.put_behind_router(leech, entries, Duration::from_secs(120), WhenFull::EvictsOldest);
@@ -50,7 +50,7 @@ fn tale(router: Option<usize>, adaptive: bool) -> Tale {
 
 #[test]
 fn behind_a_router_with_a_small_table_links_live_and_the_download_ends_sooner() {
-    let (fixed, adaptive) = (tale(Some(40), false), tale(Some(40), true));
+    let (fixed, adaptive) = (tale(Some(40), false, UtpUse::Off), tale(Some(40), true, UtpUse::Off));
     println!(
         "fixed {:?}, {} broken; adaptive {:?}, {} broken",
         fixed.took, fixed.evicted, adaptive.took, adaptive.evicted
@@ -61,8 +61,14 @@ fn behind_a_router_with_a_small_table_links_live_and_the_download_ends_sooner() 
 }
 
 #[test]
+fn datagrams_of_utp_take_entries_in_the_table_too() {
+    let tale = tale(Some(40), true, UtpUse::Only);
+    assert!(tale.evicted > 0, "four hundred addresses don't fit");
+}
+
+#[test]
 fn without_a_weak_router_nothing_changes_however_many_addresses_are_dead() {
-    let (fixed, adaptive) = (tale(None, false), tale(None, true));
+    let (fixed, adaptive) = (tale(None, false, UtpUse::Off), tale(None, true, UtpUse::Off));
     println!("fixed {:?}; adaptive {:?}", fixed.took, adaptive.took);
     assert!(!adaptive.bounded);
     assert!(adaptive.took * 100 <= fixed.took * 102, "{:?} and {:?}", adaptive.took, fixed.took);

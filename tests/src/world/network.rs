@@ -475,7 +475,9 @@ impl World {
                 let socket = if local == MULTICAST { Some(MULTICAST) } else { self.hosts[n].socket(from) };
                 assert_eq!(socket, Some(local), "a datagram leaves by a socket of its family");
                 self.passes_router(n, datagrams.to);
-                self.post(from, datagrams.to, bytes);
+                if self.lets_out(n, datagrams.to) {
+                    self.post(from, datagrams.to, bytes);
+                }
             }
         }
         self.called(n);
@@ -504,7 +506,7 @@ impl World {
         } else if let Some((n, local)) =
             self.hosts.iter().zip(0..).find_map(|(host, n)| Some((n, host.socket(to)?)))
         {
-            if !self.lets_in(n, from) {
+            if !self.lets_in(n, from) || !self.lets_back_in(n, from) {
                 return;
             }
             let stride = u16::try_from(bytes.len()).unwrap_or(u16::MAX);

@@ -1,5 +1,5 @@
-//! A weak router before a host: a table of entries, one for each link that the host opens, kept for a while after the
-//! link has ended. A full one throws out the oldest, or takes no new ones. Nobody outside can call. And addresses where nobody answers.
+//! A weak router before a host: a table of entries, one for each link that the host opens and for each address it
+//! sends datagrams to, kept for a while after the link has ended or the last datagram went. A full one throws out the oldest, or takes no new ones. Nobody outside can call. And addresses where nobody answers.
 
 use super::{Happening, HostId, World};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +16,13 @@ pub enum WhenFull {
     DropsNew,
 }
 
+/// What holds an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Link(ConnId),
+    Datagrams(SocketAddr),
+}
+
 /// A router.
 #[derive(Debug)]
 pub(super) struct Router {
@@ -23,8 +30,8 @@ pub(super) struct Router {
     entries_max: usize,
     keeps: Duration,
     when_full: WhenFull,
-    /// Links in the order of their opening, and until when their entries are kept once they have ended.
-    entries: VecDeque<(ConnId, Option<Instant>)>,
+    /// In the order of their making; until when each is kept once its link has ended or datagrams stopped.
+    entries: VecDeque<(Flow, Option<Instant>)>,
     evicted: u64,
 }
 
@@ -41,7 +48,7 @@ impl World {
         self.routers.push(Router { host: host.0, entries_max, keeps, when_full, entries, evicted: 0 });
     }
 
-    /// How many links of a host its router broke.
+    /// How many links and flows of datagrams of a host its router broke.
     pub fn evicted(&self, host: HostId) -> u64 {
         self.routers.iter().find(|router| router.host == host.0).map_or(0, |router| router.evicted)
     }
@@ -55,26 +62,60 @@ impl World {
 
     /// Whether a first packet gets an answer, by way of the router before this host.
     pub(super) fn is_carried(&mut self, host: usize, conn: ConnId, to: SocketAddr) -> bool {
-        let now = self.now;
-        if let Some(router) = self.routers.iter_mut().find(|router| router.host == host) {
-            router.entries.retain(|(_, end)| end.is_none_or(|end| end > now));
-            if router.entries.len() >= router.entries_max {
-                if router.when_full == WhenFull::DropsNew {
-                    return false;
-                }
-                let oldest = router.entries.pop_front().map(|(conn, _)| conn);
-                let wire = oldest.and_then(|conn| self.hosts[host].conns.get(&conn).copied());
-                if let Some((wire, _)) = wire {
-                    router.evicted += 1;
-                    self.plan(now, Happening::Cut { wire });
-                }
-            }
-            if let Some(router) = self.routers.iter_mut().find(|router| router.host == host) {
-                router.entries.push_back((conn, None));
-            }
+        if !self.enters(host, Flow::Link(conn)) {
+            return false;
         }
         let hidden = |router: &Router| self.hosts[router.host].socket(to).is_some();
         !is_dead(to) && !self.routers.iter().any(hidden)
+    }
+
+    /// Whether a datagram of this host gets out: who was sent one has an entry, or gets one.
+    pub(super) fn lets_out(&mut self, host: usize, to: SocketAddr) -> bool {
+        let now = self.now;
+        if !self.enters(host, Flow::Datagrams(to)) {
+            return false;
+        }
+        if let Some(router) = self.routers.iter_mut().find(|router| router.host == host) {
+            let entry = router.entries.iter_mut().find(|(flow, _)| *flow == Flow::Datagrams(to));
+            entry.into_iter().for_each(|entry| entry.1 = Some(now + router.keeps));
+        }
+        true
+    }
+
+    /// Whether a datagram for this host has an entry to come in by.
+    pub(super) fn lets_back_in(&self, host: usize, from: SocketAddr) -> bool {
+        let router = self.routers.iter().find(|router| router.host == host);
+        let is_its = |&(flow, end): &(Flow, Option<Instant>)| {
+            flow == Flow::Datagrams(from) && end.is_none_or(|end| end > self.now)
+        };
+        router.is_none_or(|router| router.entries.iter().any(is_its))
+    }
+
+    /// Finds or makes an entry; `false` if there is no room.
+    fn enters(&mut self, host: usize, flow: Flow) -> bool {
+        let now = self.now;
+        let Some(router) = self.routers.iter_mut().find(|router| router.host == host) else { return true };
+        router.entries.retain(|(_, end)| end.is_none_or(|end| end > now));
+        if router.entries.iter().any(|(it, _)| *it == flow) {
+            return true;
+        }
+        let mut cut = None;
+        if router.entries.len() >= router.entries_max {
+            if router.when_full == WhenFull::DropsNew {
+                return false;
+            }
+            match router.entries.pop_front() {
+                Some((Flow::Link(conn), _)) => cut = self.hosts[host].conns.get(&conn).copied(),
+                Some((Flow::Datagrams(_), _)) => router.evicted += 1,
+                None => {}
+            }
+        }
+        router.evicted += u64::from(cut.is_some());
+        router.entries.push_back((flow, None));
+        if let Some((wire, _)) = cut {
+            self.plan(now, Happening::Cut { wire });
+        }
+        true
     }
 
     /// A link of this host has ended.
@@ -82,7 +123,9 @@ impl World {
         let now = self.now;
         let Some(router) = self.routers.iter_mut().find(|router| router.host == host) else { return };
         let end = now + router.keeps;
-        if let Some(entry) = router.entries.iter_mut().find(|(it, end)| *it == conn && end.is_none()) {
+        if let Some(entry) =
+            router.entries.iter_mut().find(|(it, end)| *it == Flow::Link(conn) && end.is_none())
+        {
             entry.1 = Some(end);
         }
     }
