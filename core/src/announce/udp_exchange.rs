@@ -3,6 +3,7 @@
 
 use super::{AnnounceConfig, AskError, ConnectionIds, UdpAsk, UdpWhat, larger};
 use crate::base::{Instant, Rng};
+use crate::wire::socks5::stands_for_a_name;
 use crate::wire::tracker::{AnnounceAnswer, SwarmCounts};
 use crate::wire::tracker_http::HttpAnswerError;
 use crate::wire::tracker_udp::{
@@ -273,14 +274,6 @@ impl UdpExchange {
     fn end(&mut self) {
         self.state = State::Over;
         self.deadline = None;
-    }
-}
-
-/// Addresses out of 240.0.0.0/4, which nobody has, stand for names behind a proxy.
-fn stands_for_a_name(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.octets()[0] >= 240,
-        IpAddr::V6(_) => false,
     }
 }
 

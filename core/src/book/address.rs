@@ -1,5 +1,6 @@
 //! One address: its compact form, its sources, and which addresses nobody should be sent to.
 
+use crate::wire::socks5::stands_for_a_name;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 
@@ -157,12 +158,11 @@ impl Compact {
             return Err(AddressRefusal::Port);
         }
         let bad = match addr.ip() {
-            IpAddr::V4(ip) => {
-                let stands_for_a_name = ip.octets()[0] >= 240;
-                ip.octets()[0] == 0
-                    || ip.is_multicast()
-                    || ip == Ipv4Addr::BROADCAST
-                    || stands_for_a_name && source != Source::User
+            IpAddr::V4(v4) => {
+                v4.octets()[0] == 0
+                    || v4.is_multicast()
+                    || v4 == Ipv4Addr::BROADCAST
+                    || stands_for_a_name(v4.into()) && source != Source::User
             }
             IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
         };

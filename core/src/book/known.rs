@@ -1,54 +1,13 @@
 //! The book itself: what state each address is in, and the order of those that may be tried.
 
+use super::BookConfig;
 use super::address::{Added, AddressRefusal, Compact, Found, Source, Sources, compact_ip};
 use super::priority::priority;
 use crate::base::{Instant, Rng};
-use crate::wire::ip_filter::IpFilter;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-
-/// Bounds and back-off, shared by the books of all torrents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BookConfig {
-    /// Addresses kept of one swarm; about 80 bytes each. When full, the worst makes room for a better one.
-    pub addresses_max: usize,
-    /// Bans kept of one swarm; when full, the oldest address in order makes room.
-    pub bans_max: usize,
-    /// After so many failures in a row an address is forgotten, unless the user gave it.
-    pub failures_max: u8,
-    /// The pause after the first failure, milliseconds; it doubles with each further one.
-    pub back_off_ms: u64,
-    /// The longest pause, milliseconds.
-    pub back_off_max_ms: u64,
-    /// The pause after a connection that worked was closed, milliseconds.
-    pub reconnect_ms: u64,
-    /// Addresses that nobody is to have anything to do with; 8 bytes a range of IPv4, 32 of IPv6. `None` forbids none.
-    pub ip_filter: Option<Arc<IpFilter>>,
-}
-
-impl BookConfig {
-    /// Whether the filter forbids an address.
-    pub fn forbids(&self, ip: IpAddr) -> bool {
-        self.ip_filter.as_ref().is_some_and(|filter| filter.forbids(ip))
-    }
-}
-
-impl Default for BookConfig {
-    fn default() -> Self {
-        Self {
-            addresses_max: 2_000,
-            bans_max: 1_000,
-            failures_max: 6,
-            back_off_ms: 5_000,
-            back_off_max_ms: 900_000,
-            reconnect_ms: 15_000,
-            ip_filter: None,
-        }
-    }
-}
 
 /// Our own addresses as others see them, for BEP 40. Where one is unknown, all its priorities are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -496,7 +455,9 @@ fn jittered(ms: u64, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ip_filter::IpFilter;
     use alloc::format;
+    use alloc::sync::Arc;
     use alloc::vec::Vec;
 
     const fn at(ms: u64) -> Instant {

@@ -2,9 +2,11 @@
 //! no connection; it is told what became of each.
 
 mod address;
+mod config;
 mod known;
 mod priority;
 
 pub use address::{Added, AddressRefusal, Found, Source, Sources};
-pub use known::{BanReason, Book, BookConfig, Own, Tried};
+pub use config::BookConfig;
+pub use known::{BanReason, Book, Own, Tried};
 pub use priority::priority;

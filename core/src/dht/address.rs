@@ -2,6 +2,7 @@
 
 use super::DhtConfig;
 use crate::base::is_public;
+use crate::wire::socks5::stands_for_a_name;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Which of the two DHTs (BEP 32): they share nothing but a host.
@@ -56,10 +57,9 @@ pub(super) fn forbids(addr: SocketAddr, config: &DhtConfig) -> bool {
     filter.is_some_and(|filter| filter.forbids(addr.ip()))
 }
 
-/// Whether an address stands in for a name that the proxy looks up: those are out of 240.0.0.0/4.
+/// Whether an address stands in for a name that the proxy looks up.
 pub(super) fn stands_in(addr: SocketAddr, config: &DhtConfig) -> bool {
-    let reserved = |ip: Ipv4Addr| ip.octets()[0] >= 0xf0 && ip != Ipv4Addr::BROADCAST;
-    config.proxied && matches!(addr.ip(), IpAddr::V4(ip) if reserved(ip))
+    config.proxied && stands_for_a_name(addr.ip())
 }
 
 /// Whether a datagram may come from an address.

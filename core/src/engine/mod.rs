@@ -189,7 +189,8 @@ struct Armed {
 
 impl Engine {
     /// An engine with nothing to do. `seed` is all its chance, as secret as a key.
-    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32], now: Instant) -> Self {
+        config.book.proxied = config.proxy.is_some();
         let rng = Rng::new(seed);
         let mut net = Net::new(rng.fork("net"), Arc::new(config.announce()));
         if config.proxy.is_some() && config.proxy_relays {

@@ -4,6 +4,7 @@
 use super::config::UtpConfig;
 use super::stream::{CloseReason, Ends, State, Stream};
 use crate::base::{Arena, Chunk, ChunkMut, Instant, Key, LocalId, Map, Pool, Ready, Rng, Timers};
+use crate::wire::socks5::stands_for_a_name;
 use crate::wire::utp::{HEADER_BYTES, Header, Kind, Packet};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -219,7 +220,8 @@ impl Sockets {
             Kind::Syn => header.connection_id.wrapping_add(1),
             Kind::Data | Kind::Fin | Kind::State | Kind::Reset => header.connection_id,
         };
-        let Some(&id) = self.names.get(&(remote, ours)) else {
+        let known = self.names.get(&(remote, ours)).copied();
+        let Some(id) = known.or_else(|| self.named_by_proxy(remote, &header)) else {
             if header.kind == Kind::Syn {
                 return self.on_call(now, arrival, &packet);
             }
@@ -241,6 +243,32 @@ impl Sockets {
         }
         self.look_at(now, id);
         believed
+    }
+
+    /// Whose call an answer from an unknown address belongs to: behind a proxy a call to a name goes to an address that
+    /// stands for it, and the answer comes from the peer's own. Its port, its number and what it acknowledges tell; from
+    /// then on the stream is with that address.
+    fn named_by_proxy(&mut self, remote: SocketAddr, header: &Header) -> Option<u64> {
+        if header.kind != Kind::State {
+            return None;
+        }
+        let (first, last) = (Ipv4Addr::new(240, 0, 0, 0), Ipv4Addr::BROADCAST);
+        let stand_ins = (SocketAddr::from((first, 0)), 0)..(SocketAddr::from((last, 0)), 0);
+        let mut called = self.remotes.range(stand_ins).filter(|&&(addr, number)| {
+            stands_for_a_name(addr.ip()) && (addr.port(), number) == (remote.port(), header.connection_id)
+        });
+        let id = called.find_map(|name| {
+            let id = *self.names.get(name)?;
+            self.streams.get(id)?.is_answered_by(header).then_some(id)
+        })?;
+        let it = self.streams.get_mut(id)?;
+        let old = (it.ends.remote, it.ends.receive_id);
+        it.ends.remote = remote;
+        let new = (remote, it.ends.receive_id);
+        self.names.remove(&old);
+        self.remotes.remove(&old);
+        self.name(id, new);
+        Some(id)
     }
 
     fn on_call(&mut self, now: Instant, arrival: &Arrival, packet: &Packet<'_>) -> bool {

@@ -9,7 +9,7 @@ use super::mtu::Mtu;
 use super::outgoing::{News, Outgoing};
 use super::rtt::Rtt;
 use crate::base::{Chunk, Instant, LocalId};
-use crate::wire::utp::{Kind, Packet};
+use crate::wire::utp::{Header, Kind, Packet};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -195,6 +195,13 @@ impl Stream {
         useful.saturating_sub(self.outgoing.unsent()) as usize
     }
 
+    /// Whether this answers our call, and isn't a stranger's guess.
+    pub(super) fn is_answered_by(&self, header: &Header) -> bool {
+        self.state == State::Calling
+            && header.ack == self.outgoing.next_place().wrapping_sub(1)
+            && matches!(header.kind, Kind::State | Kind::Data)
+    }
+
     /// A packet of this stream came; `payload` is what it carries. Answers whether it was believed.
     pub(super) fn on_packet(
         &mut self,
@@ -206,10 +213,7 @@ impl Stream {
         let header = packet.header;
         match self.state {
             State::Calling => {
-                // Only an answer to our call, not a stranger's guess.
-                if header.ack != self.outgoing.next_place().wrapping_sub(1)
-                    || !matches!(header.kind, Kind::State | Kind::Data)
-                {
+                if !self.is_answered_by(&header) {
                     return false;
                 }
                 if self.rtt.timeouts == 0 {

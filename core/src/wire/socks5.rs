@@ -39,6 +39,12 @@ impl Target {
     }
 }
 
+/// Whether an address is one of those that stand for a name which the proxy looks up: out of 240.0.0.0/4, which nobody
+/// has. The driver chooses them; the engine has one kind of address.
+pub fn stands_for_a_name(ip: IpAddr) -> bool {
+    matches!(ip.to_canonical(), IpAddr::V4(ip) if ip.octets()[0] >= 240 && ip != Ipv4Addr::BROADCAST)
+}
+
 /// What is asked of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {

@@ -21,7 +21,7 @@ use std::thread;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// A tracker over WebSockets and TLS. Its authority's certificate is left in the folder as `ca.pem`.
-fn secure_tracker(fixture: &Fixture) -> (u16, Receiver<TrackerEvent>) {
+pub(crate) fn secure_tracker(fixture: &Fixture) -> (u16, Receiver<TrackerEvent>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();

@@ -3,7 +3,9 @@
 use crate::fixture::{Fixture, Node, lines, text, with_event};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -114,6 +116,27 @@ fn bep_0044_a_mutable_item_changes_by_its_key_alone() {
     assert_eq!(put("three", &["--cas", "2"])["seq"], 3);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(dht.complaint(&[&args[..], &["9"]].concat()).contains("chmod 600"));
+}
+
+#[test]
+fn bep_0044_an_item_that_is_kept_is_stored_again_and_again_until_there_is_a_newer_one() {
+    let dht = Dht::new();
+    let key = dht.fixture.path("key");
+    dht.fixture.json(0, &["dht", "keygen", text(&key), "--json"]);
+    let args = ["put", "--text", "one", "--key", text(&key), "--keep", "--keep-interval", "1"];
+    let mut command = dht.fixture.command(&dht.args(&args));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let reader = BufReader::new(child.stdout.take().unwrap());
+    let mut told = reader.lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    for _ in 0..3 {
+        let put = told.next().unwrap();
+        assert_eq!((&put["event"], &put["seq"]), (&json!("put"), &json!(1)), "{put}");
+    }
+    dht.run(&["put", "--text", "two", "--key", text(&key)]);
+    let last = told.find(|line| line["event"] == "error").unwrap();
+    assert!(last["message"].as_str().unwrap().contains("a newer version is stored, 2"), "{last}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(dht.run(&["put", "--text", "x"]).len(), 1, "without --keep it ends");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Proxies, interfaces and filters: what goes through, and that nothing goes by.
 
+use crate::behind::secure_tracker;
 use crate::fixture::{Fixture, Node, lines, text, with_event};
 use crate::proxy::Proxy;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -139,6 +140,24 @@ fn a_proxy_that_refuses_the_password_is_told() {
     assert!(told.is_some());
 }
 
+#[test]
+fn a_peer_by_name_is_reached_through_a_proxy_over_either_carrier_also_with_a_list_of_reserved_addresses() {
+    for utp in ["off", "only"] {
+        let (fixture, seed, _) = seeded(400_000, &[]);
+        fs::write(fixture.path("list"), "240.0.0.0/4\n").unwrap();
+        let proxy = Proxy::start(false);
+        let (url, port) = (format!("socks5://me:p%40ss@{}", proxy.addr), seed_as_told(&seed).port());
+        let peer = format!("peer.invalid:{port}");
+        let args = ["download", "f.torrent", "-o", "out", "--json", "--proxy", &url, "--only-peers"];
+        let more = ["--peer", peer.as_str(), "--ip-filter", "list", "--utp", utp];
+        let output = fixture.run(&[&args[..], &more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_whole(&fixture);
+        let carrier = if utp == "off" { "tcp" } else { "udp" };
+        assert!(proxy.asked().contains(&format!("{carrier} {peer}")), "{:?}", proxy.asked());
+    }
+}
+
 /// The command under strace, which writes down what it does with the network.
 fn traced(fixture: &Fixture, args: &[&str]) -> Command {
     assert!(Command::new("strace").arg("-V").output().is_ok(), "strace is needed here: please install it");
@@ -209,6 +228,37 @@ fn the_kill_switch_nothing_goes_by_the_proxy_also_when_it_dies_and_comes_back() 
     assert!(before.contains(&format!("tcp tracker.invalid:{http}")), "{before:?}");
     assert!(before.contains(&"tcp name.invalid:9".to_owned()), "the proxy is asked for names: {before:?}");
     assert!(again.asked().contains(&format!("tcp {told}")), "it comes back by itself");
+}
+
+/// An HTTP proxy has no way for datagrams: the UDP tracker, the DHT and neighbours stay unasked, and all else goes by it.
+/// The tracker over TLS is believed by the authority in `SSL_CERT_FILE`; the one before it fails, or it wouldn't be asked.
+#[test]
+fn the_kill_switch_nothing_goes_by_an_http_proxy_which_takes_no_datagrams() {
+    let (fixture, seed, hash) = seeded(1_500_000, &["--max-upload", "300K"]);
+    let told = seed_as_told(&seed);
+    let udp = udp_tracker(told);
+    let (secure, heard) = secure_tracker(&fixture);
+    let proxy = Proxy::start(true);
+    let (addr, url) = (proxy.addr, format!("http://me:p%40ss@{}", proxy.addr));
+    let magnet = format!(
+        "magnet:?xt=urn:btih:{hash}&tr=http://dead.invalid:9/announce\
+         &tr=udp://udp.invalid:{udp}/announce&tr=wss://tracker.invalid:{secure}/announce\
+         &ws=http://web.invalid/f&x.pe=peer.invalid:9&x.pe={told}"
+    );
+    let args = ["download", &magnet, "-o", "out", "--json", "--proxy", &url, "--peer", "name.invalid:9"];
+    let mut command = traced(&fixture, &args);
+    let output = command.env("SSL_CERT_FILE", fixture.path("ca.pem")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_whole(&fixture);
+    assert!(heard.recv_timeout(Duration::from_secs(10)).is_ok(), "the tracker over TLS was reached");
+    let asked = proxy.asked();
+    for name in [format!("tracker.invalid:{secure}"), "dead.invalid:9".into(), "name.invalid:9".into()] {
+        assert!(asked.contains(&format!("tcp {name}")), "{name}: {asked:?}");
+    }
+    let trace = fs::read_to_string(fixture.path("trace")).unwrap();
+    let leaks = leaks(&trace, &[addr]);
+    assert!(leaks.is_empty(), "{leaks:#?}");
+    assert!(!trace.contains("SOCK_DGRAM"), "not even a socket for datagrams");
 }
 
 #[test]

@@ -467,3 +467,33 @@ fn a_stream_that_was_let_go_keeps_nothing_that_nobody_will_read() {
     assert_eq!((answer.ack, answer.window), (19, window_bytes), "all is acknowledged");
     assert_eq!(hand.sockets.read(hand.now, hand.stream), None);
 }
+
+#[test]
+fn behind_a_proxy_a_call_to_a_name_is_answered_from_the_peers_own_address_and_by_nobody_who_guesses() {
+    let mut sockets = Sockets::new(config(), Rng::new([3; 32]));
+    let now = Instant::from_micros(1_000_000);
+    let name: SocketAddr = "240.0.0.1:7".parse().unwrap();
+    let peer: SocketAddr = "198.51.100.7:7".parse().unwrap();
+    let stream = sockets.connect(now, LOCAL, name).unwrap();
+    let call = sockets.next_packets(now, LOCAL, 65_536).unwrap();
+    assert_eq!(call.to, name);
+    let called = crate::wire::utp::Packet::parse(&call.data).unwrap().header;
+    let mut answer = |from: SocketAddr, kind, id, ack| {
+        let datagram = header(kind, id, 77, ack).encode(0).to_vec();
+        sockets.on_datagram(now, &arrival(from, datagram))
+    };
+    let (id, place) = (called.connection_id, called.seq);
+    let other_port: SocketAddr = "198.51.100.7:8".parse().unwrap();
+    assert!(!answer(other_port, Kind::State, id, place), "another port");
+    assert!(!answer(peer, Kind::State, id.wrapping_add(1), place), "another number");
+    assert!(!answer(peer, Kind::State, id, place.wrapping_add(1)), "what was never sent");
+    assert!(answer(peer, Kind::State, id, place));
+    assert!(!answer("203.0.113.9:7".parse().unwrap(), Kind::State, id, place), "it is answered already");
+    assert!(!answer(name, Kind::State, id, place), "and no longer at the name's stand-in");
+    let connected = core::iter::from_fn(|| sockets.next_event()).any(|it| it == UtpEvent::Connected(stream));
+    assert!(connected);
+    sockets.write(now, stream, [Chunk::from([1; 10].to_vec())]);
+    let sent: Vec<SocketAddr> =
+        core::iter::from_fn(|| Some(sockets.next_packets(now, LOCAL, 65_536)?.to)).collect();
+    assert_eq!(sent.last(), Some(&peer), "{sent:?}");
+}

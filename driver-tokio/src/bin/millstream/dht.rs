@@ -8,7 +8,7 @@ pub(crate) use args::{DhtArgs, hex};
 
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::Output;
+use crate::ui::{self, Output};
 use args::{DhtCommand, EntryArgs, GetArgs, LookupArgs, NodeArgs, PutArgs};
 use core::time::Duration;
 use millstream::core::base::Rng;
@@ -59,7 +59,7 @@ async fn command(command: DhtCommand) -> Result<(), Trouble> {
             within(&args.lookup, find(&args.lookup, DhtRequest::Scrape(args.torrent))).await
         }
         DhtCommand::Get(args) => within(&args.lookup, get(&args)).await,
-        DhtCommand::Put(args) => within(&args.lookup, put(&args)).await,
+        DhtCommand::Put(args) => put(&args).await,
         DhtCommand::Sample(args) => {
             let target = match args.target {
                 Some(target) => target,
@@ -77,7 +77,10 @@ async fn command(command: DhtCommand) -> Result<(), Trouble> {
 }
 
 /// Ends what takes too long.
-async fn within(lookup: &LookupArgs, work: impl Future<Output = Result<(), Trouble>>) -> Result<(), Trouble> {
+async fn within<T>(
+    lookup: &LookupArgs,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
     let limit = Duration::from_secs(lookup.timeout);
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         Err(Trouble::failed(format!(
@@ -167,22 +170,52 @@ async fn get(args: &GetArgs) -> Result<(), Trouble> {
 async fn put(args: &PutArgs) -> Result<(), Trouble> {
     let value = value(args)?;
     let secret = args.key.as_deref().map(key::read).transpose()?;
-    let node = joined(&args.lookup.entry).await?;
-    let item = match &secret {
-        None => Item::Immutable { value },
-        Some(secret) => {
-            let salt = args.salt.as_bytes();
-            let seq = match args.seq {
-                Some(seq) => seq,
-                None => newest(&node, mutable_target(&secret.public(), salt), salt).await?,
-            };
-            Item::Mutable(secret.sign(salt, seq, &value).map_err(Trouble::failed)?)
-        }
+    let first = async {
+        let node = joined(&args.lookup.entry).await?;
+        let item = match &secret {
+            None => Item::Immutable { value },
+            Some(secret) => {
+                let salt = args.salt.as_bytes();
+                let seq = match args.seq {
+                    Some(seq) => seq,
+                    None => newest(&node, mutable_target(&secret.public(), salt), salt).await?,
+                };
+                Item::Mutable(secret.sign(salt, seq, &value).map_err(Trouble::failed)?)
+            }
+        };
+        store(args, &node, &item, args.cas).await?;
+        Ok((node, item))
     };
-    let request = DhtRequest::Put { item: item.clone(), cas: args.cas };
+    let (node, item) = within(&args.lookup, first).await?;
+    if !args.keep {
+        return Ok(());
+    }
+    loop {
+        tokio::time::sleep(Duration::from_secs(args.keep_interval)).await;
+        match within(&args.lookup, store(args, &node, &item, None)).await {
+            // The network may be back by the next time.
+            Err(Trouble::Failed(why)) => ui::complain(&why),
+            done => done?,
+        }
+    }
+}
+
+/// Stores an item, and says so; a newer version in its place is an end to it.
+async fn store(args: &PutArgs, node: &DhtNode, item: &Item, cas: Option<i64>) -> Result<(), Trouble> {
+    let request = DhtRequest::Put { item: item.clone(), cas };
     let lookup = node.begin(request).await.map_err(Trouble::failed)?;
     let (outcome, cost) = follow(lookup, |_| {}).await?;
-    report::put(args.lookup.entry.json, &item, &outcome, cost)
+    let done = report::put(args.lookup.entry.json, item, &outcome, cost);
+    match (&outcome, item.seq()) {
+        (Outcome::Put { seq_before: Some(found), .. }, Some(ours)) if args.keep && *found > ours => {
+            let output = if args.lookup.entry.json { Output::Json } else { Output::Plain };
+            Err(Trouble::Failed(format!(
+                "a newer version is stored, {found}: this one isn't kept any longer"
+            ))
+            .told(&output))
+        }
+        _ => done,
+    }
 }
 
 /// The sequence number after the newest that is found.

@@ -132,6 +132,12 @@ pub(crate) struct PutArgs {
     /// Only in the place of this version
     #[arg(long, value_name = "N", requires = "key", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) cas: Option<i64>,
+    /// Stay, and store it again each hour until interrupted: nodes forget what isn't, after two hours (BEP 44)
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Seconds instead of an hour
+    #[arg(long, value_name = "S", default_value_t = 3600, hide = true, requires = "keep")]
+    pub(crate) keep_interval: u64,
     #[command(flatten)]
     pub(crate) lookup: LookupArgs,
 }
