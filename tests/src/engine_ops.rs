@@ -2,6 +2,7 @@
 //! in any order and with failures. It keeps the driver's law; whatever a stranger or a host may do, it does.
 
 mod script;
+mod signalling;
 
 use crate::world::Weather;
 use crate::world::host::{Host, LISTENER, MULTICAST, UDP, failed};
@@ -16,7 +17,9 @@ use millstream_core::engine::{
 use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
 use millstream_core::wire::message::Message;
-use script::{Script, contents, dht, filter, message, rates};
+pub(crate) use script::Script;
+use script::{contents, dht, filter, message, rates};
+pub use signalling::tracker_ws_link;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -59,19 +62,8 @@ fn config() -> Config {
 
 /// Operations on an engine: nothing panics, everything stays bounded, and in the end all stops.
 pub fn engine_ops(data: &[u8]) {
-    let now = Instant::from_micros(1_000_000);
-    let addr = SocketAddr::from(([81, 1, 7, 3], 6881));
-    let mut run = Run {
-        now,
-        host: Host::new(config(), addr, [7; 32], now),
-        links: BTreeMap::new(),
-        torrents: Vec::new(),
-        rng: Rng::new([8; 32]),
-        stopped: false,
-    };
-    run.host.input(now, Input::Bound { local: LISTENER, addr, kind: SocketKind::TcpListener });
-    run.host.input(now, Input::Bound { local: UDP, addr, kind: SocketKind::Udp });
-    run.host.input(now, Input::Bound { local: MULTICAST, addr, kind: SocketKind::Multicast });
+    let mut run = Run::new();
+    let now = run.now;
     let mut script = Script(data);
     let first = script.byte();
     if first & 1 > 0 {
@@ -97,6 +89,23 @@ pub fn engine_ops(data: &[u8]) {
 }
 
 impl Run {
+    fn new() -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let addr = SocketAddr::from(([81, 1, 7, 3], 6881));
+        let mut run = Self {
+            now,
+            host: Host::new(config(), addr, [7; 32], now),
+            links: BTreeMap::new(),
+            torrents: Vec::new(),
+            rng: Rng::new([8; 32]),
+            stopped: false,
+        };
+        run.host.input(now, Input::Bound { local: LISTENER, addr, kind: SocketKind::TcpListener });
+        run.host.input(now, Input::Bound { local: UDP, addr, kind: SocketKind::Udp });
+        run.host.input(now, Input::Bound { local: MULTICAST, addr, kind: SocketKind::Multicast });
+        run
+    }
+
     fn operate(&mut self, script: &mut Script<'_>) {
         match script.byte() % 32 {
             0..=2 => self.wait(Duration::from_millis(u64::from(script.number()))),

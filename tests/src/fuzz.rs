@@ -2,6 +2,7 @@
 //! They live here so that they always compile; `tests/fuzz` only calls them. Bodies never guard their own input: what
 //! a stranger can send, they pass on.
 
+mod announce;
 mod dht;
 mod gossip;
 mod mse;
@@ -12,17 +13,18 @@ mod tracker;
 mod utp;
 mod webseed;
 
-pub use dht::{dht_node, krpc};
+pub use announce::{offers, tracker_udp_exchange, tracker_ws_client};
+pub use dht::{dht_node, dht_table, krpc};
 pub use gossip::{holepunch, lsd, pex};
 pub use mse::{mse_initiator, mse_responder};
 pub use pool::pool;
 pub use reach::{http_proxy_answer, ip_filter, proxy_url, socks5_answer};
 pub use session::peer_session;
-pub use tracker::{tracker_server_udp, tracker_state, tracker_ws};
+pub use tracker::{tracker_list, tracker_server_udp, tracker_state, tracker_ws};
 pub use utp::{utp_packet, utp_streams};
 pub use webseed::webseed;
 
-pub use crate::engine_ops::engine_ops;
+pub use crate::engine_ops::{engine_ops, tracker_ws_link};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Bits, Instant, Part};
@@ -89,6 +91,12 @@ pub const BODIES: &[(&str, Body)] = &[
     ("proxy_url", proxy_url),
     ("mse_initiator", mse_initiator),
     ("mse_responder", mse_responder),
+    ("tracker_udp_exchange", tracker_udp_exchange),
+    ("tracker_ws_client", tracker_ws_client),
+    ("tracker_ws_link", tracker_ws_link),
+    ("offers", offers),
+    ("tracker_list", tracker_list),
+    ("dht_table", dht_table),
 ];
 
 /// A BITFIELD for as many pieces as the first two bytes say: what is accepted is written again as it came.

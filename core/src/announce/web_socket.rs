@@ -328,8 +328,11 @@ impl WebSockets {
     }
 
     fn leave_if_unused(&mut self, id: SocketId) {
-        let unused =
-            |socket: &Socket| socket.users.is_empty() && socket.asked.is_empty() && socket.queue.is_empty();
+        let unused = |socket: &Socket| {
+            // What nobody waits for is still sent, if it can be sent now.
+            let silent = socket.queue.is_empty() || !socket.open;
+            silent && socket.users.is_empty() && socket.asked.is_empty()
+        };
         if self.sockets.get(&id).is_some_and(unused) {
             self.sockets.remove(&id);
             self.outputs.push_back(WsOutput::Close(id));

@@ -11,25 +11,25 @@ use millstream_core::wire::metainfo::Version;
 use std::sync::OnceLock;
 
 /// The bytes that spell the operations.
-pub(super) struct Script<'a>(pub(super) &'a [u8]);
+pub(crate) struct Script<'a>(pub(crate) &'a [u8]);
 
 impl Script<'_> {
-    pub(super) fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
     }
 
-    pub(super) fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.byte() & 1 == 0
     }
 
-    pub(super) fn number(&mut self) -> u32 {
+    pub(crate) fn number(&mut self) -> u32 {
         u32::from_be_bytes([0, 0, self.byte(), self.byte()])
     }
 
     /// Small numbers mostly, all of 32 bits at times.
-    pub(super) fn wild(&mut self) -> u32 {
+    pub(crate) fn wild(&mut self) -> u32 {
         match self.byte() {
             255 => u32::MAX - u32::from(self.byte()),
             254 => self.number() << 16 | self.number(),
@@ -37,12 +37,12 @@ impl Script<'_> {
         }
     }
 
-    pub(super) fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let n = usize::from(self.byte());
         all.get(n.checked_rem(all.len())?)
     }
 
-    pub(super) fn bytes(&mut self) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
         let n = usize::from(self.byte()).min(self.0.len());
         let (head, rest) = self.0.split_at(n);
         self.0 = rest;

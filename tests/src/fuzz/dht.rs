@@ -1,4 +1,4 @@
-//! The DHT's packets, and a node that lives through a script of packets, answers, time and wishes.
+//! The DHT's packets, its saved table, and a node that lives through a script of packets, answers, time and wishes.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -6,6 +6,7 @@ use millstream_core::base::{Instant, Rng};
 use millstream_core::dht::{DhtConfig, Event, Family, Item, Node};
 use millstream_core::wire::InfoHash;
 use millstream_core::wire::krpc::{Body, Message, NodeId};
+use sha2::{Digest, Sha256};
 
 /// A datagram: what is understood is written and understood again, and its lists can be walked.
 pub fn krpc(data: &[u8]) {
@@ -59,6 +60,12 @@ fn host(n: u8) -> SocketAddr {
 }
 
 impl Script {
+    fn new(now: Instant) -> Self {
+        let mut node = Node::new(limits(), Rng::new([7; 32]), now);
+        Family::ALL.into_iter().for_each(|family| node.on_bound(now, family));
+        Self { node, now, asked: Vec::new(), token: None }
+    }
+
     /// What it sends fits in a packet; what it keeps stays within its limits.
     fn look(&mut self) {
         for family in Family::ALL {
@@ -131,10 +138,7 @@ impl Script {
 
 /// A node that a script of packets, answers, time and wishes is read out to: three bytes say what, who and how long.
 pub fn dht_node(mut data: &[u8]) {
-    let now = Instant::from_micros(1_000_000);
-    let node = Node::new(limits(), Rng::new([7; 32]), now);
-    let mut script = Script { node, now, asked: Vec::new(), token: None };
-    Family::ALL.into_iter().for_each(|family| script.node.on_bound(now, family));
+    let mut script = Script::new(Instant::from_micros(1_000_000));
     script.look();
     while let Some((&[op, n, length], rest)) = data.split_first_chunk::<3>() {
         let (bytes, rest) = rest.split_at(usize::from(length).min(rest.len()));
@@ -143,4 +147,29 @@ pub fn dht_node(mut data: &[u8]) {
     }
     let saved = script.node.save();
     assert!(script.node.restore(script.now, &saved).is_ok(), "what it saves it restores");
+}
+
+/// A saved table, as it came and as a table with a right checksum: a node takes it or refuses it, and lives on.
+pub fn dht_table(data: &[u8]) {
+    let (head, nodes) = data.split_at(data.len().min(40));
+    let mut table = [b"millstream dht\n\x01", head].concat();
+    table.resize(56, 0);
+    table.extend_from_slice(&nodes[..nodes.len() / 38 * 38]);
+    let sum = Sha256::digest(&table);
+    table.extend_from_slice(&sum);
+    for (bytes, sound) in [(data, false), (&table[..], true)] {
+        let now = Instant::from_micros(1_000_000);
+        let mut script = Script::new(now);
+        let restored = script.node.restore(now, bytes);
+        assert!(restored.is_ok() || !sound, "{restored:?}");
+        script.look();
+        for _ in 0..20 {
+            let Some(at) = script.node.deadline() else { break };
+            script.now = script.now.max(at);
+            script.node.on_timeout(script.now);
+            script.look();
+        }
+        let saved = script.node.save();
+        assert!(script.node.restore(script.now, &saved).is_ok(), "what it saves it restores");
+    }
 }

@@ -1,10 +1,14 @@
-//! The bodies about the tracker as a server, beyond HTTP: its datagrams, its WebSocket messages, its saved state.
+//! The bodies about the tracker as a server, beyond HTTP: its datagrams, its WebSocket messages, its saved
+//! state, its lists of torrents.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use millstream_core::base::Instant;
 use millstream_core::tracker::state::{SavedState, StateWriter};
-use millstream_core::tracker::{ConnectionIds, Tracker, TrackerConfig, signal, udp};
+use millstream_core::tracker::{
+    ConnectionIds, Rules, RulesError, Tracker, TrackerConfig, read_list, signal, udp,
+};
+use millstream_core::wire::InfoHash;
 use millstream_core::wire::tracker::AnswerLimits;
 use millstream_core::wire::tracker_ws::{SignalReply, SignalRequest, read_reply, read_request, write_reply};
 
@@ -97,5 +101,24 @@ pub fn tracker_state(data: &[u8]) {
         let again = [&head[..], &body, &writer.finish()].concat();
         let again = SavedState::read(&again).expect("what is saved is whole");
         assert_eq!(small().restore(Instant::ZERO, &again, Duration::ZERO, |_| true), peers, "nobody is lost");
+    }
+}
+
+/// A list of torrents allowed or denied: what is read is written and read again alike, and rules keep to it.
+pub fn tracker_list(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.lines().count();
+    let list = match read_list(&text) {
+        Ok(list) => list,
+        Err(RulesError { line }) => return assert!((1..=lines).contains(&line), "line {line} of {lines}"),
+    };
+    assert!(list.len() <= lines && list.len() * 40 <= text.len(), "no hash comes from nowhere");
+    let written: String = list.iter().map(|hash| format!("{hash} again\n")).collect();
+    assert_eq!(read_list(&written).as_ref(), Ok(&list), "a list survives writing and reading");
+    let (allow, deny) = (Rules::new(Some(list.clone()), Vec::new()), Rules::new(None, list.clone()));
+    for hash in &list {
+        assert!(allow.serve(hash) && !deny.serve(hash), "{hash}");
+        let other = InfoHash(hash.0.map(|byte| !byte));
+        assert_eq!(allow.serve(&other), !deny.serve(&other), "one list is the other's opposite");
     }
 }

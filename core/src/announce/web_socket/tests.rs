@@ -178,6 +178,18 @@ fn a_socket_stays_for_those_who_announce_and_closes_after_the_last_stopped() {
 }
 
 #[test]
+fn a_socket_that_never_opened_is_given_up_with_the_last_torrent_that_wanted_it() {
+    let mut world = World::new(|_| ());
+    world.announce(1);
+    world.announce(2);
+    let [WsOutput::Open(id, _)] = world.outputs()[..] else { panic!("one socket") };
+    world.sockets.on_torrent_gone(TorrentId(1));
+    assert_eq!(world.outputs(), []);
+    world.sockets.on_torrent_gone(TorrentId(2));
+    assert_eq!(world.outputs(), [WsOutput::Close(id)]);
+}
+
+#[test]
 fn a_scrape_is_answered_by_the_larger_counts_and_refusals_by_their_reason() {
     let mut world = World::new(|_| ());
     let what = WsWhat::Scrape([hash(1), hash(2)].into());
