@@ -10,7 +10,7 @@ from typing import Unpack
 from ._session import Driver, Session
 from ._sources import Source
 from ._torrent import Torrent
-from ._values import Address, Completed, Settings, Status, TorrentFailed
+from ._values import Address, Completed, SessionSettings, Status, TorrentFailed
 from .errors import TorrentRemoved, TransferFailed
 
 
@@ -24,7 +24,7 @@ async def download(
     only_peers: bool = False,
     sequential: bool = False,
     driver: Driver = "native",
-    **settings: Unpack[Settings],
+    **settings: Unpack[SessionSettings],
 ) -> Path:
     """Downloads a torrent into a folder, and gives where its file or folder is. What is there already isn't fetched again.
 

@@ -18,7 +18,7 @@ from ._events import Events, Hub
 from ._millstream import Magnet
 from ._sources import Source
 from ._torrent import Torrent
-from ._values import AddOptions, Address, Event, Lagged, Removed, SessionStatistics, Settings
+from ._values import AddOptions, Address, Event, Lagged, Removed, SessionStatistics, SessionSettings
 from .errors import CommandError, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
@@ -38,7 +38,7 @@ class Session:
 
     `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running loop).
     `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings are those
-    of `Settings`; a name that isn't there is a TypeError.
+    of `SessionSettings`; a name that isn't there is a TypeError.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Session:
         driver: Driver = "native",
         folder: str | os.PathLike[str] = ".",
         close_timeout: float = 5.0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[SessionSettings],
     ) -> None:
         self._state: Literal["new", "open", "closed"] = "new"
         self._folder = Path(folder).absolute()

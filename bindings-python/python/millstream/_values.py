@@ -533,17 +533,16 @@ class Settings(TypedDict, total=False):
 
 
 class SessionSettings(Settings, total=False):
-    """Settings of a session over the tokio driver, beside the engine's. Sizes in bytes, durations in seconds.
+    """Settings of a session, beside the engine's. Sizes in bytes, durations in seconds.
 
     `listen` holds addresses, as pairs or as text; port 0 lets the system choose one. `state_folder` is where resume
-    data is kept, `folder` where torrents go that name none. With `proxy` (`socks5://[user:password@]host:port` or
+    data is kept. With `proxy` (`socks5://[user:password@]host:port` or
     `http://...`) everything goes through it or not at all; `bind` names the interface or the local address for all that
     goes out and comes in.
     """
 
     listen: Iterable[Address | str]
     listen_tries_max: int
-    folder: str
     allocation: Allocation
     state_folder: str | None
     keep_resume: bool

@@ -30,7 +30,7 @@ from ._values import (
     Address,
     PeerStatus,
     SessionStatistics,
-    Settings,
+    SessionSettings,
     State,
     Status,
     TrackerStatus,
@@ -61,7 +61,7 @@ class Session:
         folder: str | os.PathLike[str] = ".",
         close_timeout: float = 5.0,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
-        **settings: Unpack[Settings],
+        **settings: Unpack[SessionSettings],
     ) -> None:
         self._open = False
         self._close_timeout = close_timeout
@@ -401,7 +401,7 @@ def download(
     only_peers: bool = False,
     sequential: bool = False,
     driver: Driver = "native",
-    **settings: Unpack[Settings],
+    **settings: Unpack[SessionSettings],
 ) -> Path:
     """Downloads a torrent into a folder, and gives where its file or folder is: see `millstream.download`. `progress` is
     called on another thread."""

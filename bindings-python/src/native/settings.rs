@@ -20,10 +20,9 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<SessionCo
 }
 
 /// All that `set` knows beside the engine's.
-const SETTINGS: [&str; 22] = [
+const SETTINGS: [&str; 21] = [
     "listen",
     "listen_tries_max",
-    "folder",
     "allocation",
     "state_folder",
     "keep_resume",
@@ -49,7 +48,6 @@ fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyRe
     match name {
         "listen" => config.listen = listen(value)?,
         "listen_tries_max" => config.listen_tries_max = value.extract()?,
-        "folder" => config.folder = value.extract()?,
         "allocation" => config.allocation = options::allocation(&value.extract::<String>()?)?,
         "state_folder" => config.state_folder = value.extract()?,
         "keep_resume" => config.keep_resume = value.extract()?,
