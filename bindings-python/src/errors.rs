@@ -49,6 +49,21 @@ pub(crate) fn remote_protocol(
     raise(py, "RemoteProtocolError", (message, reason, before))
 }
 
+/// Saved bytes that are damaged, or of somebody else.
+pub(crate) fn state(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "StateError", (error.to_string(),))
+}
+
+/// An item that no node of the DHT would store.
+pub(crate) fn item(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "ItemError", (error.to_string(),))
+}
+
+/// More look-ups than may be.
+pub(crate) fn busy(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
+    raise(py, "CommandError", (error.to_string(),))
+}
+
 /// A driver that broke the law.
 pub(crate) fn driver(py: Python<'_>, message: String) -> PyErr {
     raise(py, "DriverError", (message,))

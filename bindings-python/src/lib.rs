@@ -3,12 +3,14 @@
 mod bencode;
 mod body;
 mod bytes;
+mod dht;
 mod effects;
 mod engine;
 mod errors;
 mod event_classes;
 mod events;
 mod ledger;
+mod magnet;
 mod message;
 mod metainfo;
 mod native;
@@ -17,9 +19,11 @@ mod outcomes;
 mod outgoing;
 mod peer;
 mod plan;
+mod room;
 mod snapshots;
 mod statistics;
 mod status_class;
+mod tracker;
 mod value_class;
 mod values;
 
@@ -34,12 +38,17 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bencode::decode, module)?)?;
     module.add_function(wrap_pyfunction!(bencode::encode, module)?)?;
     message::add_to(module)?;
+    module.add_class::<message::Piece>()?;
     module.add_class::<peer::PeerConnection>()?;
     module.add_class::<body::Body>()?;
     status_class::add_to(module)?;
+    module.add_function(wrap_pyfunction!(dht::sign, module)?)?;
+    module.add_class::<dht::DhtNode>()?;
+    module.add_class::<tracker::Tracker>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<native::NativeSession>()?;
     module.add_class::<metainfo::Metainfo>()?;
-    module.add_class::<metainfo::Magnet>()?;
+    module.add_class::<magnet::Magnet>()?;
+    module.add_class::<magnet::KeyLink>()?;
     module.add_class::<plan::Plan>()
 }

@@ -2,138 +2,60 @@
 //! The rare ones are dataclasses of `millstream._messages`.
 
 use crate::bytes::{lend, take};
+use crate::value_class::value_classes;
 use core::hash::{Hash, Hasher};
 use millstream_core::base::Chunk;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyType};
 
-macro_rules! message {
-    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $type:ty),* }) => {
-        $(#[$doc])*
-        #[pyclass(frozen, get_all, eq, hash, module = "millstream.sansio")]
-        #[derive(Clone, PartialEq, Eq, Hash)]
-        pub(crate) struct $name { $($(#[$about])* pub(crate) $field: $type),* }
+value_classes! {
+    in "millstream._messages";
 
-        #[pymethods]
-        impl $name {
-            #[new]
-            fn new($($field: $type),*) -> Self {
-                Self { $($field),* }
-            }
-
-            #[classattr]
-            fn __match_args__(py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                let names: &[&str] = &[$(stringify!($field)),*];
-                PyTuple::new(py, names).map(Bound::unbind)
-            }
-
-            fn __repr__(&self) -> String {
-                let fields: &[String] = &[$(format!(concat!(stringify!($field), "={}"), self.$field)),*];
-                format!(concat!(stringify!($name), "({})"), fields.join(", "))
-            }
-
-            fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
-                let fields: &[$crate::message::Number] = &[$(slf.get().$field.into()),*];
-                Ok((slf.get_type(), PyTuple::new(slf.py(), fields)?))
-            }
-        }
-    };
-}
-
-type Number = u64;
-
-message! {
     /// Nothing but a sign of life.
     KeepAlive {}
-}
-message! {
+
     /// Requests will not be served.
     Choke {}
-}
-message! {
+
     /// Requests will be served.
     Unchoke {}
-}
-message! {
+
     /// The sender wants pieces.
     Interested {}
-}
-message! {
+
     /// The sender wants none.
     NotInterested {}
-}
-message! {
+
     /// The sender has this piece now.
-    Have {
-        /// The piece's number.
-        index: u32
-    }
-}
-message! {
+    Have { index: u32 }
+
     /// Send this.
-    Request {
-        /// The piece's number.
-        index: u32,
-        /// Bytes from the piece's start.
-        begin: u32,
-        /// Bytes.
-        length: u32
-    }
-}
-message! {
+    Request { index: u32, begin: u32, length: u32 }
+
     /// Don't send this.
-    CancelRequest {
-        /// The piece's number.
-        index: u32,
-        /// Bytes from the piece's start.
-        begin: u32,
-        /// Bytes.
-        length: u32
-    }
-}
-message! {
+    CancelRequest { index: u32, begin: u32, length: u32 }
+
     /// A request that will not be served (BEP 6).
-    RejectRequest {
-        /// The piece's number.
-        index: u32,
-        /// Bytes from the piece's start.
-        begin: u32,
-        /// Bytes.
-        length: u32
-    }
-}
-message! {
+    RejectRequest { index: u32, begin: u32, length: u32 }
+
     /// You might like this piece (BEP 6).
-    SuggestPiece {
-        /// The piece's number.
-        index: u32
-    }
-}
-message! {
+    SuggestPiece { index: u32 }
+
     /// The sender has every piece (BEP 6).
     HaveAll {}
-}
-message! {
+
     /// The sender has no piece (BEP 6).
     HaveNone {}
-}
-message! {
+
     /// This piece is served even when choked (BEP 6).
-    AllowedFast {
-        /// The piece's number.
-        index: u32
-    }
-}
-message! {
+    AllowedFast { index: u32 }
+
     /// The UDP port of the sender's DHT node (BEP 5).
-    Port {
-        /// The port.
-        port: u16
-    }
+    Port { port: u16 }
 }
 
 /// A block.
-#[pyclass(frozen, eq, hash, module = "millstream.sansio")]
+#[pyclass(frozen, eq, hash, module = "millstream._messages")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
     /// The piece's number.
@@ -177,23 +99,4 @@ impl Hash for Piece {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.index, self.begin, &*self.data).hash(state);
     }
-}
-
-/// Adds the classes to the module.
-pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<KeepAlive>()?;
-    module.add_class::<Choke>()?;
-    module.add_class::<Unchoke>()?;
-    module.add_class::<Interested>()?;
-    module.add_class::<NotInterested>()?;
-    module.add_class::<Have>()?;
-    module.add_class::<Request>()?;
-    module.add_class::<Piece>()?;
-    module.add_class::<CancelRequest>()?;
-    module.add_class::<Port>()?;
-    module.add_class::<SuggestPiece>()?;
-    module.add_class::<HaveAll>()?;
-    module.add_class::<HaveNone>()?;
-    module.add_class::<RejectRequest>()?;
-    module.add_class::<AllowedFast>()
 }

@@ -1,11 +1,16 @@
-//! Torrent files and magnet links, read.
+//! Torrent files, read.
 
+use crate::magnet::Magnet;
 use crate::values::{make, tuple};
 use crate::{bytes, errors};
+use core::hash::{Hash as _, Hasher as _};
 use millstream_core::wire;
-use millstream_core::wire::metainfo::{Info, Version};
+use millstream_core::wire::metainfo::{Info, MetainfoLimits, Version};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use std::hash::DefaultHasher;
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A torrent file, and its bytes.
@@ -19,6 +24,20 @@ impl Metainfo {
     fn parse(torrent: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, bytes) = (torrent.py(), bytes::take(torrent)?);
         let parsed = py.detach(|| wire::metainfo::Metainfo::parse(&bytes));
+        Ok(Self(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?), bytes))
+    }
+
+    /// Reads the torrent file at a path. Raises OSError if that can't be read, MetainfoError if it is none.
+    #[staticmethod]
+    fn from_file(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        // one byte more than is taken, so that what is too long is told from what is cut
+        let most = MetainfoLimits::default().torrent_bytes_max as u64 + 1;
+        let (bytes, parsed) = py.detach(|| -> std::io::Result<_> {
+            let mut bytes = Vec::new();
+            std::fs::File::open(&path)?.take(most).read_to_end(&mut bytes)?;
+            let parsed = wire::metainfo::Metainfo::parse(&bytes);
+            Ok((bytes, parsed))
+        })?;
         Ok(Self(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?), bytes))
     }
 
@@ -43,6 +62,25 @@ impl Metainfo {
     /// The torrent file's bytes; around an info dictionary alone there is nothing else in it.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.1)
+    }
+
+    /// A link to the torrent: its hashes, name, trackers and web seeds.
+    fn magnet(&self) -> Magnet {
+        let info = self.info();
+        Magnet(Arc::new(wire::magnet::Magnet {
+            info_hash: info.info_hash(),
+            info_hash_v2: info.info_hash_v2(),
+            name: Some(info.name().to_owned()),
+            trackers: self.0.trackers.concat(),
+            web_seeds: self.0.web_seeds.clone(),
+            ..wire::magnet::Magnet::default()
+        }))
+    }
+
+    /// What the torrent is called on the wire, 20 bytes: the v1 info-hash, or the beginning of the v2 one.
+    #[getter]
+    fn info_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.info().hashes().next().map(|hash| PyBytes::new(py, &hash.0))
     }
 
     /// The torrent's name, safe as a path's component.
@@ -132,6 +170,18 @@ impl Metainfo {
         PyTuple::new(py, &self.0.web_seeds)
     }
 
+    /// Nodes of the DHT: a host or address, and its port (BEP 5).
+    #[getter]
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.nodes.iter().cloned())
+    }
+
+    /// The `source` of the info dictionary, by which private trackers tell their torrents apart.
+    #[getter]
+    fn source(&self) -> Option<&str> {
+        self.info().source()
+    }
+
     /// Free text.
     #[getter]
     fn comment(&self) -> Option<&str> {
@@ -150,6 +200,24 @@ impl Metainfo {
         self.0.creation_date
     }
 
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().1 == self.1)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash_of(&self.1)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (py, meta) = (slf.py(), slf.get());
+        // around an info dictionary alone the piece layers of v2 may be missing
+        let alone = meta.1.strip_prefix(b"d4:info").and_then(|rest| rest.strip_suffix(b"e"));
+        match alone.filter(|info| **info == **meta.info().raw()) {
+            Some(info) => made_again(slf.as_any(), "from_info", PyBytes::new(py, info).as_any()),
+            None => made_again(slf.as_any(), "parse", PyBytes::new(py, &meta.1).as_any()),
+        }
+    }
+
     fn __repr__(&self) -> String {
         format!("<Metainfo {:?}: {}, {} bytes>", self.name(), self.version(), self.length())
     }
@@ -161,60 +229,20 @@ impl Metainfo {
     }
 }
 
-/// A magnet link.
-#[pyclass(frozen, module = "millstream")]
-pub(crate) struct Magnet(pub(crate) Arc<wire::magnet::Magnet>);
+/// A number that equal bytes share.
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
 
-#[pymethods]
-impl Magnet {
-    /// Reads a link. Raises MagnetError if it is none.
-    #[staticmethod]
-    fn parse(py: Python<'_>, link: &str) -> PyResult<Self> {
-        let parsed = wire::magnet::Magnet::parse(link).map_err(|error| errors::magnet(py, &error))?;
-        Ok(Self(Arc::new(parsed)))
-    }
-
-    /// The v1 info-hash, 20 bytes.
-    #[getter]
-    fn info_hash_v1<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.0.info_hash.map(|hash| PyBytes::new(py, &hash.0))
-    }
-
-    /// The v2 info-hash, 32 bytes (BEP 52).
-    #[getter]
-    fn info_hash_v2<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.0.info_hash_v2.map(|hash| PyBytes::new(py, &hash.0))
-    }
-
-    /// The name to show until the metadata is there. Not safe as a path.
-    #[getter]
-    fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
-    }
-
-    /// Trackers, each a tier of its own.
-    #[getter]
-    fn trackers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.0.trackers)
-    }
-
-    /// Web seeds (BEP 19).
-    #[getter]
-    fn web_seeds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.0.web_seeds)
-    }
-
-    /// Peers: a host or address, and its port.
-    #[getter]
-    fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.0.peers.iter().cloned())
-    }
-
-    fn __str__(&self) -> String {
-        self.0.to_string()
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<Magnet {}>", *self.0)
-    }
+/// How pickle makes it again: a call of its class by what it was read from.
+pub(crate) fn made_again<'py>(
+    object: &Bound<'py, PyAny>,
+    call: &str,
+    source: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = object.py();
+    let call = py.import("operator")?.call_method1("methodcaller", (call, source))?;
+    PyTuple::new(py, [call, PyTuple::new(py, [object.get_type()])?.into_any()])
 }

@@ -1,6 +1,7 @@
 //! Settings and options given by name. An unknown name is a mistake, and the answer says which name may be meant.
 
-use crate::metainfo::{Magnet, Metainfo};
+use crate::magnet::Magnet;
+use crate::metainfo::Metainfo;
 use crate::values::take_addresses;
 use crate::{bytes, errors};
 use core::time::Duration;

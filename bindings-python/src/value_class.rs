@@ -16,13 +16,17 @@ pub(crate) trait Field: Sized {
     fn take(object: &Bound<'_, PyAny>) -> PyResult<Self>;
 }
 
-/// Defines a class for each value: its doc, its name, its fields and their types, and what follows from them.
+/// Defines a class for each value: its doc, its name, its fields and their types, and what follows from them. They are
+/// found in `millstream._values`, unless told.
 macro_rules! value_classes {
-    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty),* $(,)? } $(with { $($more:item)+ })?)+) => {
+    (#[doc = $doc:literal] $($rest:tt)+) => {
+        $crate::value_class::value_classes! { in "millstream._values"; #[doc = $doc] $($rest)+ }
+    };
+    (in $module:literal; $($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty),* $(,)? } $(with { $($more:item)+ })?)+) => {
         $(
             $(#[doc = $doc])+
             #[derive(Clone, PartialEq, Eq, Hash)]
-            #[pyo3::pyclass(frozen, eq, hash, module = "millstream._values")]
+            #[pyo3::pyclass(frozen, eq, hash, module = $module)]
             pub(crate) struct $name { $(pub(crate) $field: $type),* }
 
             #[pyo3::pymethods]
@@ -149,4 +153,4 @@ macro_rules! plain {
     )+};
 }
 
-plain!(u32, u64, usize, (u64, u64), String, Option<String>);
+plain!(u16, u32, u64, usize, (u64, u64), String, Option<String>);

@@ -13,21 +13,12 @@ order with `strict=False`, and the same key twice, leading zeros, minus zero or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ._millstream import decode, encode
 from .errors import BencodeError
 
-Bencodable: TypeAlias = (
-    int
-    | str
-    | bytes
-    | bytearray
-    | memoryview
-    | Sequence["Bencodable"]
-    | Mapping[str, "Bencodable"]
-    | Mapping[bytes, "Bencodable"]
-)
+Bencodable: TypeAlias = int | str | bytes | bytearray | memoryview | Sequence[Any] | Mapping[Any, Any]
 """What has a bencoding: lists and tuples of it, and dicts by bytes or text."""
 
 Bencoded: TypeAlias = "int | bytes | list[Bencoded] | dict[bytes, Bencoded]"

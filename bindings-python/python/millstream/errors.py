@@ -34,6 +34,14 @@ class BencodeError(MillstreamError, ValueError):
         return str(self.args[0]) if self.offset is None else f"{self.args[0]} (at byte {self.offset})"
 
 
+class StateError(MillstreamError, ValueError):
+    """Saved bytes that are damaged, or that somebody else saved."""
+
+
+class ItemError(MillstreamError, ValueError):
+    """An item that no node of the DHT would store (BEP 44)."""
+
+
 class ProtocolError(MillstreamError):
     """A message between peers that may not be."""
 

@@ -1,5 +1,10 @@
-"""The engine without sockets, files, threads or a clock: bytes, moments and answers go in; bytes, jobs and events
+"""BitTorrent without sockets, files, threads or a clock: bytes, moments and answers go in; bytes, jobs and events
 come out.
+
+- `Engine`: the whole client as one deterministic machine;
+- `PeerConnection`: one connection to a peer, in h11's manners;
+- `DhtNode` and `Tracker`: a node of the DHT and a tracker, in aioquic's;
+- `Metainfo`, `Magnet`, `Plan`, `bencode`: torrent files and links, read and made.
 
 The driver's law, as the engine has it:
 
@@ -20,6 +25,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1, sha256
 
 from . import bencode
+from ._dht import (
+    DhtAnnounced,
+    DhtCost,
+    DhtDone,
+    DhtEvent,
+    DhtExternal,
+    DhtFamily,
+    DhtFoundNodes,
+    DhtFoundPeers,
+    DhtGot,
+    DhtItem,
+    DhtItemFound,
+    DhtJoined,
+    DhtOutcome,
+    DhtPeers,
+    DhtResolve,
+    DhtSampled,
+    DhtSamples,
+    DhtScraped,
+    DhtSettings,
+    DhtStatus,
+    DhtStored,
+)
 from ._messages import (
     Bitfield,
     DontHave,
@@ -44,6 +72,7 @@ from ._millstream import (
     AllowedFast,
     CancelRequest,
     Choke,
+    DhtNode,
     Have,
     HaveAll,
     HaveNone,
@@ -56,9 +85,11 @@ from ._millstream import (
     RejectRequest,
     Request,
     SuggestPiece,
+    Tracker,
     Unchoke,
 )
-from ._millstream import Engine, Magnet, Metainfo, Plan, exchange
+from ._millstream import Engine, KeyLink, Magnet, Metainfo, Plan, exchange
+from ._tracker import ProtocolStatistics, TrackerSettings, TrackerStatistics
 from ._values import (
     Absent,
     AddOptions,
@@ -158,6 +189,28 @@ __all__ = [
     "CreateJob",
     "Datagrams",
     "DatagramsReady",
+    "DhtAnnounced",
+    "DhtCost",
+    "DhtDone",
+    "DhtEvent",
+    "DhtExternal",
+    "DhtFamily",
+    "DhtFoundNodes",
+    "DhtFoundPeers",
+    "DhtGot",
+    "DhtItem",
+    "DhtItemFound",
+    "DhtJoined",
+    "DhtNode",
+    "DhtOutcome",
+    "DhtPeers",
+    "DhtResolve",
+    "DhtSampled",
+    "DhtSamples",
+    "DhtScraped",
+    "DhtSettings",
+    "DhtStatus",
+    "DhtStored",
     "Digests",
     "DontHave",
     "Effect",
@@ -192,6 +245,7 @@ __all__ = [
     "Interested",
     "Job",
     "KeepAlive",
+    "KeyLink",
     "Lagged",
     "LinkEnd",
     "Listening",
@@ -220,6 +274,7 @@ __all__ = [
     "PoolChanged",
     "Port",
     "Progress",
+    "ProtocolStatistics",
     "Read",
     "RejectRequest",
     "Removed",
@@ -236,8 +291,11 @@ __all__ = [
     "Stopped",
     "SuggestPiece",
     "TorrentFailed",
+    "Tracker",
     "TrackerAnswered",
     "TrackerFailed",
+    "TrackerSettings",
+    "TrackerStatistics",
     "Unchoke",
     "Unknown",
     "UpdateAvailable",

@@ -1,0 +1,70 @@
+"""What a `Tracker` tells, as frozen values, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolStatistics:
+    """What was asked over one protocol."""
+
+    connects: int
+    """Connection ids given out; 0 but for UDP."""
+    announces: Mapping[str, int]
+    """Announces answered: `regular`, `started`, `completed`, `stopped`."""
+    scrapes: int
+    scraped: int
+    """Torrents that scrapes asked about."""
+    relayed: int
+    """Offers and answers passed on; 0 but for WebSockets."""
+    faults: Mapping[str, int]
+    """What was not done, by reason: `malformed`, `connection_id`, `not_served`, `torrents_full`, `peers_full` ..."""
+    bytes_in: int
+    bytes_out: int
+    """Without headers of HTTP and below."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerStatistics:
+    """What a tracker holds and has done."""
+
+    torrents: int
+    """Torrents with a peer."""
+    peers: int
+    """Addresses held of all torrents: a peer of two families has two."""
+    leeches: int
+    seeds: int
+    """Peers of all torrents, counted once for each torrent."""
+    announces: int
+    scraped: int
+    completed: int
+    """Downloads that became whole."""
+    refused: int
+    expired: int
+    """Peers forgotten since they were not heard any more."""
+    protocols: Mapping[Literal["udp", "http", "websocket"], ProtocolStatistics]
+
+
+class TrackerSettings(TypedDict, total=False):
+    """How a tracker behaves and what it may hold."""
+
+    interval_s: int
+    """Seconds between a peer's announces, 1800 unless told. Who was not heard for twice as long is forgotten."""
+    min_interval_s: int
+    """Seconds before which a peer is asked not to announce again: 60."""
+    signal_interval_s: int
+    torrents_max: int
+    """Torrents held: 1,000,000, about 400 bytes each. An announce of one more is refused."""
+    peers_max: int
+    """Peers held of all torrents: 20,000,000, about 40 bytes each. One more is told of others, but not remembered."""
+    peers_per_torrent_max: int
+    peers_per_source_max: int
+    """Peers held of one torrent and one IPv4 address or IPv6 /64: 64. Without it one host fills a swarm."""
+    offers_per_socket_max: int
+    numwant_default: int
+    """Peers given to who doesn't say how many it wants: 50."""
+    numwant_max: int
+    """Peers given at the most: 200."""

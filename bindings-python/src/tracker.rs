@@ -1,0 +1,177 @@
+//! A tracker for Python: datagrams and HTTP requests in, answers out. What they mean is core's.
+
+use crate::bytes::take;
+use crate::peer::info_hash;
+use crate::room::{Room, fields, seed};
+use crate::values::{moment, seconds, take_address};
+use crate::{errors, options};
+use core::time::Duration;
+use millstream_core::base::Instant;
+use millstream_core::tracker::state::{SavedState, StateWriter};
+use millstream_core::tracker::{
+    self, ConnectionIds, Fault, Protocol, ProtocolStatistics, Rules, TrackerConfig, http, udp,
+};
+use millstream_core::wire::InfoHash;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use std::sync::Arc;
+
+/// A tracker: no socket, thread or clock. Moments are seconds since whenever you like, and never go back.
+#[pyclass(frozen, module = "millstream.sansio")]
+pub(crate) struct Tracker(Room<Machine>);
+
+struct Machine {
+    tracker: tracker::Tracker,
+    ids: ConnectionIds,
+}
+
+#[pymethods]
+impl Tracker {
+    /// A tracker that knows nobody. `seed` is all its chance, as secret as a key: 32 bytes, or a number below 2^256.
+    #[new]
+    #[pyo3(signature = (seed, *, now = 0.0, **settings))]
+    fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let py = seed.py();
+        let mut config = TrackerConfig::default();
+        for (name, value) in settings.into_iter().flatten() {
+            let name: String = name.extract()?;
+            set(&mut config, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+        }
+        let seed = self::seed(seed)?;
+        let machine = Machine { tracker: tracker::Tracker::new(config, seed), ids: ConnectionIds::new(seed) };
+        Ok(Self(Room::new(machine, moment(py, now)?)))
+    }
+
+    /// The answer to a datagram (BEP 15), or None: what can't be read is counted.
+    fn receive_datagram<'py>(
+        &self,
+        data: &Bound<'py, PyAny>,
+        addr: &Bound<'py, PyAny>,
+        now: f64,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let (py, from) = (data.py(), take_address(addr)?);
+        let packet = take(data)?;
+        let mut out = Vec::new();
+        let answered = self.0.at(py, now, |machine, now| {
+            udp::answer(now, &mut machine.tracker, &machine.ids, (&packet, from), &mut out)
+        })?;
+        Ok(answered.then(|| PyBytes::new(py, &out)))
+    }
+
+    /// The answer to a GET of `target` (`/announce?..` or `/scrape?..`), as a status and a body of text/plain (BEP 3, 48).
+    /// Refusals are said in the body too.
+    fn http<'py>(
+        &self,
+        target: &Bound<'py, PyAny>,
+        addr: &Bound<'py, PyAny>,
+        now: f64,
+    ) -> PyResult<(u16, Bound<'py, PyBytes>)> {
+        let (py, from) = (target.py(), take_address(addr)?);
+        let target = match target.cast::<PyString>() {
+            Ok(text) => text.to_string_lossy().into_owned().into_bytes(),
+            Err(_) => take(target)?,
+        };
+        let answer =
+            self.0.at(py, now, |machine, now| http::answer(now, &mut machine.tracker, &target, from))?;
+        Ok((answer.status, PyBytes::new(py, &answer.body)))
+    }
+
+    /// Which torrents are served: those of `allow`, or all without it, but none of `deny`.
+    #[pyo3(signature = (*, allow = None, deny = None))]
+    fn set_rules(
+        &self,
+        py: Python<'_>,
+        allow: Option<&Bound<'_, PyAny>>,
+        deny: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let rules = Rules::new(allow.map(hashes).transpose()?, deny.map_or_else(|| Ok(Vec::new()), hashes)?);
+        self.0.with(py, |machine| machine.tracker.set_rules(Arc::new(rules)));
+        Ok(())
+    }
+
+    /// When `handle_timer` is due.
+    fn get_timer(&self, py: Python<'_>) -> Option<f64> {
+        self.0.with(py, |machine| machine.tracker.deadline()).map(seconds)
+    }
+
+    /// Forgets who wasn't heard for too long. Early and spurious calls do no harm.
+    fn handle_timer(&self, py: Python<'_>, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.tracker.on_timeout(now))
+    }
+
+    /// What it holds and has done.
+    #[getter]
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let told = self.0.with(py, |machine| *machine.tracker.statistics());
+        let (protocols, fields) = (PyDict::new(py), PyDict::new(py));
+        for protocol in Protocol::ALL {
+            protocols.set_item(protocol.name(), protocol_value(py, told.protocol(protocol))?)?;
+        }
+        fields.set_item("torrents", told.torrents)?;
+        fields.set_item("peers", told.peers)?;
+        fields.set_item("leeches", told.leeches)?;
+        fields.set_item("seeds", told.seeds)?;
+        fields.set_item("announces", told.announces)?;
+        fields.set_item("scraped", told.scraped)?;
+        fields.set_item("completed", told.completed)?;
+        fields.set_item("refused", told.refused)?;
+        fields.set_item("expired", told.expired)?;
+        fields.set_item("protocols", protocols)?;
+        value(py, "TrackerStatistics", &fields)
+    }
+
+    /// All torrents and peers, for `restore`; `unix_time` is the time of day in seconds since 1970.
+    fn save<'py>(&self, py: Python<'py>, now: f64, unix_time: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let saved = self.0.at(py, now, |machine, now| {
+            let (mut writer, head) = StateWriter::new(unix_time);
+            let (body, _) = machine.tracker.save(now, 0, usize::MAX);
+            writer.add(&body);
+            [&head[..], &body, &writer.finish()].concat()
+        })?;
+        Ok(PyBytes::new(py, &saved))
+    }
+
+    /// Takes in what was saved and isn't too old; how many peers that were. Raises StateError if it is damaged.
+    fn restore(&self, data: &Bound<'_, PyAny>, now: f64, unix_time: u64) -> PyResult<usize> {
+        let (py, bytes) = (data.py(), take(data)?);
+        let saved = SavedState::read(&bytes).map_err(|error| errors::state(py, &error))?;
+        let away = Duration::from_secs(unix_time.saturating_sub(saved.at_s));
+        self.0.at(py, now, |machine, now: Instant| machine.tracker.restore(now, &saved, away, |_| true))
+    }
+}
+
+fn set(config: &mut TrackerConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fields!(config, name, value;
+        plain: interval_s min_interval_s signal_interval_s torrents_max peers_max peers_per_torrent_max
+            peers_per_source_max offers_per_socket_max numwant_default numwant_max;
+        seconds:
+    );
+    Ok(())
+}
+
+fn hashes(given: &Bound<'_, PyAny>) -> PyResult<Vec<InfoHash>> {
+    given.try_iter()?.map(|hash| info_hash(&hash?)).collect()
+}
+
+fn value<'py>(py: Python<'py>, name: &str, fields: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    py.import("millstream._tracker")?.getattr(name)?.call((), Some(fields))
+}
+
+fn protocol_value<'py>(py: Python<'py>, told: &ProtocolStatistics) -> PyResult<Bound<'py, PyAny>> {
+    let (announces, faults, fields) = (PyDict::new(py), PyDict::new(py), PyDict::new(py));
+    for (name, count) in ProtocolStatistics::ANNOUNCES.iter().zip(told.announces) {
+        announces.set_item(name, count)?;
+    }
+    for (fault, count) in Fault::ALL.iter().zip(told.faults) {
+        faults.set_item(fault.name(), count)?;
+    }
+    fields.set_item("connects", told.connects)?;
+    fields.set_item("announces", announces)?;
+    fields.set_item("scrapes", told.scrapes)?;
+    fields.set_item("scraped", told.scraped)?;
+    fields.set_item("relayed", told.relayed)?;
+    fields.set_item("faults", faults)?;
+    fields.set_item("bytes_in", told.bytes_in)?;
+    fields.set_item("bytes_out", told.bytes_out)?;
+    value(py, "ProtocolStatistics", &fields)
+}

@@ -1,0 +1,93 @@
+"""The examples do what they say, over the loopback or in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import runpy
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream import sansio as s
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / name))
+
+
+def seed(sock: socket.socket, data: bytes, torrent: s.Metainfo) -> None:
+    """Serves one leech until it leaves; it chokes once in between and rejects what it dropped."""
+    peer = s.PeerConnection(client=False, peer_id=b"-SEED00-000000000000", info_hash=torrent.info_hash)
+    served = 0
+    while chunk := sock.recv(65536):
+        for message in peer.receive_data(chunk):
+            match message:
+                case s.Handshake():
+                    sock.sendall(peer.handshake() + peer.send(s.HaveAll(), s.ExtensionHandshake(v="seed")))
+                case s.Interested():
+                    sock.sendall(peer.send(s.Unchoke()))
+                case s.Request(index, begin, length) if served == 3:
+                    served += 1
+                    sock.sendall(peer.send(s.Choke(), s.RejectRequest(index, begin, length), s.Unchoke()))
+                case s.Request(index, begin, length):
+                    served += 1
+                    at = index * torrent.piece_length + begin
+                    sock.sendall(peer.send(s.Piece(index, begin, memoryview(data)[at : at + length])))
+                case _:
+                    pass
+
+
+def serve(sock: socket.socket, data: bytes, torrent: s.Metainfo) -> None:
+    with contextlib.suppress(ConnectionError):
+        seed(sock, data, torrent)
+
+
+@pytest.mark.parametrize("lie", [False, True])
+def test_the_leech_fetches_a_file_and_believes_no_liar(lie: bool) -> None:
+    data = random.Random(3).randbytes(1_000_003)
+    torrent = s.Metainfo.parse(s.create("thing", data, piece_length=65536, version="v1"))
+    ours, theirs = socket.socketpair()
+    told = data[:500_000] + b"!" + data[500_001:] if lie else data
+    thread = threading.Thread(target=serve, args=(theirs, told, torrent), daemon=True)
+    thread.start()
+    ours.settimeout(20)
+    leech = load("leech.py")["Leech"](torrent, ours)
+    if lie:
+        with pytest.raises(ValueError, match="piece 7"):
+            leech.run()
+    else:
+        assert leech.run() == data
+    ours.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    theirs.close()
+
+
+def test_the_tracker_answers_over_a_socket() -> None:
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ask = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with own, ask:
+        own.bind(("127.0.0.1", 0))
+        ask.settimeout(20)
+        serve = load("udp_tracker.py")["serve"]
+        thread = threading.Thread(target=serve, args=(own, s.Tracker(1)), kwargs={"datagrams": 2}, daemon=True)
+        thread.start()
+        ask.sendto(b"garbage", own.getsockname())
+        ask.sendto(struct.pack(">QII", 0x41727101980, 0, 7), own.getsockname())
+        assert struct.unpack_from(">II", ask.recv(100)) == (0, 7)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_the_look_up_finds_who_announced() -> None:
+    events = load("dht_lookup.py")["main"]()
+    (peers,) = [event for event in events if isinstance(event, s.DhtPeers)]
+    assert peers.peers == (("10.0.0.5", 7000),)
+    assert isinstance(events[-1], s.DhtDone) and events[-1].outcome == s.DhtFoundPeers(1)
