@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def scheduler() -> Iterator[None]:
     """Axon's scheduler and tracker are one for each process: each test has fresh ones."""
-    from kamaelia_stage import fresh_scheduler
+    from .stage import fresh_scheduler
 
     fresh_scheduler()
     yield

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kamaelia_stage import Script, StageEngine, StageMetainfo, ended, play, torrent_of, until
+from .stage import Script, StageEngine, StageMetainfo, ended, play, torrent_of, until
 
 from millstream.kamaelia._axon import producerFinished, shutdownMicroprocess
 from millstream.kamaelia.ipc import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kamaelia_stage import Script, ended, play, until
+from .stage import Script, ended, play, until
 
 from millstream import Metainfo
 from millstream.kamaelia._axon import producerFinished

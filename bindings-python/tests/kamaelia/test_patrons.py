@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from kamaelia_stage import DEADLINE, Script, StageEngine, ended, play, run, torrent_of, until
+from .stage import DEADLINE, Script, StageEngine, ended, play, run, torrent_of, until
 
 from millstream.kamaelia._axon import coordinating_tracker, producerFinished, shutdown
 from millstream.kamaelia.ipc import TIPCQueryStatus, TIPCTorrentComplete, TIPCTorrentError

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kamaelia_stage import Script, ended, play, until
+from .stage import Script, ended, play, until
 
 from millstream.kamaelia._repair import ByteQueue
 

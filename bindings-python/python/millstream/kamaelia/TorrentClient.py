@@ -9,7 +9,7 @@ TorrentService's. Programs use a TorrentPatron, which shares one client with all
     control  shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does not stop the
              seeding. Other messages are logged.
     outbox   the answers, and a TIPCTorrentStatusUpdate for every torrent that is past its check, each `tickInterval`
-             seconds and once when it completes
+             seconds, after the check, and when it completes
     signal   producerFinished when it has ended, and all torrents with it
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .._millstream import Magnet, Metainfo
-from .._values import Completed, Metadata, Removed, Status, TorrentFailed
+from .._values import Checked, Completed, Metadata, Removed, Status, TorrentFailed
 from ..errors import DuplicateTorrent, MillstreamError
 from ._engine import Engine, EngineTorrent, open_engine
 from ._stats import Statistics, is_complete
@@ -102,8 +102,8 @@ class Torrents:
             if running is None:
                 continue
             match event:
-                case Completed():
-                    self._on_complete(running)
+                case Checked() | Completed():
+                    self._report(running)
                 case Metadata() if running.from_magnet:
                     self._on_metadata(running)
                 case TorrentFailed(_, reason):
@@ -262,9 +262,6 @@ class Torrents:
         return running.statistics.dictionary(
             status, verified=torrent.verified, peers=torrent.peers(), trackers=torrent.trackers()
         )
-
-    def _on_complete(self, running: _Running) -> None:
-        self._report(running)
 
     def _tell_complete(self, running: _Running) -> None:
         if not running.complete:

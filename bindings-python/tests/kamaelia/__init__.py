@@ -1,0 +1,1 @@
+"""Kamaelia's components: alone on a stage, and under programs from upstream."""
