@@ -298,9 +298,11 @@ mod tests {
         let progress = |id| SessionEvent::Torrent(TorrentId(id), TorrentEvent::Progress);
         let mut told = |news: &[u64]| {
             news.iter().for_each(|&id| hub.publish(&progress(id)));
-            let take = || match events.try_next()? {
-                SessionEvent::Torrent(id, TorrentEvent::Progress) => Some(id.0),
-                other => panic!("{other:?}"),
+            let take = || {
+                let SessionEvent::Torrent(id, TorrentEvent::Progress) = events.try_next()? else {
+                    panic!("only progress was told");
+                };
+                Some(id.0)
             };
             core::iter::from_fn(take).collect::<Vec<_>>()
         };
