@@ -123,6 +123,7 @@ def test_a_reader_hears_that_its_torrent_is_gone(blocking: Drivers) -> None:
         assert [type(error) for error in failed] == [TorrentRemoved]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_session_that_nobody_closed_is_warned_of(blocking: Drivers) -> None:
     if blocking.name == "memory":
         pytest.skip("its thread is shared")

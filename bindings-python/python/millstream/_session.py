@@ -61,9 +61,11 @@ class Session:
         self._pid = os.getpid()
 
     async def start(self) -> Self:
-        """Binds the sockets and begins. `async with` does it. Raises `StartError`."""
-        if self._state != "new":
-            raise CommandError("a session starts once")
+        """Binds the sockets and begins. `async with` does it; again, it does nothing. Raises `StartError`."""
+        if self._state == "open":
+            return self
+        if self._state == "closed":
+            raise SessionClosed("a session that was closed doesn't start again")
         self._state = "open"
         self._pid = os.getpid()
         try:
