@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gc
 import io
-import tarfile
 import threading
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
+from drivers_stage import PIECE, Drivers, Thing, thing, things
 
-from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, create, sync
+from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, sync
 
 
 @contextmanager

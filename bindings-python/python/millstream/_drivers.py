@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._backend import Backend
-from ._values import Settings
+from ._values import SessionSettings
 from .errors import StartError
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 CLASSES = {"native": ("._native", "NativeBackend"), "asyncio": ("._asyncio", "AsyncioBackend")}
 
 
-def backend(driver: Driver, settings: Settings) -> Backend:
+def backend(driver: Driver, settings: SessionSettings) -> Backend:
     """A backend with these settings. `TypeError` for a name that it doesn't know."""
-    make = driver if callable(driver) else _named(driver)
-    return make(**settings)
+    if callable(driver):
+        return driver(**settings)
+    check("setting", settings, SessionSettings.__required_keys__ | SessionSettings.__optional_keys__)
+    return _named(driver)(**settings)
 
 
 def check(kind: str, given: Iterable[str], known: frozenset[str]) -> None:

@@ -18,7 +18,7 @@ from ._events import Events, Hub
 from ._millstream import Magnet
 from ._sources import Source
 from ._torrent import Torrent
-from ._values import AddOptions, Address, Event, Lagged, Removed, SessionStatistics, SessionSettings
+from ._values import AddOptions, Address, Event, Lagged, Removed, SessionSettings, SessionStatistics
 from .errors import CommandError, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
