@@ -1,7 +1,7 @@
-"""Fixtures of all tests: the drivers that a story is told for."""
+"""The fixtures that tests of sessions share."""
 
 from __future__ import annotations
 
-from drivers_stage import blocking, drivers
+from drivers_stage import blocking, drivers, on_demand
 
-__all__ = ["blocking", "drivers"]
+__all__ = ["blocking", "drivers", "on_demand"]

@@ -15,12 +15,23 @@ from standin import LoopWorld
 from millstream import Session, create, sync
 from millstream._session import Driver
 from millstream._thread import LoopThread
-from millstream.sansio import Settings, Version
+from millstream.sansio import Version
 
 R = TypeVar("R")
 
 PIECE = 32 * 1024
 WITHIN = 60.0
+
+NAMES = ["memory", "native", "asyncio", "uvloop"]
+
+LOOPBACK: dict[str, Any] = {
+    "listen": [("127.0.0.1", 0)],
+    "keep_resume": False,
+    "dht": False,
+    "lsd": False,
+    "pex": False,
+    "port_mapping": False,
+}
 
 
 @dataclass
@@ -56,9 +67,9 @@ class Drivers:
                 return "asyncio"
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> dict[str, Any]:
         """Loopback and nothing else."""
-        return {}
+        return {} if self.name == "memory" else LOOPBACK
 
     def session(self, name: str, **settings: Any) -> Session:
         """A session with a folder of this name."""
@@ -114,12 +125,15 @@ def thing(size: int = 20 * PIECE + 99, name: str = "thing.bin") -> Thing:
     return Thing(create(name, data, version="v1", piece_length=PIECE), {name: data})
 
 
-NAMES = ["memory"]
-
-
 @pytest.fixture(params=NAMES)
 def drivers(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
     """The drivers, one after the other."""
+    return Drivers(request.param, tmp_path)
+
+
+@pytest.fixture(params=[name for name in NAMES if name != "memory"])
+def on_demand(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
+    """The drivers that know deadlines."""
     return Drivers(request.param, tmp_path)
 
 

@@ -11,6 +11,7 @@ from memory import Disk, Host, World
 
 from millstream import FetchError
 from millstream._backend import OnNews
+from millstream._drivers import check
 from millstream.sansio import AddOptions, Address, Files, FilesOpen, Outcome, Part, Settings, Work, Write, Written
 from millstream._values import PeerStatus, SessionStatistics, Status, Stopped, TrackerStatus, WebSeedStatus
 from millstream.sansio import Extent, FileNow, Pad
@@ -85,7 +86,8 @@ class LoopWorld(World):
 
     def backend(self, **settings: Unpack[Settings]) -> MemoryBackend:
         """What `Session(driver=...)` calls."""
-        return MemoryBackend(self, settings)
+        check("setting", settings, Settings.__required_keys__ | Settings.__optional_keys__)
+        return MemoryBackend(self)
 
     def wake(self) -> None:
         """Moves soon."""
@@ -118,7 +120,7 @@ class LoopWorld(World):
 class MemoryBackend:
     """One host of the world."""
 
-    def __init__(self, world: LoopWorld, settings: Settings) -> None:
+    def __init__(self, world: LoopWorld) -> None:
         self.world = world
         number = len(world.hosts) + 1
         self.host = Host(world, number, FolderDisk())

@@ -265,7 +265,7 @@ def test_waiting_is_bounded(drivers: Drivers) -> None:
 
 def test_an_unknown_setting_is_told_with_what_may_be_meant(drivers: Drivers) -> None:
     async def story() -> None:
-        with pytest.raises(TypeError, match="did you mean 'download_rate'"):
+        with pytest.raises(TypeError, match="did you mean '?download_rate"):
             Session(driver=drivers.driver, downlod_rate=5)  # type: ignore[call-arg]
 
     drivers.run(story)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gc
 import io
-import tarfile
 import threading
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
+from drivers_stage import PIECE, Drivers, Thing, thing, things
 
-from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, create, sync
+from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, sync
 
 
 @contextmanager
@@ -123,6 +121,7 @@ def test_a_reader_hears_that_its_torrent_is_gone(blocking: Drivers) -> None:
         assert [type(error) for error in failed] == [TorrentRemoved]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_session_that_nobody_closed_is_warned_of(blocking: Drivers) -> None:
     if blocking.name == "memory":
         pytest.skip("its thread is shared")

@@ -129,8 +129,11 @@ fn bep_0053_only_what_is_selected_is_fetched_and_the_rest_later_if_wanted() {
         stored(&pair, "disk/story/b") && !stored(&pair, "disk/story/a") && !stored(&pair, "disk/story/c")
     );
     assert_eq!(pair.world.status(leech, id).downloaded, 70_000);
+    pair.world.run(Duration::from_secs(1));
+    assert_eq!(pair.world.status(leech, id).peers, 0, "who has nothing more for us is let go");
     pair.world.command(leech, Command::Select(id, Selection::All)).unwrap();
-    pair.connect();
+    pair.world.run(Duration::from_secs(2));
+    assert_eq!(pair.world.status(leech, id).state, State::Seeding, "and called again at once");
     pair.complete();
 }
 

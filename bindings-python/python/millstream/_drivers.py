@@ -18,10 +18,11 @@ CLASSES = {"native": ("._native", "NativeBackend"), "asyncio": ("._asyncio", "As
 
 
 def backend(driver: Driver, settings: SessionSettings) -> Backend:
-    """A backend with these settings. `TypeError` for a name that there isn't."""
+    """A backend with these settings. `TypeError` for a name that it doesn't know."""
+    if callable(driver):
+        return driver(**settings)
     check("setting", settings, SessionSettings.__required_keys__ | SessionSettings.__optional_keys__)
-    make = driver if callable(driver) else _named(driver)
-    return make(**settings)
+    return _named(driver)(**settings)
 
 
 def check(kind: str, given: Iterable[str], known: frozenset[str]) -> None:

@@ -232,13 +232,14 @@ class Pulse:
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, timeout: float | None = None) -> None:
-        """Returns after the next change, or when `timeout` seconds have passed."""
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Returns after the next change, or when `timeout` seconds have passed: whether there was one."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
             await asyncio.wait_for(future, timeout)
         except TimeoutError:
-            pass
+            return False
         finally:
             self._waiting.discard(future)
+        return True

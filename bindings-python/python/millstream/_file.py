@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 READ_BYTES_MAX = 1 << 20
 """Bytes of one read of the disk. Fewer cost calls, more hold the pool's thread for longer. Bytes."""
 
-AHEAD_BYTES_MIN = 64 << 10
-"""What is fetched ahead once somebody reads on from where the last read ended; it doubles with each. Bytes."""
-
 ASK_AGAIN = 2.0
 """Bytes that are waited for are asked for again after so many seconds: a check or a selection may have come between."""
 
@@ -43,7 +40,8 @@ class FileReader:
         self._file = file
         self._read_ahead = max(read_ahead, 0)
         self._position = 0
-        # where the last read ended, how far it looks ahead, and up to where that was asked for
+        # where the last jump led, where the last read ended, how far it looks ahead, and up to where that was asked for
+        self._run_start = 0
         self._last_end = 0
         self._ahead = 0
         self._asked = 0
@@ -143,34 +141,33 @@ class FileReader:
         if layout is None:
             raise TorrentRemoved("the torrent was removed")
         self._look_ahead(start, need)
-        ready = layout.ready(offset + start, size, torrent.verified)
-        if ready < min(need, size):
-            await torrent.set_deadline(offset + start + ready, need - ready, WITHIN)
-        if self._ahead and start + need + self._ahead // 2 > self._asked:
-            await self._ask_ahead(start + need)
-        while ready == 0:
-            await torrent._pulse.wait(ASK_AGAIN)
+        asked = False
+        while True:
+            ready = layout.ready(offset + start, size, torrent.verified)
+            if ready < min(need, size) and not asked:
+                asked = True
+                await torrent.set_deadline(offset + start + ready, need - ready, WITHIN)
+            elif self._ahead and start + need + self._ahead // 2 > self._asked:
+                await self._ask_ahead(start + need)
+            elif ready > 0:
+                return ready
+            else:
+                # nothing is awaited between looking and waiting, so that no news is missed
+                asked = await torrent._pulse.wait(ASK_AGAIN)
             self._check()
             torrent._check_failed()
-            ready = layout.ready(offset + start, size, torrent.verified)
-            if ready == 0 and not torrent.verified:
-                continue
-            if ready == 0:
-                await torrent.set_deadline(offset + start, need, WITHIN)
-        return ready
 
     def _look_ahead(self, start: int, need: int) -> None:
-        """Who reads on gets more ahead, who jumps gets nothing."""
-        if start == self._last_end and start > 0:
-            self._ahead = min(max(self._ahead * 2, AHEAD_BYTES_MIN), self._read_ahead)
-        elif start != self._last_end:
-            self._ahead, self._asked = 0, start + need
+        """Who reads on gets as much ahead as was read since the last jump, who jumps gets nothing."""
+        if start != self._last_end:
+            self._run_start, self._asked = start, start + need
+        self._ahead = min(start - self._run_start, self._read_ahead)
 
     async def _ask_ahead(self, start: int) -> None:
         end = min(start + self._ahead, self._file.length)
-        begin = max(start, self._asked)
+        begin = min(max(start, self._asked), end)
+        self._asked = start + self._ahead
         if end > begin:
-            self._asked = end
             await self._torrent.set_deadline(self._file.offset + begin, end - begin, AHEAD_WITHIN)
 
     def _pread(self, size: int, start: int) -> bytes:

@@ -18,7 +18,7 @@ from ._events import Events, Hub
 from ._millstream import Magnet
 from ._sources import Source
 from ._torrent import Torrent
-from ._values import AddOptions, Address, Event, Lagged, Removed, SessionStatistics, SessionSettings
+from ._values import AddOptions, Address, Event, Lagged, Removed, SessionSettings, SessionStatistics
 from .errors import CommandError, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
@@ -61,9 +61,11 @@ class Session:
         self._pid = os.getpid()
 
     async def start(self) -> Self:
-        """Binds the sockets and begins. `async with` does it. Raises `StartError`."""
-        if self._state != "new":
-            raise CommandError("a session starts once")
+        """Binds the sockets and begins. `async with` does it; again, it does nothing. Raises `StartError`."""
+        if self._state == "open":
+            return self
+        if self._state == "closed":
+            raise SessionClosed("a session that was closed doesn't start again")
         self._state = "open"
         self._pid = os.getpid()
         try:

@@ -28,7 +28,7 @@ from ._values import (
     TrackerStatus,
     WebSeedStatus,
 )
-from .errors import CommandError, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
+from .errors import CommandError, SessionClosed, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
 
 if TYPE_CHECKING:
     from ._file import FileReader
@@ -352,13 +352,14 @@ class Torrent:
             yield self._backend
         except TorrentRemoved:
             raise
-        except TorrentNotFound as error:
+        except (TorrentNotFound, SessionClosed) as error:
             raise TorrentRemoved(f"the torrent {self._last.name!r} was removed") from error
 
     async def _until(self, look: Callable[[], R | None], timeout: float | None, what: str) -> R:
         """Waits until `look` finds something."""
+        bound = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as bound:
+            async with bound:
                 while (found := look()) is None:
                     await self._pulse.wait(LOOK_AGAIN)
                 return found

@@ -136,6 +136,22 @@ impl Book {
         }
     }
 
+    /// More is wanted than before: a seed that paused only because there was nothing to fetch may be tried at once.
+    pub fn on_wants(&mut self) {
+        let Some(inner) = &mut self.inner else { return };
+        let idle = |addr: &Compact| {
+            inner
+                .known
+                .get(addr)
+                .is_some_and(|entry| entry.upload_only && entry.worked && entry.failures == 0)
+        };
+        let seeds: alloc::vec::Vec<Compact> =
+            inner.waiting.iter().map(|&(_, addr)| addr).filter(idle).collect();
+        for addr in seeds {
+            inner.change(addr, |entry| entry.state = State::Candidate);
+        }
+    }
+
     /// When the earliest pause ends; `None` if nobody waits.
     pub fn deadline(&self) -> Option<Instant> {
         self.inner.as_ref()?.waiting.first().map(|&(at, _)| at)

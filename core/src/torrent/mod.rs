@@ -321,6 +321,7 @@ impl Torrent {
 
     /// Wants these files and no others; says which number isn't one.
     pub fn select(&mut self, cx: &mut Context<'_>, selection: &Selection) -> Result<(), u32> {
+        let sated = self.is_sated();
         if let Some(content) = &mut self.content {
             content.select(selection)?;
         }
@@ -329,7 +330,7 @@ impl Torrent {
         self.completed = false;
         self.on_demand = false;
         self.abandon_unwanted(cx);
-        self.heed_wants(cx);
+        self.heed_wants(cx, sated);
         self.check_complete(cx);
         if corrected && !self.paused {
             self.resume(cx);
@@ -348,6 +349,7 @@ impl Torrent {
     /// Has these bytes of the span by then, before others, also those that aren't selected. `false` if they leave the
     /// torrent.
     pub fn set_deadline(&mut self, cx: &mut Context<'_>, start: u64, length: u64, by: Instant) -> bool {
+        let sated = self.is_sated();
         let Some(content) = &mut self.content else { return false };
         if start.checked_add(length).is_none_or(|end| end > content.geometry.span()) {
             return false;
@@ -360,16 +362,19 @@ impl Torrent {
         }
         if more {
             self.on_demand = true;
-            self.heed_wants(cx);
+            self.heed_wants(cx, sated);
         }
         self.feed(cx);
         true
     }
 
-    /// What is wanted has changed: everyone's part in it is looked at anew.
-    fn heed_wants(&mut self, cx: &mut Context<'_>) {
+    /// What is wanted has changed: everyone's part in it is looked at anew. `was_sated`: nothing was to be fetched before.
+    fn heed_wants(&mut self, cx: &mut Context<'_>, was_sated: bool) {
         if !self.is_sated() {
             self.tell_upload_only(false);
+            if was_sated {
+                self.book.on_wants();
+            }
         }
         let numbers: Vec<u32> = self.peers.keys().copied().collect();
         for n in numbers {

@@ -403,7 +403,12 @@ impl Body {
         let now = self.now();
         match request {
             Request::Command { command, reply } => {
+                let changed = news::changes(&command);
                 let outcome = self.engine.command(now, command);
+                if let Some(torrent) = changed {
+                    // Who reads the status after this sees what it did.
+                    self.show(torrent);
+                }
                 // The asker may have gone; the command stands.
                 let _ = reply.send(outcome);
             }

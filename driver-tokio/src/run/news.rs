@@ -6,7 +6,7 @@ use crate::lock;
 use crate::torrent::Shared;
 use core::time::Duration;
 use millstream_core::base::{Instant, TorrentId};
-use millstream_core::engine::{Event, State, Status, TorrentEvent};
+use millstream_core::engine::{Command, Event, State, Status, TorrentEvent};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -139,6 +139,28 @@ impl Body {
             }
             None => self.show_at = Some(now + SHOW_EVERY),
         }
+    }
+}
+
+/// The torrent whose status is another after this command.
+pub(super) fn changes(command: &Command) -> Option<TorrentId> {
+    match command {
+        Command::Pause(id) | Command::Resume(id) | Command::Recheck(id) | Command::Select(id, _) => Some(*id),
+        Command::Add(_)
+        | Command::Remove(_)
+        | Command::Sequential(..)
+        | Command::Deadline { .. }
+        | Command::Peers(..)
+        | Command::WebSeeds(..)
+        | Command::Announce(_)
+        | Command::CheckUpdate(_)
+        | Command::Scrape(_)
+        | Command::TorrentRates(..)
+        | Command::Rates(_)
+        | Command::IpFilter(_)
+        | Command::Save(_)
+        | Command::Dht(_)
+        | Command::Stop { .. } => None,
     }
 }
 
