@@ -209,7 +209,7 @@ class AsyncioBackend:
 
     def status(self, torrent: int) -> Status:
         """A snapshot, good until something is told of the torrent; while something flows, for a moment."""
-        turns = self._live
+        turns = self._begun
         shown = self._shown.get(torrent)
         if shown is not None and shown[1] > turns.now():
             return shown[0]
@@ -220,17 +220,24 @@ class AsyncioBackend:
 
     def info(self, torrent: int) -> bytes | None:
         """The info dictionary."""
-        return self._live.engine.info(torrent)
+        return self._begun.engine.info(torrent)
 
     def verified(self, torrent: int) -> bytes:
         """The bitfield of verified pieces."""
-        return self._live.engine.verified(torrent) or b""
+        return self._begun.engine.verified(torrent) or b""
+
+    @property
+    def _begun(self) -> Turns:
+        """Snapshots are read to the end and beyond."""
+        if self._turns is None:
+            raise SessionClosed("the session hasn't begun")
+        return self._turns
 
     @property
     def _live(self) -> Turns:
-        if self._turns is None or self._closed:
-            raise SessionClosed("the session hasn't begun, or was closed")
-        return self._turns
+        if self._closed:
+            raise SessionClosed("the session was closed")
+        return self._begun
 
     def _ask(self, torrent: int | None = None) -> Turns:
         """Something is about to be asked of the engine: a turn follows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 import ssl
 import zlib
 from collections import deque
@@ -16,6 +15,7 @@ import h11
 
 from .._millstream import __version__
 from .._values import Address, FailureKind
+from .names import look_up
 
 HEAD_BYTES_MAX = 64 << 10
 """A longer head breaks the exchange."""
@@ -285,15 +285,11 @@ async def resolve(host: str, port: int) -> list[Address]:
     """A host's addresses. Raises Unanswered."""
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return await look_up(host, port)
     except TimeoutError:
         raise Unanswered(f"{host}: nobody knew it in time", "timed_out") from None
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise Unanswered(f"{host}: {error}", "not_found") from error
-    addresses = [(str(it[4][0]).split("%")[0], int(it[4][1])) for it in found]
-    if not addresses:
-        raise Unanswered(f"{host} has no address", "not_found")
-    return addresses
 
 
 def is_public(host: str) -> bool:

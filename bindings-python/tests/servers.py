@@ -1,0 +1,106 @@
+"""Small servers for drivers with real sockets: trackers over HTTP and UDP, and a web server that knows ranges."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import Sequence
+from urllib.parse import parse_qs, urlsplit
+
+from millstream.sansio import Address
+
+
+def compact(peers: Sequence[Address]) -> bytes:
+    """Peers as trackers send them (BEP 23)."""
+    return b"".join(socket.inet_aton(host) + struct.pack(">H", port) for host, port in peers)
+
+
+class HttpServer:
+    """Answers GET: announces at /announce, files by their path, redirects at /moved. Remembers what it was asked."""
+
+    def __init__(self, peers: Sequence[Address] = (), files: dict[str, bytes] | None = None) -> None:
+        self.peers = peers
+        self.files = files or {}
+        self.asked: list[str] = []
+        self.deaf = False
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Its URL, without a slash at its end."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        return f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        """No more answers."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                target = head.split(" ")[1]
+                self.asked.append(target)
+                if self.deaf:
+                    await asyncio.sleep(3600)
+                span = re.search(r"range: bytes=(\d+)-(\d+)", head, re.IGNORECASE)
+                writer.write(self._answer(target, span))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, target: str, span: re.Match[str] | None) -> bytes:
+        parts = urlsplit(target)
+        if parts.path == "/moved":
+            return f"HTTP/1.1 302 Found\r\nLocation: {parts.query}\r\nContent-Length: 0\r\n\r\n".encode()
+        if parts.path == "/announce":
+            assert len(parse_qs(parts.query, encoding="latin-1")["info_hash"][0]) == 20
+            peers = compact(self.peers)
+            body = b"d8:intervali1800e5:peers%d:%be" % (len(peers), peers)
+        elif parts.path in self.files:
+            body = self.files[parts.path]
+        else:
+            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        if span is None:
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        first, last = int(span[1]), int(span[2])
+        part = body[first : last + 1]
+        content_range = f"bytes {first}-{last}/{len(body)}".encode()
+        head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\nContent-Range: %b\r\n\r\n"
+        return head % (len(part), content_range) + part
+
+
+class UdpTracker(asyncio.DatagramProtocol):
+    """Answers announces (BEP 15)."""
+
+    def __init__(self, peers: Sequence[Address]) -> None:
+        self.peers = peers
+        self.announces = 0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def start(self) -> str:
+        """Its URL."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        return f"udp://{host}:{port}"
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Connects and announces."""
+        assert self._transport is not None
+        if data[8:12] == b"\0\0\0\0":
+            self._transport.sendto(struct.pack(">I4sQ", 0, data[12:16], 7), addr)
+        elif data[8:12] == b"\0\0\0\x01":
+            assert data[:8] == struct.pack(">Q", 7), "the connection's id is the one that was given"
+            self.announces += 1
+            head = struct.pack(">I4sIII", 1, data[12:16], 1800, 0, len(self.peers))
+            self._transport.sendto(head + compact(self.peers), addr)
+
+    def stop(self) -> None:
+        """No more answers."""
+        if self._transport is not None:
+            self._transport.close()
