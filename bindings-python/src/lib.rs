@@ -19,6 +19,7 @@ mod outcomes;
 mod outgoing;
 mod peer;
 mod plan;
+mod pool;
 mod room;
 mod snapshots;
 mod statistics;
@@ -50,5 +51,6 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<magnet::Magnet>()?;
     module.add_class::<magnet::KeyLink>()?;
-    module.add_class::<plan::Plan>()
+    module.add_class::<plan::Plan>()?;
+    module.add_class::<pool::ConnectionPool>()
 }

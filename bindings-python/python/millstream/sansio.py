@@ -72,6 +72,7 @@ from ._millstream import (
     AllowedFast,
     CancelRequest,
     Choke,
+    ConnectionPool,
     DhtNode,
     Have,
     HaveAll,
@@ -89,6 +90,7 @@ from ._millstream import (
     Unchoke,
 )
 from ._millstream import Engine, KeyLink, Magnet, Metainfo, Plan, exchange
+from ._pool import PoolSettings, PoolStatus
 from ._tracker import ProtocolStatistics, TrackerSettings, TrackerStatistics
 from ._values import (
     Absent,
@@ -186,6 +188,7 @@ __all__ = [
     "Connect",
     "ConnectHttp",
     "ConnectWebSocket",
+    "ConnectionPool",
     "CreateJob",
     "Datagrams",
     "DatagramsReady",
@@ -272,6 +275,8 @@ __all__ = [
     "Plan",
     "PlanOptions",
     "PoolChanged",
+    "PoolSettings",
+    "PoolStatus",
     "Port",
     "Progress",
     "ProtocolStatistics",
