@@ -41,9 +41,9 @@ def test_owners_take_turns() -> None:
     for owner in (1, 2, 3):
         pool.set_wants(owner, True, 0)
     turns = []
-    while (owner := pool.next_open(0)) is not None:
-        pool.started(owner, 0)
-        turns.append(owner)
+    while (turn := pool.next_open(0)) is not None:
+        pool.started(turn, 0)
+        turns.append(turn)
     assert sorted(turns[:3]) == [1, 2, 3] == sorted(turns[3:])
 
 
