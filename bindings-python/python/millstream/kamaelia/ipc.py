@@ -20,6 +20,11 @@ __all__ = [
     "TIPCSetRate",
     "TIPCTorrentComplete",
     "TIPCTorrentError",
+    "TIPCTrackerAllow",
+    "TIPCTrackerDeny",
+    "TIPCTrackerError",
+    "TIPCTrackerStarted",
+    "TIPCTrackerStats",
 ]
 
 
@@ -106,3 +111,51 @@ class TIPCServiceAddExtended(TIPCServiceAdd):
     "Add a client to TorrentService"
 
     # Like TIPCServiceAdd, of one who also expects the messages above.
+
+
+# ---- to and from TorrentTracker
+
+
+class TIPCTrackerAllow(IPC):
+    "Serve %(infohash)s"
+
+    # infohash: 20 bytes, 32 of v2, or hexadecimal digits. From the first one on, only those that are allowed are served.
+    Parameters = ["infohash"]
+    infohash: Any
+
+
+class TIPCTrackerDeny(IPC):
+    "Don't serve %(infohash)s"
+
+    # infohash: 20 bytes, 32 of v2, or hexadecimal digits.
+    Parameters = ["infohash"]
+    infohash: Any
+
+
+class TIPCTrackerStarted(IPC):
+    "Tracker at %(announce)s"
+
+    # announce: its HTTP announce URL; udp: its UDP announce URL.
+    Parameters = ["announce", "udp"]
+    announce: Any
+    udp: Any
+
+
+class TIPCTrackerStats(IPC):
+    "Tracker: %(torrents)d torrents, %(peers)d peers, %(seeds)d seeds, %(completed)d completed, %(announces)d announces"
+
+    # How many there are now; completed and announces since it started, announcespersecond since the last of these.
+    Parameters = ["torrents", "peers", "seeds", "completed", "announces", "announcespersecond"]
+    torrents: Any
+    peers: Any
+    seeds: Any
+    completed: Any
+    announces: Any
+    announcespersecond: Any
+
+
+class TIPCTrackerError(IPC):
+    "Tracker error: %(message)s"
+
+    Parameters = ["message"]
+    message: Any
