@@ -12,14 +12,18 @@ from .TorrentIPC import IPC, TIPCServiceAdd
 
 __all__ = [
     "TIPCAddMagnet",
+    "TIPCDataServed",
     "TIPCMetadata",
+    "TIPCOpenTorrent",
     "TIPCPause",
     "TIPCQueryStatus",
     "TIPCResume",
+    "TIPCServeData",
     "TIPCServiceAddExtended",
     "TIPCSetRate",
     "TIPCTorrentComplete",
     "TIPCTorrentError",
+    "TIPCTorrentOpened",
     "TIPCTrackerAllow",
     "TIPCTrackerDeny",
     "TIPCTrackerError",
@@ -74,6 +78,14 @@ class TIPCQueryStatus(IPC):
     torrentid: Any
 
 
+class TIPCOpenTorrent(IPC):
+    "Open torrent %(torrentid)s"
+
+    # Answered by TIPCTorrentOpened, or by TIPCTorrentError.
+    Parameters = ["torrentid"]
+    torrentid: Any
+
+
 # ---- from TorrentClient, to who opts in
 
 
@@ -102,6 +114,40 @@ class TIPCTorrentError(IPC):
     Parameters = ["torrentid", "message"]
     torrentid: Any
     message: Any
+
+
+class TIPCTorrentOpened(IPC):
+    "Torrent %(torrentid)d opened"
+
+    # torrent: what the engine has for it, a `millstream.sync.Torrent`. Components of the same process share it.
+    Parameters = ["torrentid", "torrent"]
+    torrentid: Any
+    torrent: Any
+
+
+# ---- to and from TorrentReader
+
+
+class TIPCServeData(IPC):
+    "Serve %(file)s of torrent %(torrentid)s"
+
+    # file: its path in the torrent, or its number; offset and length: bytes of it, all from there on if length is None.
+    Parameters = ["torrentid", "?file", "?offset", "?length"]
+    torrentid: Any
+    file: Any
+    offset: Any
+    length: Any
+
+
+class TIPCDataServed(IPC):
+    "Served %(count)d bytes of torrent %(torrentid)s"
+
+    # request: the message that asked; count: bytes that were sent; error: why not all were, or None.
+    Parameters = ["torrentid", "request", "count", "?error"]
+    torrentid: Any
+    request: Any
+    count: Any
+    error: Any
 
 
 # ---- from TorrentPatron to TorrentService
