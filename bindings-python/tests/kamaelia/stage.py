@@ -4,6 +4,7 @@ happens to its torrents. It knows no network."""
 from __future__ import annotations
 
 import importlib
+import io
 import queue
 import threading
 import time
@@ -218,6 +219,9 @@ class StageTorrent:
 
     def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         self.calls.append(("rates", download, upload))
+
+    def open(self, file: str | int = 0) -> io.BufferedReader:
+        raise LookupError(f"there is no {file}")
 
     def peers(self) -> Sequence[Any]:
         return ()

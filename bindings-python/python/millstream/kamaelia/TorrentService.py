@@ -29,7 +29,15 @@ from ._axon import AdaptiveComponent, Component, coordinating_tracker, producerF
 from ._engine import Engine
 from ._outgoing import MESSAGES_MAX, Outgoing
 from ._torrents import COMMANDS
-from .ipc import TIPCMetadata, TIPCQueryStatus, TIPCServiceAddExtended, TIPCTorrentComplete, TIPCTorrentError
+from .ipc import (
+    TIPCMetadata,
+    TIPCOpenTorrent,
+    TIPCQueryStatus,
+    TIPCServiceAddExtended,
+    TIPCTorrentComplete,
+    TIPCTorrentError,
+    TIPCTorrentOpened,
+)
 from .TorrentClient import TorrentClient
 from .TorrentIPC import (
     TIPCCloseTorrent,
@@ -52,7 +60,7 @@ log = logging.getLogger("millstream")
 SERVICE = "torrentsrv"
 SHUTDOWN_SERVICE = "torrentsrvshutdown"
 
-_EXTENDED = (TIPCMetadata, TIPCTorrentComplete, TIPCTorrentError)
+_EXTENDED = (TIPCMetadata, TIPCTorrentComplete, TIPCTorrentError, TIPCTorrentOpened)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,9 +74,10 @@ class _Patron:
 @dataclass(slots=True)
 class _Torrent:
     owner: _Patron
-    # who asked for it too, and who asked how it is
+    # who asked for it too, who asked how it is, who is to be given it
     sharers: list[_Patron] = field(default_factory=list)
     asking: list[_Patron] = field(default_factory=list)
+    opening: deque[_Patron] = field(default_factory=deque)
 
 
 class TorrentService(AdaptiveComponent):
@@ -257,6 +266,8 @@ class TorrentService(AdaptiveComponent):
                 del self._torrents[torrentid]
             if torrent is not None and isinstance(message, TIPCQueryStatus):
                 torrent.asking.append(patron)
+            if torrent is not None and isinstance(message, TIPCOpenTorrent):
+                torrent.opening.append(patron)
         else:
             self._asked.append(patron)
         self._out.put(message)
@@ -294,6 +305,10 @@ class TorrentService(AdaptiveComponent):
         torrentid = getattr(message, "torrentid", None)
         torrent = self._torrents.get(torrentid) if isinstance(torrentid, int) else None
         if torrent is None:
+            return
+        if isinstance(message, TIPCTorrentOpened):
+            if torrent.opening:
+                self._tell(torrent.opening.popleft(), message)
             return
         self._tell(torrent.owner, message)
         if isinstance(message, TIPCTorrentStatusUpdate) and torrent.asking:

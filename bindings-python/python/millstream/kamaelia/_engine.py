@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -48,6 +49,9 @@ class EngineTorrent(Protocol):
 
     def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Bytes a second; `None` for no limit."""
+
+    def open(self, file: str | int = 0) -> io.BufferedReader:
+        """A file of it for reading, complete or not. Waits for the metadata."""
 
     def peers(self) -> Sequence[PeerStatus]: ...
     def trackers(self) -> Sequence[TrackerStatus]: ...

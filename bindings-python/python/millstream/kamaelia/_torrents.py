@@ -18,12 +18,14 @@ from ._stats import Statistics, is_complete
 from .ipc import (
     TIPCAddMagnet,
     TIPCMetadata,
+    TIPCOpenTorrent,
     TIPCPause,
     TIPCQueryStatus,
     TIPCResume,
     TIPCSetRate,
     TIPCTorrentComplete,
     TIPCTorrentError,
+    TIPCTorrentOpened,
 )
 from .TorrentIPC import (
     TIPCCloseTorrent,
@@ -36,7 +38,7 @@ from .TorrentIPC import (
 
 log = logging.getLogger("millstream")
 
-COMMANDS = (TIPCCloseTorrent, TIPCPause, TIPCResume, TIPCSetRate, TIPCQueryStatus)
+COMMANDS = (TIPCCloseTorrent, TIPCPause, TIPCResume, TIPCSetRate, TIPCQueryStatus, TIPCOpenTorrent)
 """Messages about torrents that run. Everything else wants one started, and is answered in turn."""
 
 REMOVAL_TIMEOUT = 30.0
@@ -222,6 +224,8 @@ class Torrents:
                     running.torrent.resume()
                 case TIPCQueryStatus():
                     self._report(running, asked=True)
+                case TIPCOpenTorrent():
+                    self._tell(TIPCTorrentOpened(torrentid=running.id, torrent=running.torrent), extended=True)
                 case _:
                     self._remove(running)
         except Exception as error:

@@ -12,14 +12,23 @@ from .TorrentIPC import IPC, TIPCServiceAdd
 
 __all__ = [
     "TIPCAddMagnet",
+    "TIPCDataServed",
     "TIPCMetadata",
+    "TIPCOpenTorrent",
     "TIPCPause",
     "TIPCQueryStatus",
     "TIPCResume",
+    "TIPCServeData",
     "TIPCServiceAddExtended",
     "TIPCSetRate",
     "TIPCTorrentComplete",
     "TIPCTorrentError",
+    "TIPCTorrentOpened",
+    "TIPCTrackerAllow",
+    "TIPCTrackerDeny",
+    "TIPCTrackerError",
+    "TIPCTrackerStarted",
+    "TIPCTrackerStats",
 ]
 
 
@@ -69,6 +78,14 @@ class TIPCQueryStatus(IPC):
     torrentid: Any
 
 
+class TIPCOpenTorrent(IPC):
+    "Open torrent %(torrentid)s"
+
+    # Answered by TIPCTorrentOpened, or by TIPCTorrentError.
+    Parameters = ["torrentid"]
+    torrentid: Any
+
+
 # ---- from TorrentClient, to who opts in
 
 
@@ -99,6 +116,40 @@ class TIPCTorrentError(IPC):
     message: Any
 
 
+class TIPCTorrentOpened(IPC):
+    "Torrent %(torrentid)d opened"
+
+    # torrent: what the engine has for it, a `millstream.sync.Torrent`. Components of the same process share it.
+    Parameters = ["torrentid", "torrent"]
+    torrentid: Any
+    torrent: Any
+
+
+# ---- to and from TorrentReader
+
+
+class TIPCServeData(IPC):
+    "Serve %(file)s of torrent %(torrentid)s"
+
+    # file: its path in the torrent, or its number; offset and length: bytes of it, all from there on if length is None.
+    Parameters = ["torrentid", "?file", "?offset", "?length"]
+    torrentid: Any
+    file: Any
+    offset: Any
+    length: Any
+
+
+class TIPCDataServed(IPC):
+    "Served %(count)d bytes of torrent %(torrentid)s"
+
+    # request: the message that asked; count: bytes that were sent; error: why not all were, or None.
+    Parameters = ["torrentid", "request", "count", "?error"]
+    torrentid: Any
+    request: Any
+    count: Any
+    error: Any
+
+
 # ---- from TorrentPatron to TorrentService
 
 
@@ -106,3 +157,51 @@ class TIPCServiceAddExtended(TIPCServiceAdd):
     "Add a client to TorrentService"
 
     # Like TIPCServiceAdd, of one who also expects the messages above.
+
+
+# ---- to and from TorrentTracker
+
+
+class TIPCTrackerAllow(IPC):
+    "Serve %(infohash)s"
+
+    # infohash: 20 bytes, 32 of v2, or hexadecimal digits. From the first one on, only those that are allowed are served.
+    Parameters = ["infohash"]
+    infohash: Any
+
+
+class TIPCTrackerDeny(IPC):
+    "Don't serve %(infohash)s"
+
+    # infohash: 20 bytes, 32 of v2, or hexadecimal digits.
+    Parameters = ["infohash"]
+    infohash: Any
+
+
+class TIPCTrackerStarted(IPC):
+    "Tracker at %(announce)s"
+
+    # announce: its HTTP announce URL; udp: its UDP announce URL.
+    Parameters = ["announce", "udp"]
+    announce: Any
+    udp: Any
+
+
+class TIPCTrackerStats(IPC):
+    "Tracker: %(torrents)d torrents, %(peers)d peers, %(seeds)d seeds, %(completed)d completed, %(announces)d announces"
+
+    # How many there are now; completed and announces since it started, announcespersecond since the last of these.
+    Parameters = ["torrents", "peers", "seeds", "completed", "announces", "announcespersecond"]
+    torrents: Any
+    peers: Any
+    seeds: Any
+    completed: Any
+    announces: Any
+    announcespersecond: Any
+
+
+class TIPCTrackerError(IPC):
+    "Tracker error: %(message)s"
+
+    Parameters = ["message"]
+    message: Any
