@@ -2,6 +2,7 @@
 `millstream.sansio` has the engine without sockets, files, threads or a clock.
 """
 
+from ._create import CreateOptions, Verified, create_torrent, verify
 from ._download import download
 from ._events import Events, FileCompleted, TorrentFile
 from ._file import FileReader
@@ -77,6 +78,7 @@ __all__ = [
     "CommandError",
     "Completed",
     "CreateError",
+    "CreateOptions",
     "DriverError",
     "DuplicateTorrent",
     "Event",
@@ -128,10 +130,13 @@ __all__ = [
     "TrackerStatus",
     "TransferFailed",
     "UpdateAvailable",
+    "Verified",
     "Version",
     "Warned",
     "WebSeedStatus",
     "__version__",
     "create",
+    "create_torrent",
     "download",
+    "verify",
 ]

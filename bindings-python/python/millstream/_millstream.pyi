@@ -1,10 +1,11 @@
 """The native half of millstream."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Unpack, final
 
+from ._create import CreateOptions
 from ._dht import DhtEvent, DhtItem, DhtSettings, DhtStatus, Family
 from ._messages import Message, Outgoing
 from ._pool import PoolSettings, PoolStatus
@@ -81,17 +82,55 @@ __all__ = [
     "Tracker",
     "TrackerAnswered",
     "TrackerFailed",
+    "TrackerServer",
     "Unchoke",
     "UpdateAvailable",
     "Warned",
     "__version__",
+    "create_torrent",
     "decode",
     "encode",
     "exchange",
     "sign",
+    "verify",
 ]
 
 __version__: str
+
+def create_torrent(
+    path: str, progress: Callable[[int, int], object] | None = None, **options: Unpack[CreateOptions]
+) -> bytes: ...
+def verify(
+    torrent: Metainfo,
+    folder: str,
+    progress: Callable[[int, int], object] | None = None,
+    threads: int = 0,
+) -> tuple[int, int, int, int, list[tuple[int, int]]]: ...
+
+@final
+class TrackerServer:
+    def __new__(
+        cls,
+        *,
+        udp: Iterable[Address] = ...,
+        http: Iterable[Address] = ...,
+        ws: Iterable[Address] = ...,
+        stats: Iterable[Address] = ...,
+        workers: int = ...,
+        allow: str | None = ...,
+        deny: str | None = ...,
+        state: str | PathLike[str] | None = ...,
+        interval: int = ...,
+        max_torrents: int = ...,
+        max_peers: int = ...,
+        max_peers_per_source: int = ...,
+    ) -> TrackerServer: ...
+    def addresses(self) -> dict[str, list[Address]]: ...
+    def warning(self) -> str | None: ...
+    def counts(self) -> tuple[int, int, int]: ...
+    def statistics_json(self) -> str: ...
+    def set_rules(self, allow: str | None, deny: str | None) -> None: ...
+    def close(self) -> None: ...
 
 def exchange(job: Exchange) -> Exchanged: ...
 

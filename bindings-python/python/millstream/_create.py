@@ -1,0 +1,99 @@
+"""Making torrents of what is on a disk, and checking it: on all cores, without the interpreter's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from . import _millstream
+from ._millstream import Metainfo
+from ._values import Version
+
+OnProgress = Callable[[int, int], object]
+"""Hears of bytes done and bytes in all, on another thread."""
+
+
+class CreateOptions(TypedDict, total=False):
+    """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12);
+    `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is where a
+    newer torrent will be found, `originator` the certificate of who signs it, in DER (BEP 39); `creation_date` in seconds
+    since 1970, none unless told, so that the same files give the same torrent."""
+
+    version: Version
+    piece_length: int | None
+    trackers: Sequence[Sequence[str]]
+    web_seeds: Sequence[str]
+    private: bool
+    source: str | None
+    comment: str | None
+    creation_date: int | None
+    similar: Sequence[bytes]
+    collections: Sequence[str]
+    update_url: str | None
+    originator: bytes | None
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is stored of a torrent. Bytes; `missing` are offsets and lengths over the real files one after the other, where a
+    length of 0 is an empty file that isn't there."""
+
+    length: int
+    verified: int
+    pieces: int
+    pieces_verified: int
+    missing: tuple[tuple[int, int], ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is there."""
+        return not self.missing
+
+
+async def create_torrent(
+    path: str | os.PathLike[str], *, progress: OnProgress | None = None, **options: Unpack[CreateOptions]
+) -> bytes:
+    """Makes a torrent file of a file or a folder, a hybrid of v1 and v2 unless told. Raises `CreateError`.
+
+    Whoever cancels it waits for nothing, but the files are read to their end.
+    """
+    return await asyncio.to_thread(partial(create_torrent_now, path, progress=progress, **options))
+
+
+async def verify(
+    torrent: Metainfo | bytes | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    progress: OnProgress | None = None,
+) -> Verified:
+    """Checks what a folder holds of a torrent: its file's path, its bytes, or what was parsed of them. Nothing is written.
+    Raises `MetainfoError` and `OSError`."""
+    return await asyncio.to_thread(verify_now, torrent, folder, progress=progress)
+
+
+def create_torrent_now(
+    path: str | os.PathLike[str], *, progress: OnProgress | None = None, **options: Unpack[CreateOptions]
+) -> bytes:
+    """The same on this thread, which it blocks."""
+    return _millstream.create_torrent(os.fspath(path), progress, **options)
+
+
+def verify_now(
+    torrent: Metainfo | bytes | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    progress: OnProgress | None = None,
+) -> Verified:
+    """The same on this thread, which it blocks."""
+    if isinstance(torrent, bytes):
+        torrent = Metainfo.parse(torrent)
+    elif not isinstance(torrent, Metainfo):
+        torrent = Metainfo.parse(Path(torrent).read_bytes())
+    length, verified, pieces, good, missing = _millstream.verify(torrent, os.fspath(folder), progress)
+    return Verified(length, verified, pieces, good, tuple(missing))

@@ -1,0 +1,147 @@
+//! Making torrents and checking files, on all cores and without the interpreter's lock. What a torrent looks like is the
+//! library's.
+
+use crate::metainfo::Metainfo;
+use crate::{errors, options};
+use core::time::Duration;
+use millstream::core::wire::metainfo::Version;
+use millstream::{CreateTorrent, CreateTorrentError, VerifyFilesError, verify_files};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// All that `create_torrent` knows.
+const OPTIONS: [&str; 13] = [
+    "version",
+    "piece_length",
+    "trackers",
+    "web_seeds",
+    "private",
+    "source",
+    "comment",
+    "creation_date",
+    "similar",
+    "collections",
+    "update_url",
+    "originator",
+    "threads",
+];
+
+/// Offset and length.
+type Range = (u64, u64);
+
+/// Makes a torrent file of a file or a folder. Blocks, and lets other threads run. `progress` is called now and then
+/// with bytes done and bytes in all. Raises CreateError.
+#[pyfunction]
+#[pyo3(signature = (path, progress = None, **options))]
+pub(crate) fn create_torrent<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    progress: Option<Py<PyAny>>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mut wanted = CreateTorrent::new(path);
+    for (name, value) in options.into_iter().flatten() {
+        let name: String = name.extract()?;
+        set(&mut wanted, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+    }
+    let mut teller = Teller::new(progress);
+    let made = py.detach(|| wanted.create(|done, all| teller.tell(done, all)));
+    teller.end()?;
+    made.map(|torrent| PyBytes::new(py, &torrent)).map_err(|error| create_error(py, &error))
+}
+
+/// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those in
+/// good pieces, how many pieces there are and are good, and what is missing.
+#[pyfunction]
+#[pyo3(signature = (torrent, folder, progress = None, threads = 0))]
+pub(crate) fn verify(
+    py: Python<'_>,
+    torrent: &Metainfo,
+    folder: PathBuf,
+    progress: Option<Py<PyAny>>,
+    threads: usize,
+) -> PyResult<(u64, u64, u32, u32, Vec<Range>)> {
+    let mut teller = Teller::new(progress);
+    let looked =
+        py.detach(|| verify_files(&torrent.0.info, &folder, threads, |done, all| teller.tell(done, all)));
+    teller.end()?;
+    let found = looked.map_err(|error| match error {
+        VerifyFilesError::Folder { error, .. } | VerifyFilesError::Read { error, .. } => error.into(),
+        VerifyFilesError::Thread(error) => error.into(),
+        VerifyFilesError::NoLayer(_) => errors::metainfo(py, &error),
+    })?;
+    let missing = found.missing.iter().map(|range| (range.offset, range.length)).collect();
+    Ok((found.length, found.verified, found.pieces, found.pieces_verified, missing))
+}
+
+fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match name {
+        "version" => {
+            wanted.version = match value.extract::<String>()?.as_str() {
+                "v1" => Version::V1,
+                "v2" => Version::V2,
+                "hybrid" => Version::Hybrid,
+                other => {
+                    let words = format!("{other:?} is no version; there are v1, v2 and hybrid");
+                    return Err(errors::create(value.py(), &words));
+                }
+            }
+        }
+        "piece_length" => wanted.piece_length = value.extract()?,
+        "trackers" => wanted.trackers = value.extract()?,
+        "web_seeds" => wanted.web_seeds = value.extract()?,
+        "private" => wanted.private = value.extract()?,
+        "source" => wanted.source = value.extract()?,
+        "comment" => wanted.comment = value.extract()?,
+        "creation_date" => wanted.creation_date = value.extract()?,
+        "similar" => {
+            let digests: Vec<Vec<u8>> = value.extract()?;
+            let digest = |digest: Vec<u8>| {
+                digest.try_into().map_err(|_| PyTypeError::new_err("an info-hash has 20 bytes"))
+            };
+            wanted.similar = digests.into_iter().map(digest).collect::<PyResult<_>>()?;
+        }
+        "collections" => wanted.collections = value.extract()?,
+        "update_url" => wanted.update_url = value.extract()?,
+        "originator" => wanted.originator = value.extract()?,
+        "threads" => wanted.threads = value.extract()?,
+        _ => return Err(options::unknown(value.py(), "option", name, &OPTIONS)),
+    }
+    Ok(())
+}
+
+fn create_error(py: Python<'_>, error: &CreateTorrentError) -> PyErr {
+    errors::create(py, error)
+}
+
+/// Tells Python how far it is, now and then. What Python raises is kept for the end.
+struct Teller {
+    to: Option<Py<PyAny>>,
+    told: Option<Instant>,
+    raised: Option<PyErr>,
+}
+
+impl Teller {
+    fn new(to: Option<Py<PyAny>>) -> Self {
+        Self { to, told: None, raised: None }
+    }
+
+    fn tell(&mut self, done: u64, all: u64) {
+        let Some(to) = self.to.as_ref().filter(|_| self.raised.is_none()) else { return };
+        if done < all && self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        self.raised = Python::attach(|py| to.call1(py, (done, all)).err());
+    }
+
+    fn end(self) -> PyResult<()> {
+        self.raised.map_or(Ok(()), Err)
+    }
+}

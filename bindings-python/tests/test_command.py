@@ -1,0 +1,139 @@
+"""The command: the same flags, words, lines of JSON and exit codes as the binary's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drivers_stage import things
+
+from millstream._command import main, numbers
+
+HERMETIC = ["--listen", "127.0.0.1:0", "--only-peers", "--port-mapping", "off"]
+
+
+@contextmanager
+def command(*args: str | Path, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process of its own."""
+    env = {**os.environ, "XDG_STATE_HOME": str(cwd / "state")}
+    words = [sys.executable, "-m", "millstream", *map(str, args)]
+    process = subprocess.Popen(words, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    """The next line of JSON about this."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        told: dict[str, Any] = json.loads(line)
+        if told["event"] == event:
+            return told
+    raise AssertionError(f"it ended before {event}: {process.stderr.read() if process.stderr else ''}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with things in it."""
+    things().store(tmp_path / "seed")
+    return tmp_path
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was said in JSON."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_is_created_is_inspected_and_verified(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torrent = folder / "a.torrent"
+    source = str(folder / "seed" / "things")
+    assert main(["create", source, "-o", str(torrent), "--tracker", "http://host/a", "--private", "--json"]) == 0
+    made = lines(capsys)[0]
+    assert made["torrent"] == str(torrent) and made["private"] is True and made["trackers"] == ["http://host/a"]
+    assert main(["inspect", str(torrent), "--json"]) == 0
+    seen = lines(capsys)[0]
+    assert {**seen, "torrent": str(torrent)} == made
+    assert [file["path"] for file in seen["files"]] == ["things/first.bin", "things/sub/second.bin", "things/third"]
+    assert main(["inspect", str(torrent)]) == 0
+    assert "length        428.0 KiB (438330 bytes)" in capsys.readouterr().out
+    assert main(["verify", str(torrent), "--data", str(folder / "seed"), "--json"]) == 0
+    assert lines(capsys)[0]["complete"] is True
+    (folder / "seed" / "things" / "third").unlink()
+    assert main(["verify", str(torrent), "--data", str(folder / "seed"), "--json"]) == 1
+    assert [gap["length"] for gap in lines(capsys)[0]["missing"]] == [0]
+
+
+def test_one_process_seeds_and_another_downloads(folder: Path) -> None:
+    assert main(["create", str(folder / "seed" / "things"), "-o", str(folder / "a.torrent"), "--json"]) == 0
+    with command("seed", folder / "a.torrent", "--data", folder / "seed", "--json", *HERMETIC, cwd=folder) as seed:
+        where = until(seed, "listening")["address"]
+        until(seed, "complete")
+        args = ("download", folder / "a.torrent", "-o", folder / "here", "--json", "--peer", where, *HERMETIC)
+        with command(*args, cwd=folder) as leech:
+            said = [json.loads(line) for line in leech.communicate(timeout=60)[0].splitlines()]
+            assert leech.returncode == 0
+        events = [line["event"] for line in said]
+        assert events[:3] == ["listening", "added", "metadata"] and events[-2:] == ["complete", "stopped"]
+        assert said[-2]["verified"] == said[-2]["downloaded"] == 340_025 + 98_305
+        assert things().stored(folder / "here")
+        seed.send_signal(signal.SIGINT)
+        assert until(seed, "stopped")["uploaded"] > 0
+        assert seed.wait(30) == 130
+
+
+def test_wrong_usage_ends_with_2_and_failure_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in (["download"], ["seed", "a"], ["no-such-thing"], ["download", "x", "--max-upload", "0"]):
+        with pytest.raises(SystemExit) as ended:
+            main(wrong)
+        assert ended.value.code == 2
+    assert main(["download", str(folder / "none.torrent")]) == 1
+    assert "none.torrent can't be read" in capsys.readouterr().err
+    assert main(["create", str(folder / "seed" / "things"), "-o", str(folder / "a.torrent")]) == 0
+    assert main(["download", str(folder / "a.torrent"), "--select", "0,7"]) == 2
+    assert "there is no file 7; there are 3 files" in capsys.readouterr().err
+
+
+def test_a_tracker_serves_until_it_is_interrupted(folder: Path) -> None:
+    args = ("tracker", "--http", "127.0.0.1:0", "--stats", "127.0.0.1:0", "--interval", "60", "--json")
+    with command(*args, cwd=folder) as tracker:
+        told = until(tracker, "listening")
+        assert told["udp"] == [] and len(told["http"]) == 1
+        ask = f"http://{told['http'][0]}/announce?info_hash={'%01' * 20}&peer_id={'a' * 20}&port=1&left=1&compact=1"
+        assert b"8:intervali60e" in urllib.request.urlopen(ask, timeout=10).read()
+        tracker.send_signal(signal.SIGTERM)
+        assert until(tracker, "stopped") == {"event": "stopped", "torrents": 1, "peers": 1, "announces": 1}
+        assert tracker.wait(30) == 130
+
+
+def test_numbers_are_read_and_shown_as_the_binary_does() -> None:
+    sizes = {"0": 0, "16K": 1 << 14, "16kb": 16_000, "1.5MiB": 3 << 19, ".5k": 512, "18446744073709551615": 2**64 - 1}
+    assert {text: numbers.size(text) for text in sizes} == sizes
+    for wrong in ("", "K", ".", "1.2.3", "-1", "1e3", "18446744073709551616", "5 apples"):
+        with pytest.raises(ArgumentTypeError):
+            numbers.size(wrong)
+    assert numbers.rate("64MiB/s") == 64 << 20
+    assert numbers.indexes("0,2,5-7") == [0, 2, 5, 6, 7] and numbers.indexes("3, 1-3") == [1, 2, 3]
+    for wrong in ("", ",", "a", "3-1", "-1", "1-", "0-4000000000"):
+        with pytest.raises(ArgumentTypeError):
+            numbers.indexes(wrong)
+    for good in ("1.2.3.4:5", "[::1]:5", "localhost:6881"):
+        assert numbers.host_and_port(good)
+    for wrong in ("1.2.3.4", "1.2.3.4:0", "::1:5", ":5", "a b:5", "host:0", "host:70000"):
+        with pytest.raises(ArgumentTypeError):
+            numbers.host_and_port(wrong)
+    shown = [numbers.show_size(n) for n in (0, 1023, 1024, 1536, 64 << 20, 2**64 - 1)]
+    assert shown == ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "64.0 MiB", "15.9 EiB"]
+    assert [numbers.show_time(s) for s in (None, 7, 185, 3_720, 90_000)] == ["-", "7s", "3m05s", "1h02m", "1d01h"]
