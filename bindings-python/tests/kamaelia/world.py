@@ -192,13 +192,14 @@ class Leech:
                 "enable_upnp": False,
                 "enable_natpmp": False,
                 "allow_multiple_connections_per_ip": True,
-                "download_rate_limit": rate,
                 "min_reconnect_time": 1,
             }
         )
         params = libtorrent.add_torrent_params()
         params.ti = libtorrent.torrent_info(torrent)
         params.save_path = str(folder)
+        # the torrent's, not the session's: that one doesn't hold for peers on this host
+        params.download_limit = rate or -1
         self.handle = self.session.add_torrent(params)
 
     def progress(self) -> float:
@@ -207,7 +208,7 @@ class Leech:
 
     def unlimited(self) -> None:
         """As fast as it goes."""
-        self.session.apply_settings({"download_rate_limit": 0})
+        self.handle.set_download_limit(-1)
 
     def done(self) -> bool:
         """Whether it is whole."""
