@@ -162,6 +162,19 @@ def test_a_block_is_lent_and_outlives_its_connection() -> None:
     assert bytes(block) == b"x" * 16384
 
 
+def test_a_block_that_drips_in_is_whole() -> None:
+    ours, theirs = pair()
+    block = random.Random(1).randbytes(16384)
+    wire = ours.send(s.Piece(1, 0, block))
+    got = [message for at in range(len(wire)) for message in theirs.receive_data(wire[at : at + 1])]
+    assert got == [s.Piece(1, 0, block)]
+
+
+def test_nothing_to_send_is_no_bytes() -> None:
+    ours, _ = pair()
+    assert ours.send() == b""
+
+
 def test_who_serves_whom_is_told() -> None:
     ours, theirs = pair()
     theirs.receive_data(ours.send(s.Interested(), s.Unchoke()))
