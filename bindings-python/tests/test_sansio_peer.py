@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -344,6 +345,25 @@ def test_what_is_no_message_is_a_type_error(junk: Any) -> None:
         ours.send(junk)
     with pytest.raises((TypeError, ValueError)):
         ours.buffer_updated(10)
+
+
+def test_a_connection_shows_what_it_is() -> None:
+    ours, theirs = pair()
+    assert "no handshake" in repr(s.PeerConnection(client=False, peer_id=b"b" * 20))
+    assert HASH.hex() in repr(ours) and "client" in repr(ours) and "server" in repr(theirs)
+    with pytest.raises(RemoteProtocolError):
+        theirs.receive_data(b"\0\0\0\x02\0x")
+    assert "failed" in repr(theirs)
+    ours.receive_eof()
+    assert "ended" in repr(ours)
+
+
+def test_threads_that_share_a_connection_lose_nothing() -> None:
+    ours, theirs = pair()
+    batch = ours.send(*(s.Have(n % PIECES) for n in range(100)))
+    with ThreadPoolExecutor(4) as threads:
+        got = list(threads.map(theirs.receive_data, [batch] * 200))
+    assert sum(len(messages) for messages in got) == 20_000
 
 
 def test_random_bytes_raise_nothing_but_the_peer_s_fault() -> None:

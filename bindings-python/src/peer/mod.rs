@@ -175,6 +175,18 @@ impl PeerConnection {
         self.lock(py).pieces = Some(pieces);
     }
 
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let inner = self.lock(py);
+        let side = if inner.client { "client" } else { "server" };
+        let state = match (&inner.end, inner.handshake) {
+            (Some(End::Fault { message, .. }), _) => format!("failed: {message}"),
+            (Some(End::Eof), _) => "ended".to_owned(),
+            (None, Some(theirs)) => format!("{:?} about {}", theirs.peer_id, theirs.info_hash),
+            (None, None) => "no handshake yet".to_owned(),
+        };
+        format!("<PeerConnection {side}: {state}>")
+    }
+
     /// Whether we serve the peer.
     #[getter]
     fn am_choking(&self, py: Python<'_>) -> bool {
