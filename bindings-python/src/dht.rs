@@ -211,6 +211,11 @@ impl DhtNode {
         let status = self.0.at(py, now, |node, now| node.status(now))?;
         values::status(py, &status)
     }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let nodes = self.0.with(py, |node| Family::ALL.map(|family| node.contacts(family).count()));
+        format!("<DhtNode: {} nodes over IPv4, {} over IPv6>", nodes[0], nodes[1])
+    }
 }
 
 impl DhtNode {

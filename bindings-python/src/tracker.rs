@@ -138,6 +138,11 @@ impl Tracker {
         let away = Duration::from_secs(unix_time.saturating_sub(saved.at_s));
         self.0.at(py, now, |machine, now: Instant| machine.tracker.restore(now, &saved, away, |_| true))
     }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let told = self.0.with(py, |machine| *machine.tracker.statistics());
+        format!("<Tracker: {} torrents, {} peers>", told.torrents, told.peers)
+    }
 }
 
 fn set(config: &mut TrackerConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -179,6 +179,30 @@ def test_bep_0005_a_query_of_the_bep_is_answered() -> None:
     assert (answer[b"t"], answer[b"r"][b"id"]) == (b"aa", node.id())
 
 
+def ask(node: s.DhtNode, query: str, now: float, **arguments: Any) -> dict[bytes, Any]:
+    """The answer to a query from a stranger."""
+    wire = {"a": {"id": b"abcdefghij0123456789", **arguments}, "q": query, "t": b"aa", "y": b"q"}
+    node.receive_datagram(bencode.encode(wire), ("8.8.8.8", 5), now)
+    answers = [bencode.decode(data) for to, data in node.datagrams_to_send(now) if to == ("8.8.8.8", 5)]
+    (answer,) = [answer for answer in answers if answer[b"y"] != b"q"]
+    assert isinstance(answer, dict) and answer[b"t"] == b"aa"
+    return answer
+
+
+def test_bep_0005_a_token_binds_an_announce_to_its_address() -> None:
+    node = s.DhtNode(3, bootstrap_nodes=[])
+    node.datagrams_to_send(0)
+    assert b"nodes" in ask(node, "find_node", 1, target=b"mnopqrstuvwxyz123456")[b"r"]
+    answer = ask(node, "get_peers", 2, info_hash=HASH)
+    assert b"values" not in answer[b"r"]
+    told = {"info_hash": HASH, "port": 6881}
+    assert ask(node, "announce_peer", 3, token=b"wrong", **told)[b"e"][0] == 203
+    assert ask(node, "announce_peer", 4, token=answer[b"r"][b"token"], **told)[b"y"] == b"r"
+    values = ask(node, "get_peers", 5, info_hash=HASH)[b"r"][b"values"]
+    assert values == [bytes([8, 8, 8, 8]) + (6881).to_bytes(2, "big")]
+    assert ask(node, "nonsense", 6)[b"e"][0] == 204
+
+
 def test_the_same_seed_does_the_same() -> None:
     assert Network(5, seed=3).sent == Network(5, seed=3).sent
     a, b, c = (s.DhtNode(seed, bootstrap_nodes=[]).id() for seed in (1, 1, 2))
@@ -230,5 +254,6 @@ def test_what_a_node_can_t_be_told_is_refused() -> None:
         s.DhtNode(1, query_timeout=-1.0)
     with pytest.raises(ValueError, match="family"):
         node.id("ipv5")  # type: ignore[arg-type]
+    assert "0 nodes" in repr(node)
     with pytest.raises(ValueError, match="secret"):
         s.DhtItem.signed(b"short", b"i1e", seq=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -160,6 +161,19 @@ def test_a_block_is_lent_and_outlives_its_connection() -> None:
     del ours, theirs, piece
     gc.collect()
     assert bytes(block) == b"x" * 16384
+
+
+def test_a_block_that_drips_in_is_whole() -> None:
+    ours, theirs = pair()
+    block = random.Random(1).randbytes(16384)
+    wire = ours.send(s.Piece(1, 0, block))
+    got = [message for at in range(len(wire)) for message in theirs.receive_data(wire[at : at + 1])]
+    assert got == [s.Piece(1, 0, block)]
+
+
+def test_nothing_to_send_is_no_bytes() -> None:
+    ours, _ = pair()
+    assert ours.send() == b""
 
 
 def test_who_serves_whom_is_told() -> None:
@@ -331,6 +345,25 @@ def test_what_is_no_message_is_a_type_error(junk: Any) -> None:
         ours.send(junk)
     with pytest.raises((TypeError, ValueError)):
         ours.buffer_updated(10)
+
+
+def test_a_connection_shows_what_it_is() -> None:
+    ours, theirs = pair()
+    assert "no handshake" in repr(s.PeerConnection(client=False, peer_id=b"b" * 20))
+    assert HASH.hex() in repr(ours) and "client" in repr(ours) and "server" in repr(theirs)
+    with pytest.raises(RemoteProtocolError):
+        theirs.receive_data(b"\0\0\0\x02\0x")
+    assert "failed" in repr(theirs)
+    ours.receive_eof()
+    assert "ended" in repr(ours)
+
+
+def test_threads_that_share_a_connection_lose_nothing() -> None:
+    ours, theirs = pair()
+    batch = ours.send(*(s.Have(n % PIECES) for n in range(100)))
+    with ThreadPoolExecutor(4) as threads:
+        got = list(threads.map(theirs.receive_data, [batch] * 200))
+    assert sum(len(messages) for messages in got) == 20_000
 
 
 def test_random_bytes_raise_nothing_but_the_peer_s_fault() -> None:

@@ -45,6 +45,7 @@ def test_bep_0015_peers_find_each_other() -> None:
     assert (told.torrents, told.peers, told.leeches, told.seeds, told.announces) == (1, 2, 1, 1, 2)
     assert (told.protocols["udp"].connects, told.protocols["udp"].announces["started"]) == (2, 2)
     assert pickle.loads(pickle.dumps(told)) == told
+    assert repr(tracker) == "<Tracker: 1 torrents, 2 peers>"
 
 
 def test_bep_0015_a_scrape_counts() -> None:

@@ -152,7 +152,9 @@ impl PeerConnection {
     #[pyo3(signature = (*messages))]
     fn send<'py>(&self, messages: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyBytes>> {
         let py = messages.py();
-        if let (1, Ok(piece)) = (messages.len(), messages.get_item(0)?.cast::<Piece>()) {
+        if messages.len() == 1
+            && let Ok(piece) = messages.get_item(0)?.cast::<Piece>()
+        {
             return self.send_piece(py, piece.get());
         }
         let mut out = Vec::new();
@@ -171,6 +173,18 @@ impl PeerConnection {
     /// How many pieces there are is known now: what comes is checked by it.
     fn set_pieces(&self, py: Python<'_>, pieces: u32) {
         self.lock(py).pieces = Some(pieces);
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let inner = self.lock(py);
+        let side = if inner.client { "client" } else { "server" };
+        let state = match (&inner.end, inner.handshake) {
+            (Some(End::Fault { message, .. }), _) => format!("failed: {message}"),
+            (Some(End::Eof), _) => "ended".to_owned(),
+            (None, Some(theirs)) => format!("{:?} about {}", theirs.peer_id, theirs.info_hash),
+            (None, None) => "no handshake yet".to_owned(),
+        };
+        format!("<PeerConnection {side}: {state}>")
     }
 
     /// Whether we serve the peer.
@@ -251,12 +265,13 @@ impl PeerConnection {
 
     fn send_piece<'py>(&self, py: Python<'py>, piece: &Piece) -> PyResult<Bound<'py, PyBytes>> {
         let Piece { index, begin, data } = piece;
-        let checked = {
+        let refused = {
             let mut inner = self.lock(py);
-            inner.begun = true;
-            inner.may_send().and_then(|()| inner.knows(*index)).and_then(|()| inner.may_fill(data.len()))
+            let refused = inner.may_say(&Message::Piece { index: *index, begin: *begin, data });
+            inner.begun |= refused.is_ok();
+            refused
         };
-        checked.map_err(|message| errors::local_protocol(py, message))?;
+        refused.map_err(|message| errors::local_protocol(py, message))?;
         let mut head = Vec::with_capacity(PIECE_HEADER_BYTES);
         piece_header(&mut head, RawBlock { index: *index, begin: *begin, length: data.len() as u32 });
         PyBytes::new_with(py, head.len() + data.len(), |out| {

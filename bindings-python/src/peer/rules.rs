@@ -8,6 +8,9 @@ use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Rese
 use millstream_core::wire::message::{Message, id};
 use millstream_core::wire::{InfoHash, PeerId};
 
+/// Reads of fewer bytes are gathered: else a block that drips in would cost a hundred bytes for each of its own.
+const SMALL_BYTES: usize = 16 << 10;
+
 /// What a connection is about and what was agreed upon.
 pub(super) struct Inner {
     pub(super) client: bool,
@@ -132,15 +135,11 @@ impl Inner {
         if self.greeted { Ok(()) } else { Err("the handshake goes first".to_owned()) }
     }
 
-    pub(super) fn knows(&self, index: u32) -> Result<(), String> {
+    fn knows(&self, index: u32) -> Result<(), String> {
         match self.pieces {
             Some(pieces) if index >= pieces => Err(format!("piece {index} does not exist")),
             Some(_) | None => Ok(()),
         }
-    }
-
-    pub(super) fn may_fill(&self, bytes: usize) -> Result<(), String> {
-        if bytes == 0 { Err("a block has bytes".to_owned()) } else { Ok(()) }
     }
 
     /// Whether extension messages may be sent.
@@ -158,8 +157,8 @@ impl Inner {
         {
             return Err(format!("a request for {} bytes at once", block.length));
         }
-        if let Message::Piece { data, .. } = message {
-            self.may_fill(data.len())?;
+        if matches!(message, Message::Piece { data: [], .. }) {
+            return Err("a block has bytes".to_owned());
         }
         if let (Message::Bitfield(bits), Some(pieces)) = (message, self.pieces) {
             Bits::from_bytes(bits, pieces).map_err(|error| error.to_string())?;
@@ -187,6 +186,10 @@ impl Inner {
             self.handshake = Some(handshake);
             out.push(Received::Handshake(handshake));
             data = rest;
+        }
+        if data.len() < SMALL_BYTES {
+            // room to spare tells the reader to gather a block's bytes rather than to keep a slice of each small read
+            data.reserve_exact(data.len() + 1);
         }
         self.reader.push(Chunk::from(data));
         while let Some(frame) = self.reader.next(self.bounds)? {
