@@ -102,7 +102,7 @@ impl<'a> Downloader<'a> {
     fn on_news(&mut self, now: Instant, key: u32, news: News) -> Result<(), Box<dyn Error>> {
         match news {
             News::Opened => self.pool.on_opened(now, key),
-            News::Bytes(bytes) => self.pool.on_bytes(now, key, bytes as u64),
+            News::Bytes(bytes) => self.pool.on_received(now, key, bytes as u64),
             News::Ended(end) => {
                 let (name, path) = self.fetching.remove(&key).ok_or("an unknown connection ended")?;
                 match end {

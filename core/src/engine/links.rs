@@ -118,7 +118,7 @@ impl Engine {
             self.touch(conn);
             return self.on_socket_message(now, socket, &data);
         }
-        self.pool.on_bytes(now, conn, data.len() as u64);
+        self.pool.on_received(now, conn, data.len() as u64);
         match link.peer() {
             Some(peer) => {
                 let data = link.open(data);
@@ -224,7 +224,7 @@ impl Engine {
 
     pub(super) fn on_wrote(&mut self, now: Instant, conn: ConnId, bytes: u64) {
         if let Some(peer) = self.links.get(conn.0).and_then(Link::peer) {
-            self.pool.on_bytes(now, conn, bytes);
+            self.pool.on_sent(now, conn, bytes);
             self.with(now, peer.torrent, |torrent, cx| torrent.on_wrote(cx, peer.n, bytes));
             self.touch(conn);
         }

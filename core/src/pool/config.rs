@@ -38,6 +38,9 @@ pub struct PoolConfig {
     /// The pause after a trial that didn't help; it doubles with each further one, up to 32 times. Shorter tries more
     /// often on networks where it can't help.
     pub trial_pause: Duration,
+    /// How long the number of connections is held once more of them carry no more; it ends sooner when less is carried.
+    /// Longer opens fewer in vain, and finds out later that a line has become faster. Zero never holds it.
+    pub hold_interval: Duration,
 }
 
 impl Default for PoolConfig {
@@ -57,6 +60,7 @@ impl Default for PoolConfig {
             doubt_max: 10,
             regrow_interval: Duration::from_secs(45),
             trial_pause: Duration::from_secs(240),
+            hold_interval: Duration::from_secs(300),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! be is `sizing`'s.
 
 use super::sizing::{Load, Sizing};
+use super::throughput::{Throughput, Way};
 use super::{CloseReason, Mood, OpenError, PoolChange, PoolConfig, PoolStatus, Prospect, Sign};
 use crate::base::{Instant, Meter};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,6 +10,10 @@ use core::time::Duration;
 
 /// Groups of ended connections that are remembered. Whoever ends more in two minutes has a strong network.
 const LINGERING_MAX: usize = 1 << 16;
+/// An owner with fewer connections than this isn't held back because the others' fill the line.
+const OWNER_LEAST: usize = 4;
+/// While the number is held, so many are opened for each that is wanted: most addresses are dead.
+const TRIES_EACH: usize = 4;
 
 /// Connections named `K`, opened for owners `O`.
 ///
@@ -27,7 +32,7 @@ const LINGERING_MAX: usize = 1 << 16;
 /// }
 /// now += Duration::from_millis(80);
 /// pool.on_opened(now, 7);
-/// pool.on_bytes(now, 7, 1000);
+/// pool.on_received(now, 7, 1000);
 /// pool.on_closed(now, 7, CloseReason::Finished);
 /// assert_eq!(pool.status(now).lingering, 1);
 /// ```
@@ -40,11 +45,14 @@ pub struct Connections<K, O> {
     by_turn: BTreeSet<(usize, u64, O)>,
     /// The same: who has the smallest footprint first.
     by_share: BTreeSet<(usize, u64, O)>,
+    /// The same: who has the fewest connections first.
+    by_connections: BTreeSet<(usize, u64, O)>,
     served: u64,
     half_open: usize,
     lingering: Lingering<O>,
     rate: Meter,
     sizing: Sizing,
+    throughput: Throughput,
     /// Until when the lives of connections were counted.
     counted: Instant,
     told: (usize, Mood),
@@ -93,11 +101,13 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         Self {
             told: (sizing.size(), Mood::Free),
             sizing,
+            throughput: Throughput::new(now),
             config,
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
             by_turn: BTreeSet::new(),
             by_share: BTreeSet::new(),
+            by_connections: BTreeSet::new(),
             served: 0,
             half_open: 0,
             lingering: Lingering { ended: VecDeque::new(), count: 0 },
@@ -116,11 +126,15 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
 
     /// Who may open a connection now. While there is room for all, those who want one take turns: who opens fewest is
     /// next. Where there isn't, who has the smallest share is: of what is open, opening, or ended not long ago, so that
-    /// who has only dead addresses doesn't take all. Say `on_started` when it is being opened, or `on_wants` that it isn't
+    /// who has only dead addresses doesn't take all. Where more connections carry no more, only who has fewer than its
+    /// equal share of them, or than four, may open more than come free. Say `on_started` when it is being opened, or `on_wants` that it isn't
     /// wanted after all; until then the answer stays the same.
     pub fn next_open(&mut self, now: Instant) -> Option<O> {
         if self.by_turn.is_empty() || !self.has_room(now) {
             return None;
+        }
+        if self.is_held() {
+            return self.next_poor();
         }
         let queue = if self.is_scarce() { &self.by_share } else { &self.by_turn };
         queue.first().map(|&(_, _, owner)| owner)
@@ -219,14 +233,20 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             CloseReason::Ours | CloseReason::Finished => false,
             CloseReason::Lost => proven,
         };
+        self.throughput.on_closed(*since);
         self.count_lives(now, lost);
         self.remove(now, key, true);
         self.on_timeout(now);
     }
 
-    /// Bytes came in or went out.
-    pub fn on_bytes(&mut self, now: Instant, _key: K, bytes: u64) {
-        self.rate.add(now, bytes);
+    /// Bytes came in.
+    pub fn on_received(&mut self, now: Instant, key: K, bytes: u64) {
+        self.on_bytes(now, key, (Way::Received, bytes));
+    }
+
+    /// Bytes went out.
+    pub fn on_sent(&mut self, now: Instant, key: K, bytes: u64) {
+        self.on_bytes(now, key, (Way::Sent, bytes));
     }
 
     /// Does what is due; early and spurious calls do no harm.
@@ -237,6 +257,7 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             }
         }
         self.sizing.on_time(now, self.load(), &self.config);
+        self.throughput.on_time(now, self.entries.len() - self.half_open, &self.config);
     }
 
     /// When to call `on_timeout`, and to ask `next_open` again; `None` if time alone changes nothing.
@@ -245,6 +266,9 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             self.half_open >= self.config.half_open_max || self.entries.len() >= self.config.links_max;
         if self.by_turn.is_empty() || blocked_for_good || !self.config.adaptive {
             return None;
+        }
+        if self.is_held() && self.next_poor().is_none() {
+            return Some(self.throughput.deadline());
         }
         let load = self.load();
         let sizing = self.sizing.deadline(load, &self.config);
@@ -300,10 +324,19 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
             size: self.sizing.size(),
             half_open_size: self.sizing.half_open_size(&self.config),
             mood: self.sizing.mood(),
+            held: self.throughput.held(),
             answers_per_mille: self.sizing.silence.per_mille(),
             open_ms: self.sizing.opening.smooth_us / 1000,
             rate: self.rate.rate(now),
         }
+    }
+
+    fn on_bytes(&mut self, now: Instant, key: K, (way, bytes): (Way, u64)) {
+        self.rate.add(now, bytes);
+        if let Some(Entry { state: State::Open { since }, .. }) = self.entries.get(&key) {
+            self.throughput.on_bytes(*since, way, bytes);
+        }
+        self.throughput.on_time(now, self.entries.len() - self.half_open, &self.config);
     }
 
     fn load(&self) -> Load {
@@ -320,6 +353,20 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         }
         self.on_timeout(now);
         self.sizing.has_room(now, self.load(), &self.config)
+    }
+
+    /// Whether as many are open, or will be, as carry all there is to carry.
+    fn is_held(&self) -> bool {
+        let open = self.entries.len() - self.half_open;
+        let held = self.throughput.held().filter(|_| self.config.adaptive);
+        held.is_some_and(|held| open + self.half_open / TRIES_EACH >= held)
+    }
+
+    /// Who may open one although the number is held.
+    fn next_poor(&self) -> Option<O> {
+        let share = self.throughput.held()? / self.owners.len().max(1);
+        let &(connections, _, owner) = self.by_connections.first()?;
+        (connections < share.max(OWNER_LEAST)).then_some(owner)
     }
 
     /// Whether what one gets another lacks.
@@ -364,10 +411,12 @@ impl<K: Ord + Copy, O: Ord + Copy> Connections<K, O> {
         let owner = self.owners.entry(id).or_default();
         self.by_turn.remove(&(owner.opening, owner.served, id));
         self.by_share.remove(&(owner.footprint(), owner.served, id));
+        self.by_connections.remove(&(owner.connections, owner.served, id));
         change(owner);
         if owner.wants {
             self.by_turn.insert((owner.opening, owner.served, id));
             self.by_share.insert((owner.footprint(), owner.served, id));
+            self.by_connections.insert((owner.connections, owner.served, id));
         } else if owner.footprint() == 0 {
             self.owners.remove(&id);
         }

@@ -9,6 +9,9 @@
 //!
 //! Dead addresses are no evidence: most of a swarm's are. What counts is change against a baseline, and only if less
 //! load brings the baseline back; see `sizing`.
+//!
+//! Where more connections carry no more, the line is full: the number open is held for a while, not cut; see
+//! `throughput`.
 
 mod config;
 mod connections;
@@ -17,6 +20,7 @@ mod opening;
 #[cfg(test)]
 mod simulation;
 mod sizing;
+mod throughput;
 
 pub use config::PoolConfig;
 pub use connections::Connections;
@@ -98,6 +102,9 @@ pub struct PoolStatus {
     pub half_open_size: usize,
     /// Why.
     pub mood: Mood,
+    /// How many may be open, beside what an owner with few may open, while more would carry no more; `None` while that
+    /// isn't known.
+    pub held: Option<usize>,
     /// Of a thousand fresh addresses, how many answer; `None` until enough were tried.
     pub answers_per_mille: Option<u32>,
     /// How long opening takes, milliseconds, smoothed; 0 until something was opened.

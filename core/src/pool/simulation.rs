@@ -2,137 +2,21 @@
 //! browser beside us. What each peer is like follows from its number, so that both pools of a comparison meet the same
 //! world. No room but this one is in it.
 
+mod places;
+mod table;
+
 use super::*;
 use crate::base::{Instant, Rng};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use std::println;
+use places::{Full, Place};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a lost first packet is sent again.
 const RESENT_MS: [u64; 3] = [1_000, 3_000, 7_000];
 /// How long the sender takes to find out that the other end hears it no more.
 const DEAF: Duration = Duration::from_secs(20);
-
-/// What a full table does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Full {
-    DropsNew,
-    EvictsOldest,
-}
-
-/// A place to download at.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    name: &'static str,
-    router: Option<(usize, Full)>,
-    /// How long the router keeps the entry of a connection that ended, seconds.
-    keeps_s: u64,
-    swarms: usize,
-    /// Addresses in each swarm, and how many of a hundred are dead.
-    addresses: u64,
-    dead: u64,
-    /// Bytes a second: of the downlink, and of each peer (up to twice of it).
-    downlink: u64,
-    peer_rate: u64,
-    /// Bytes of each torrent.
-    bytes: u64,
-    /// Milliseconds, least and most.
-    latency_ms: (u64, u64),
-    /// A full downlink makes opening slower by so much.
-    bloat_ms: u64,
-    /// First packets lost on the way, of a hundred.
-    losses: u64,
-    /// How long a connection lasts before the other side ends it or the air breaks it, seconds on average; and how many
-    /// of a hundred such ends are breaks.
-    life_s: u64,
-    breaks: u64,
-    /// A peer lets a newcomer wait for so long before it gives, seconds; up to twice of it.
-    warm_up_s: u64,
-}
-
-const STRONG: Place = Place {
-    name: "strong network",
-    router: None,
-    keeps_s: 120,
-    swarms: 1,
-    addresses: 600,
-    dead: 40,
-    downlink: 25_000_000,
-    peer_rate: 60_000,
-    bytes: 4_000_000_000,
-    latency_ms: (20, 250),
-    bloat_ms: 0,
-    losses: 0,
-    life_s: 1_800,
-    breaks: 20,
-    warm_up_s: 20,
-};
-
-/// Without a weak router.
-fn fair_places() -> [Place; 8] {
-    [
-        STRONG,
-        Place { name: "lossy Wi-Fi", losses: 8, life_s: 240, breaks: 90, ..STRONG },
-        Place { name: "full downlink", downlink: 4_000_000, bytes: 2_000_000_000, ..STRONG },
-        Place { name: "85 % dead addresses", dead: 85, addresses: 1_500, ..STRONG },
-        Place {
-            name: "slow line with a deep queue",
-            downlink: 700_000,
-            peer_rate: 20_000,
-            bytes: 400_000_000,
-            bloat_ms: 2_500,
-            dead: 70,
-            ..STRONG
-        },
-        Place {
-            name: "small swarm on a LAN",
-            addresses: 8,
-            dead: 0,
-            downlink: 110_000_000,
-            peer_rate: 20_000_000,
-            bytes: 20_000_000_000,
-            latency_ms: (1, 2),
-            warm_up_s: 1,
-            ..STRONG
-        },
-        Place { name: "many torrents", swarms: 40, addresses: 60, dead: 60, bytes: 150_000_000, ..STRONG },
-        Place { name: "sources that get worse", dead: 101, addresses: 1_500, ..STRONG },
-    ]
-}
-
-impl Place {
-    fn evicts(&self) -> bool {
-        self.router.is_some_and(|(_, full)| full == Full::EvictsOldest)
-    }
-}
-
-/// Behind a table of 200 entries; and of a hundred parts of the time that fixed bounds take, how many the adaptive pool
-/// may take. A full table that drops new ones serves who knocks most: fixed bounds have nearly all of it, and it is as
-/// good as level if the house gets more and the download takes no longer.
-fn weak_places() -> [(Place, u32); 4] {
-    let dropping = Some((200, Full::DropsNew));
-    let evicting = Some((200, Full::EvictsOldest));
-    let large = Place { bytes: 8_000_000_000, ..STRONG };
-    let stale = Place { dead: 85, addresses: 1_500, ..STRONG };
-    [
-        (Place { name: "200 entries, evicts", router: evicting, ..large }, 96),
-        (Place { name: "200 entries, evicts, 85 % dead", router: evicting, ..stale }, 50),
-        (Place { name: "200 entries, drops new", router: dropping, life_s: 400, ..large }, 102),
-        (
-            Place {
-                name: "200 entries, drops new, 85 % dead",
-                router: dropping,
-                life_s: 400,
-                bytes: 8_000_000_000,
-                ..stale
-            },
-            100,
-        ),
-    ]
-}
 
 type Key = u64;
 
@@ -153,6 +37,7 @@ enum What {
     Gossip(usize),
     Page,
     PageEnds(u64),
+    Tell,
     Pool,
 }
 
@@ -200,6 +85,8 @@ struct House {
     rng: Rng,
     /// Bytes a second of what is open and through, by swarm.
     rates: Vec<u64>,
+    /// What the pool wasn't told yet: how long at its own rate each connection of a swarm carried, microseconds.
+    carried_us: Vec<u64>,
     outcome: Outcome,
 }
 
@@ -212,6 +99,8 @@ struct Outcome {
     failed: u64,
     /// Connections that broke because their entry was thrown out.
     broken: u64,
+    /// Connections that were open at once, at most.
+    open_max: usize,
     pages: u64,
     pages_failed: u64,
     trials: u64,
@@ -242,6 +131,7 @@ impl House {
             router: Router::default(),
             rng: Rng::new([seed as u8; 32]),
             rates: alloc::vec![0; place.swarms],
+            carried_us: alloc::vec![0; place.swarms],
             outcome: Outcome::default(),
         };
         for swarm in 0..place.swarms {
@@ -249,6 +139,7 @@ impl House {
             house.plan(Duration::from_secs(10), What::Gossip(swarm));
         }
         house.plan(Duration::from_secs(30), What::Page);
+        house.plan(Duration::from_secs(1), What::Tell);
         house
     }
 
@@ -302,12 +193,24 @@ impl House {
                 let rate = rate * self.place.downlink / full;
                 swarm.left = swarm.left.saturating_sub(rate * us / 1_000_000);
             }
-            self.pool.on_bytes(until, 0, wanted.min(self.place.downlink) * us / 1_000_000);
+            for (swarm, carried_us) in self.swarms.iter().zip(&mut self.carried_us) {
+                *carried_us += if swarm.left > 0 { us * self.place.downlink / full } else { 0 };
+            }
             self.now = until;
             if self.swarms.iter().all(|swarm| swarm.left == 0) {
                 return;
             }
         }
+    }
+
+    /// Tells the pool what each connection carried, once a second.
+    fn tell(&mut self) {
+        for (&key, it) in self.tries.iter().filter(|(_, it)| it.gives) {
+            let bytes = self.rate_of(it.swarm, it.peer) * self.carried_us[it.swarm] / 1_000_000;
+            self.pool.on_received(self.now, key, bytes);
+        }
+        self.carried_us.fill(0);
+        self.plan(Duration::from_secs(1), What::Tell);
     }
 
     fn wanted(&self) -> u64 {
@@ -367,8 +270,10 @@ impl House {
                 self.plan(Duration::from_secs(20), What::Page);
             }
             What::PageEnds(entry) => self.leave(entry),
+            What::Tell => self.tell(),
             What::Pool => self.pool.on_timeout(self.now),
         }
+        self.outcome.open_max = self.outcome.open_max.max(self.pool.status(self.now).open);
         while let Some(change) = self.pool.next_change() {
             if let Mood::Trying(_) = change.mood {
                 self.outcome.trials += 1;
@@ -554,87 +459,5 @@ impl House {
         if let Some(held) = self.router.held.get_mut(&key) {
             *held = Some(end);
         }
-    }
-}
-
-/// Seeds of one comparison.
-const SEEDS: [u64; 7] = [11, 23, 47, 5, 61, 83, 97];
-
-fn fixed() -> PoolConfig {
-    PoolConfig { adaptive: false, ..PoolConfig::default() }
-}
-
-/// All seeds together: the median of the time, and the sums of the rest.
-fn measure(place: Place, config: &PoolConfig) -> (Duration, Outcome) {
-    let mut sum = Outcome::default();
-    let mut times = Vec::new();
-    for seed in SEEDS {
-        let it = House::new(place, seed, config.clone()).run();
-        times.push(it.done.saturating_since(Instant::from_micros(1_000_000)));
-        sum.attempts += it.attempts;
-        sum.failed += it.failed;
-        sum.broken += it.broken;
-        sum.pages += it.pages;
-        sum.pages_failed += it.pages_failed;
-        sum.trials += it.trials;
-    }
-    times.sort_unstable();
-    (times[SEEDS.len() / 2], sum)
-}
-
-fn row(place: Place) -> (String, [(Duration, Outcome); 2]) {
-    let both = [measure(place, &fixed()), measure(place, &PoolConfig::default())];
-    let [(before, a), (after, b)] = both;
-    let row = std::format!(
-        "| {} | {:.0} | {:.0} | {:+.1} | {} / {} | {} / {} | {} / {} | {} / {} | {} |",
-        place.name,
-        before.as_secs_f64(),
-        after.as_secs_f64(),
-        (after.as_secs_f64() / before.as_secs_f64() - 1.0) * 100.0,
-        a.attempts,
-        b.attempts,
-        a.failed,
-        b.failed,
-        a.broken,
-        b.broken,
-        a.pages_failed * 100 / a.pages.max(1),
-        b.pages_failed * 100 / b.pages.max(1),
-        b.trials,
-    );
-    (row, both)
-}
-
-const HEAD: &str = "| place | fixed, s | adaptive, s | % | attempts | living ones failed | broken | pages failed, % | trials |";
-
-#[test]
-fn without_a_weak_router_it_costs_at_most_2_percent() {
-    println!("{HEAD}");
-    for place in fair_places() {
-        let (row, [(fixed, _), (adaptive, _)]) = row(place);
-        println!("{row}");
-        assert!(adaptive * 100 <= fixed * 102, "{}: {fixed:?}, {adaptive:?}", place.name);
-    }
-}
-
-#[test]
-fn behind_a_table_of_200_entries_that_evicts_downloads_end_sooner_and_links_live() {
-    println!("{HEAD}");
-    for (place, percent) in weak_places().into_iter().filter(|(place, _)| place.evicts()) {
-        let (row, [(fixed, before), (adaptive, after)]) = row(place);
-        println!("{row}");
-        assert!(adaptive * 100 <= fixed * percent, "{}: {fixed:?}, {adaptive:?}", place.name);
-        assert!(after.broken * 5 <= before.broken, "{}: {before:?}, {after:?}", place.name);
-    }
-}
-
-#[test]
-fn behind_a_table_of_200_entries_that_drops_new_ones_it_takes_no_longer_and_the_house_breathes() {
-    println!("{HEAD}");
-    for (place, percent) in weak_places().into_iter().filter(|(place, _)| !place.evicts()) {
-        let (row, [(fixed, before), (adaptive, after)]) = row(place);
-        println!("{row}");
-        assert!(adaptive * 100 <= fixed * percent, "{}: {fixed:?}, {adaptive:?}", place.name);
-        assert!(after.failed * 3 <= before.failed * 2, "{}: {before:?}, {after:?}", place.name);
-        assert!(after.pages_failed < before.pages_failed, "{}: {before:?}, {after:?}", place.name);
     }
 }

@@ -101,7 +101,8 @@ fn tell(pool: &mut Connections<u32, u8>, known: &mut Known, now: &mut Instant, (
                     known.open.insert(known.next, Some(owner));
                 }
             }
-            pool.on_bytes(*now, known.next, u64::from(which) << 10);
+            pool.on_received(*now, known.next, u64::from(which) << 10);
+            pool.on_sent(*now, known.next, u64::from(fact) << 8);
             pool.on_timeout(*now);
         }
     }
