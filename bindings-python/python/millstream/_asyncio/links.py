@@ -165,7 +165,7 @@ class PeerLink(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Writes what the engine has, until the socket is full or the turn is over."""
         conn, transport, turns = self.conn, self._transport, self._turns
-        if conn is None or transport is None or not self._pull:
+        if conn is None or transport is None or not self._pull or transport.is_closing():
             return
         now, wrote, total = turns.now(), 0, 0
         try:

@@ -60,7 +60,8 @@ class Turns:
 
     def _turn(self) -> None:
         self._due = False
-        if self._ended:
+        # a loop that is being closed waits until nobody wants anything of it any more
+        if self._ended or not self.loop.is_running():
             return
         effects, interests, events, due = self.body.turn(self.now())
         for effect in effects:
