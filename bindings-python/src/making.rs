@@ -1,5 +1,5 @@
-//! Making torrents and checking files, on all cores and without the interpreter's lock. What a torrent looks like is the
-//! library's.
+//! Making torrents and checking files, on all cores and without the interpreter's lock. What a torrent looks like is
+//! the library's.
 
 use crate::metainfo::Metainfo;
 use crate::{errors, options};
@@ -56,8 +56,8 @@ pub(crate) fn create_torrent<'py>(
     made.map(|torrent| PyBytes::new(py, &torrent)).map_err(|error| create_error(py, &error))
 }
 
-/// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those in
-/// good pieces, how many pieces there are and are good, and what is missing.
+/// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those
+/// in good pieces, how many pieces there are and are good, and what is missing.
 #[pyfunction]
 #[pyo3(signature = (torrent, folder, progress = None, threads = 0))]
 pub(crate) fn verify(

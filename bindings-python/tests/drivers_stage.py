@@ -77,15 +77,12 @@ class Drivers:
         folder.mkdir(exist_ok=True)
         return Session(driver=self.driver, folder=folder, **{**self.settings, **settings})
 
-
     def sync_session(self, name: str, **settings: Any) -> sync.Session:
         """The same for who blocks."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         factory = pytest.importorskip("uvloop").new_event_loop if self.name == "uvloop" else asyncio.new_event_loop
-        return sync.Session(
-            driver=self.driver, folder=folder, loop_factory=factory, **{**self.settings, **settings}
-        )
+        return sync.Session(driver=self.driver, folder=folder, loop_factory=factory, **{**self.settings, **settings})
 
 
 @dataclass(frozen=True)

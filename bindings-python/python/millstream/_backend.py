@@ -1,9 +1,9 @@
 """The door between a `Session` and what runs the engine for it: the tokio driver, or sockets of an asyncio loop.
 
 Every method is called on the loop's thread and none of them blocks it. What has to wait for the engine is awaited; what
-is a snapshot (`status`, `info`, `verified`, `listening`) is read at once, on any thread, and never older than the events
-that were delivered and the commands that were answered. Each method raises of the tree in `errors`; a name that it doesn't
-know is a `TypeError`.
+is a snapshot (`status`, `info`, `verified`, `listening`) is read at once, on any thread, and never older than the
+events that were delivered and the commands that were answered. Each method raises of the tree in `errors`; a name that
+it doesn't know is a `TypeError`.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ OnProgress = Callable[[int, int], object]
 
 class CreateOptions(TypedDict, total=False):
     """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12);
-    `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is where a
-    newer torrent will be found, `originator` the certificate of who signs it, in DER (BEP 39); `creation_date` in seconds
-    since 1970, none unless told, so that the same files give the same torrent."""
+    `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is
+    where a newer torrent will be found, `originator` the certificate of who signs it, in DER (BEP 39); `creation_date`
+    in seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
     piece_length: int | None
@@ -41,8 +41,8 @@ class CreateOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is stored of a torrent. Bytes; `missing` are offsets and lengths over the real files one after the other, where a
-    length of 0 is an empty file that isn't there."""
+    """What is stored of a torrent. Bytes; `missing` are offsets and lengths over the real files one after the other,
+    where a length of 0 is an empty file that isn't there."""
 
     length: int
     verified: int
@@ -62,6 +62,16 @@ async def create_torrent(
     """Makes a torrent file of a file or a folder, a hybrid of v1 and v2 unless told. Raises `CreateError`.
 
     Whoever cancels it waits for nothing, but the files are read to their end.
+
+    >>> import tempfile
+    >>> async def story(folder):
+    ...     place = Path(folder, "hello.txt")
+    ...     _ = place.write_bytes(b"hello")
+    ...     torrent = await create_torrent(place, trackers=[["https://tracker.example/announce"]])
+    ...     return Metainfo.parse(torrent), (await verify(torrent, folder)).is_complete
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    (<Metainfo "hello.txt": hybrid, 5 bytes>, True)
     """
     return await asyncio.to_thread(partial(create_torrent_now, path, progress=progress, **options))
 
@@ -72,8 +82,8 @@ async def verify(
     *,
     progress: OnProgress | None = None,
 ) -> Verified:
-    """Checks what a folder holds of a torrent: its file's path, its bytes, or what was parsed of them. Nothing is written.
-    Raises `MetainfoError` and `OSError`."""
+    """Checks what a folder holds of a torrent: its file's path, its bytes, or what was parsed of them. Nothing is
+    written. Raises `MetainfoError` and `OSError`."""
     return await asyncio.to_thread(verify_now, torrent, folder, progress=progress)
 
 

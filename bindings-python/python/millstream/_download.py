@@ -26,10 +26,12 @@ async def download(
     driver: Driver = "native",
     **settings: Unpack[SessionSettings],
 ) -> Path:
-    """Downloads a torrent into a folder, and gives where its file or folder is. What is there already isn't fetched again.
+    """Downloads a torrent into a folder, and gives where its file or folder is. What is there already isn't fetched
+    again.
 
-    `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, as `Metainfo.files`
-    counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and `TransferFailed`.
+    `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, as
+    `Metainfo.files` counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and
+    `TransferFailed`.
     """
     async with Session(driver=driver, folder=folder, **settings) as session:
         torrent = await session.add(

@@ -20,8 +20,8 @@ class TorrentFile:
     """A file of a torrent as it was when it was asked for. Sizes in bytes.
 
     `path` is safe: it stays in the folder that the torrent is downloaded into, and begins with the torrent's name if it
-    has a folder of its own. `raw_path` is what the torrent says, which may lead anywhere. `offset` is where it starts in
-    the span that pieces cut; of `length` bytes, `verified` lie in pieces that are verified and written.
+    has a folder of its own. `raw_path` is what the torrent says, which may lead anywhere. `offset` is where it starts
+    in the span that pieces cut; of `length` bytes, `verified` lie in pieces that are verified and written.
     """
 
     index: int

@@ -31,8 +31,8 @@ AHEAD_WITHIN = 5.0
 class FileReader:
     """A file of a torrent, open for reading. What is read is fetched before all else, and waited for.
 
-    It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, and `ValueError` once it is closed;
-    closing it ends reads that wait. For one reader.
+    It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, and `ValueError` once it is
+    closed; closing it ends reads that wait. For one reader.
     """
 
     def __init__(self, torrent: Torrent, file: TorrentFile, read_ahead: int) -> None:
@@ -96,8 +96,8 @@ class FileReader:
         return len(data)
 
     async def read_some(self, size: int, *, need: int | None = None) -> bytes:
-        """Reads at least a byte, and up to `size` as far as they are there; none at the end of the file. `need` bytes are
-        fetched at once (all, unless told), the rest isn't asked for."""
+        """Reads at least a byte, and up to `size` as far as they are there; none at the end of the file. `need` bytes
+        are fetched at once (all, unless told), the rest isn't asked for."""
         self._check()
         start = self._position
         size = min(size, READ_BYTES_MAX, self._file.length - start)

@@ -1,4 +1,5 @@
-"""Where files lie in the span that pieces cut, and how much of each is verified. Owns arithmetic, and touches no disk."""
+"""Where files lie in the span that pieces cut, and how much of each is verified. Owns arithmetic, and touches no
+disk."""
 
 from __future__ import annotations
 

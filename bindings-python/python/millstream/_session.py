@@ -36,9 +36,21 @@ CLOSE_GRACE = 1.0
 class Session:
     """Torrents, and what moves them. Use it as a context manager; every method is called on one event loop.
 
-    `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running loop).
-    `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings are those
-    of `SessionSettings`; a name that isn't there is a TypeError.
+    `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running
+    loop). `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings
+    are those of `SessionSettings`; a name that isn't there is a TypeError.
+
+    >>> import tempfile
+    >>> from millstream import create
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(folder):
+    ...     async with Session(folder=folder, **alone) as session:
+    ...         torrent = await session.add(create("hello.txt", b"hello"), only_peers=True)
+    ...         metainfo = await torrent.metadata()
+    ...         return torrent.name, metainfo.length, torrent.stats.progress
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    ('hello.txt', 5, 0.0)
     """
 
     def __init__(
@@ -76,8 +88,8 @@ class Session:
         return self
 
     async def close(self, timeout: float | None = None) -> None:
-        """Tells trackers, keeps resume data, closes all, within `timeout` seconds (`close_timeout` unless told). Again, it
-        does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end."""
+        """Tells trackers, keeps resume data, closes all, within `timeout` seconds (`close_timeout` unless told). Again,
+        it does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end."""
         if self._state == "new":
             self._state = "closed"
         if self._state == "closed" and self._closing is None:
@@ -95,7 +107,8 @@ class Session:
         """Takes on a torrent: a magnet link, the path or URL of a torrent file, its bytes, what was parsed of it, or an
         info-hash in hexadecimal digits. If this is cancelled, the torrent is not there.
 
-        Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`, `CommandError`.
+        Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
+        `CommandError`.
         """
         self._check()
         _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
@@ -181,7 +194,8 @@ class Session:
     def __repr__(self) -> str:
         if self._state != "open":
             return f"<Session: {self._state}>"
-        return f"<Session at {', '.join(f'{host}:{port}' for host, port in self._backend.listening)}: {len(self._torrents)} torrents>"
+        where = ", ".join(f"{host}:{port}" for host, port in self._backend.listening)
+        return f"<Session at {where}: {len(self._torrents)} torrents>"
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_state", "new") == "open" and self._pid == os.getpid():

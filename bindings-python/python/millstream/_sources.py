@@ -19,12 +19,13 @@ INLINE_BYTES_MAX = 256 << 10
 """Longer torrent files are parsed on another thread. Bytes."""
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Metainfo | Magnet"
-"""A magnet link, the path or URL of a torrent file, an info-hash in 40 or 64 hexadecimal digits, a torrent file's bytes,
-or what was parsed of one of these."""
+"""A magnet link, the path or URL of a torrent file, an info-hash in 40 or 64 hexadecimal digits, a torrent file's
+bytes, or what was parsed of one of these."""
 
 
 async def load(source: Source, fetch: Callable[[str], Awaitable[bytes]]) -> Metainfo | Magnet:
-    """Reads a source, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError`."""
+    """Reads a source, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`, `FetchError`,
+    `OSError`."""
     if isinstance(source, (Metainfo, Magnet)):
         return source
     if isinstance(source, (bytes, bytearray, memoryview)):

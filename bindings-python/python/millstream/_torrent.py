@@ -173,9 +173,9 @@ class Torrent:
         return await self._until(look, timeout, "not complete")
 
     def events(self) -> Events:
-        """News from now on, after how it stands: `Metadata`, `FileCompleted`, `Completed` and `TorrentFailed` come first
-        if they are so already, so that nobody waits for what has been. Ends after `Removed`, or when the session is
-        closed."""
+        """News from now on, after how it stands: `Metadata`, `FileCompleted`, `Completed` and `TorrentFailed` come
+        first if they are so already, so that nobody waits for what has been. Ends after `Removed`, or when the session
+        is closed."""
         stats, before = self.stats, list[News]()
         if self._backend.info(self._id) is not None:
             before.append(Metadata(self._id))

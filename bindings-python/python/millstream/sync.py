@@ -2,6 +2,31 @@
 
 A session runs on a loop on a thread of its own. Who waits holds no lock, can be interrupted by a key, and is woken when
 the session is closed.
+
+A member of an archive, of which only the pieces are fetched that it needs:
+
+>>> import io, tempfile, zipfile
+>>> from millstream import create, sync
+>>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+>>> packed = io.BytesIO()
+>>> with zipfile.ZipFile(packed, "w") as archive:
+...     archive.writestr("hello.txt", "hello")
+...     archive.writestr("much.bin", bytes(500_000))
+>>> torrent_file = create("a.zip", packed.getvalue(), piece_length=16384)
+>>> with (
+...     tempfile.TemporaryDirectory() as here,
+...     tempfile.TemporaryDirectory() as there,
+...     sync.Session(folder=there, **alone) as seed,
+...     sync.Session(folder=here, **alone) as session,
+... ):
+...     _ = (seed.folder / "a.zip").write_bytes(packed.getvalue())
+...     _ = seed.add(torrent_file).wait_complete()
+...     torrent = session.add(torrent_file, files=[], peers=seed.listening)
+...     with torrent.open("a.zip") as file, zipfile.ZipFile(file) as archive:
+...         archive.read("hello.txt")
+...     torrent.stats.pieces > 25 and sum(byte.bit_count() for byte in torrent.verified) < 6
+b'hello'
+True
 """
 
 from __future__ import annotations
@@ -300,9 +325,9 @@ class Torrent:
         self._thread.call(self._torrent.remove(delete_files=delete_files))
 
     def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> io.BufferedReader:
-        """Opens a file for reading, complete or not: a file as the library of Python knows them, for `zipfile`, `tarfile`
-        and all else. What is read is fetched before all else, and only the pieces that are needed, if the file isn't
-        selected."""
+        """Opens a file for reading, complete or not: a file as the library of Python knows them, for `zipfile`,
+        `tarfile` and all else. What is read is fetched before all else, and only the pieces that are needed, if the
+        file isn't selected."""
         reader = self._thread.call(self._torrent._reader(file, read_ahead))
         return io.BufferedReader(RawFile(self._thread, reader), BUFFER_BYTES)
 
@@ -403,8 +428,8 @@ def download(
     driver: Driver = "native",
     **settings: Unpack[SessionSettings],
 ) -> Path:
-    """Downloads a torrent into a folder, and gives where its file or folder is: see `millstream.download`. `progress` is
-    called on another thread."""
+    """Downloads a torrent into a folder, and gives where its file or folder is: see `millstream.download`. `progress`
+    is called on another thread."""
     thread = LoopThread(asyncio.new_event_loop)
     try:
         return thread.call(

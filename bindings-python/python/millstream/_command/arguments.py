@@ -87,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
     """All that can be said."""
     form = argparse.RawDescriptionHelpFormatter
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-v", "--verbose", action="count", default=argparse.SUPPRESS, help="log to stderr; twice for more")
+    common.add_argument(
+        "-v", "--verbose", action="count", default=argparse.SUPPRESS, help="log to stderr; twice for more"
+    )
     top = argparse.ArgumentParser(
         "python -m millstream",
         description="Downloads, seeds and makes torrents.",
@@ -110,7 +112,9 @@ def parser() -> argparse.ArgumentParser:
     download.add_argument("--select", metavar="INDEXES", type=numbers.indexes, help="only these files: 0,2,5-7")
     download.add_argument("--sequential", action="store_true", help="pieces in order rather than rarest first")
     download.add_argument("--seed", action="store_true", help="go on seeding when it is complete, until interrupted")
-    download.add_argument("--max-download", metavar="RATE", type=numbers.rate, help="receive no more than this a second")
+    download.add_argument(
+        "--max-download", metavar="RATE", type=numbers.rate, help="receive no more than this a second"
+    )
     seed = command("seed", "Seed torrents until interrupted")
     seed.add_argument("torrents", metavar="TORRENT", nargs="+")
     seed.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder that holds the files")
@@ -129,11 +133,26 @@ def network(to: argparse.ArgumentParser) -> None:
     """Where we are reached, and whom we contact."""
     add = to.add_argument
     add("--listen", metavar="ADDR", action="append", type=numbers.address, default=[], help="listen here")
-    add("--peer", metavar="ADDR", action="append", type=numbers.host_and_port, default=[], dest="peers", help="contact this peer")
+    add(
+        "--peer",
+        metavar="ADDR",
+        action="append",
+        type=numbers.host_and_port,
+        default=[],
+        dest="peers",
+        help="contact this peer",
+    )
     add("--only-peers", action="store_true", help="contact nobody but the given peers and who comes in")
     add("--max-upload", metavar="RATE", type=numbers.rate, help="send no more than this a second")
     add("--no-dht", action="store_true", help="take no part in the DHT (BEP 5)")
-    add("--dht-bootstrap", metavar="ADDR", action="append", type=numbers.host_and_port, default=[], help="enter the DHT by this node")
+    add(
+        "--dht-bootstrap",
+        metavar="ADDR",
+        action="append",
+        type=numbers.host_and_port,
+        default=[],
+        help="enter the DHT by this node",
+    )
     add("--no-lsd", action="store_true", help="seek no peers in the local network (BEP 14)")
     add("--no-pex", action="store_true", help="exchange no peers with peers (BEP 11)")
     add("--no-web-seeds", action="store_true", help="fetch nothing from web seeds (BEP 19)")
@@ -143,7 +162,12 @@ def network(to: argparse.ArgumentParser) -> None:
     add("--bind", metavar="IFACE|ADDR", help="use this interface or local address only")
     add("--ip-filter", metavar="FILE", help="have nothing to do with the addresses in this list")
     add("--port-mapping", choices=("on", "off"), default="on", help="ask the router to let peers in")
-    add("--driver", choices=("native", "asyncio"), default="native", help="threads of its own, or the sockets of asyncio")
+    add(
+        "--driver",
+        choices=("native", "asyncio"),
+        default="native",
+        help="threads of its own, or the sockets of asyncio",
+    )
 
 
 def making(to: argparse.ArgumentParser) -> None:
@@ -158,8 +182,22 @@ def making(to: argparse.ArgumentParser) -> None:
     add("--tracker", metavar="URL", action="append", type=numbers.url, default=[], dest="trackers", help="a tracker")
     add("--web-seed", metavar="URL", action="append", type=numbers.url, default=[], dest="web_seeds", help="a web seed")
     add("--private", action="store_true", help="peers from trackers alone (BEP 27)")
-    add("--similar", metavar="HASH", action="append", type=numbers.info_hash, default=[], help="a torrent that may hold the same files (BEP 38)")
-    add("--collection", metavar="NAME", action="append", default=[], dest="collections", help="a collection that it belongs to (BEP 38)")
+    add(
+        "--similar",
+        metavar="HASH",
+        action="append",
+        type=numbers.info_hash,
+        default=[],
+        help="a torrent that may hold the same files (BEP 38)",
+    )
+    add(
+        "--collection",
+        metavar="NAME",
+        action="append",
+        default=[],
+        dest="collections",
+        help="a collection that it belongs to (BEP 38)",
+    )
     add("--update-url", metavar="URL", type=numbers.url, help="where newer torrents will be found (BEP 39)")
     add("--comment", metavar="TEXT", help="free text to put into it")
 

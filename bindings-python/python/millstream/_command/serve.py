@@ -90,7 +90,12 @@ def listens(output: Output, server: TrackerServer) -> None:
     if output.as_json:
         output.say(None, "listening", udp=shown["udp"], http=shown["http"], ws=shown["ws"], stats=shown["stats"])
         return
-    forms = {"udp": "udp://{}/announce", "http": "http://{}/announce", "ws": "ws://{}/", "stats": "http://{}/stats.json"}
+    forms = {
+        "udp": "udp://{}/announce",
+        "http": "http://{}/announce",
+        "ws": "ws://{}/",
+        "stats": "http://{}/stats.json",
+    }
     for kind, form in forms.items():
         for address in shown[kind]:
             output.say(form.format(address), "listening")

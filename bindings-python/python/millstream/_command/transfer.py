@@ -13,7 +13,7 @@ from .._events import News
 from .._session import Session
 from .._torrent import Torrent
 from .._values import Address, Banned, Metadata, SessionSettings, Status, TrackerFailed, Warned
-from ..errors import MillstreamError
+from ..errors import CommandError, MillstreamError
 from .arguments import Arguments
 from .files import load
 from .lines import Output, Trouble
@@ -80,7 +80,7 @@ async def run(
         output.complain(f"{sources[0]}: {error}" if len(sources) == 1 else str(error))
     finally:
         stopping.cancel()
-        sums = [(one.stats.downloaded, one.stats.uploaded) for one in watched]
+        sums = [await one.sums() for one in watched]
         await session.close()
     down, up = sum(one[0] for one in sums), sum(one[1] for one in sums)
     output.say(f"stopped: {show_size(down)} received, {show_size(up)} sent", "stopped", downloaded=down, uploaded=up)
@@ -168,10 +168,17 @@ class Watched:
         if output.as_json:
             self._shown = 0.0
 
-    @property
-    def stats(self) -> Status:
-        """The last that was seen of it."""
-        return self._last
+    async def sums(self) -> tuple[int, int]:
+        """Payload that was received and sent, as of now."""
+        try:
+            # a snapshot that is old is renewed before what is asked after it is answered
+            self._last = self.torrent.stats
+            await self.torrent.peers()
+            self._last = self.torrent.stats
+        except CommandError:
+            # it is gone: what was seen last stands
+            pass
+        return self._last.downloaded, self._last.uploaded
 
     async def look(self) -> None:
         """Tells what is new."""
@@ -289,7 +296,8 @@ def words(stats: Status) -> str:
             return f"seeds, up {up}, {show_size(stats.uploaded)} sent, {peers}"
         case _:
             pieces = f"{stats.pieces_verified}/{stats.pieces} pieces"
-            return f"{percent}% of {show_size(whole)}, down {down}, up {up}, ETA {show_time(eta(stats))}, {pieces}, {peers}"
+            left = show_time(eta(stats))
+            return f"{percent}% of {show_size(whole)}, down {down}, up {up}, ETA {left}, {pieces}, {peers}"
 
 
 def hexed(digest: bytes | None) -> str | None:
