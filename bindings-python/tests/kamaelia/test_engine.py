@@ -12,7 +12,7 @@ from memory import Disk
 
 from millstream import create
 from millstream.kamaelia._axon import Component, producerFinished, shutdown
-from millstream.kamaelia.engine import (
+from millstream.kamaelia.TorrentEngine import (
     Accepted,
     Add,
     Added,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from millstream import create, sync
 from millstream.kamaelia._axon import producerFinished
 from millstream.kamaelia.ipc import TIPCDataServed, TIPCServeData, TIPCTorrentError
-from millstream.kamaelia.reader import TorrentReader
 from millstream.kamaelia.TorrentIPC import TIPCNewTorrentCreated, TIPCTorrentStatusUpdate
 from millstream.kamaelia.TorrentPatron import TorrentPatron
+from millstream.kamaelia.TorrentReader import TorrentReader
 
 from .stage import Script, ended, run, until
 from .world import Tracker

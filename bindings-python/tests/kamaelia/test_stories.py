@@ -13,7 +13,6 @@ import pytest
 
 from millstream import Metainfo, create, sync
 from millstream.kamaelia._axon import producerFinished
-from millstream.kamaelia.feeds import Item, TorrentFeedSubscriber, parse
 from millstream.kamaelia.ipc import (
     TIPCChunkPublished,
     TIPCEpisodeReady,
@@ -21,8 +20,10 @@ from millstream.kamaelia.ipc import (
     TIPCSeedingEnded,
     TIPCTorrentError,
 )
-from millstream.kamaelia.seeding import SeedingController
-from millstream.kamaelia.streams import StreamPublisher, StreamSubscriber
+from millstream.kamaelia.SeedingController import SeedingController
+from millstream.kamaelia.StreamPublisher import StreamPublisher
+from millstream.kamaelia.StreamSubscriber import StreamSubscriber
+from millstream.kamaelia.TorrentFeedSubscriber import Item, TorrentFeedSubscriber, parse
 
 from .stage import Script, ended, play, run, until
 from .test_reader import HERMETIC
@@ -35,7 +36,7 @@ SUBSCRIBER = """
 import sys
 from Kamaelia.Chassis.Pipeline import Pipeline
 from Kamaelia.File.Writing import SimpleFileWriter
-from millstream.kamaelia.streams import StreamSubscriber
+from millstream.kamaelia.StreamSubscriber import StreamSubscriber
 settings = {{"listen": ["127.0.0.1:0"], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}}
 Pipeline(StreamSubscriber({url!r}, interval=0.1, settings=settings), SimpleFileWriter("stream")).run()
 """

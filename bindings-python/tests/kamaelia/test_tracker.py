@@ -16,7 +16,7 @@ from millstream.kamaelia.ipc import (
     TIPCTrackerStarted,
     TIPCTrackerStats,
 )
-from millstream.kamaelia.tracker import TorrentTracker
+from millstream.kamaelia.TorrentTracker import TorrentTracker
 
 from .stage import Script, ended, play, until
 

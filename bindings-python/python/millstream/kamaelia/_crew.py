@@ -27,7 +27,7 @@ ENDS = (shutdown, shutdownMicroprocess)
 ANSWERS = (TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading, TIPCTorrentStartFail)
 
 
-class Worker(ThreadedComponent):
+class JobThread(ThreadedComponent):
     """Does what blocks, one after the other: (token, function) in, (token, result, reason of failure) out. `interval`:
     every so many seconds it sends `TICK`."""
 
@@ -85,7 +85,7 @@ class Crewed(Component):
         self.finishing = False
         self._finish_due = False
         self._member = Member(self, options)
-        self._worker = Worker(interval)
+        self._worker = JobThread(interval)
         self._working = 0
         self._asked: deque[tuple[Any, object]] = deque()
 
@@ -188,7 +188,7 @@ class Crewed(Component):
             self.on_finishing()
         while self.dataReady("_done"):
             token, result, error = done = self.recv("_done")
-            if done == Worker.TICK:
+            if done == JobThread.TICK:
                 self.on_tick()
             else:
                 self._working -= 1

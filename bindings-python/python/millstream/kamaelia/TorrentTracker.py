@@ -255,8 +255,9 @@ class TorrentTracker(ThreadedComponent):
             status, body = 400, b"a tracker is asked by GET"
         else:
             status, body = self._tracker.http(words[1], connection.place, time.monotonic())
-        lines = (f"HTTP/1.1 {status} .", "Content-Type: text/plain", f"Content-Length: {len(body)}", "Connection: close")
-        connection.answer = "\r\n".join((*lines, "", "")).encode() + body
+        kind, length = "Content-Type: text/plain", f"Content-Length: {len(body)}"
+        head = "\r\n".join((f"HTTP/1.1 {status} .", kind, length, "Connection: close", "", ""))
+        connection.answer = head.encode() + body
         self._selector.modify(connection.socket, selectors.EVENT_WRITE)
         return False
 
