@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from .world import DEADLINE, QUICK_CLOCK, Leech, Program, Quiet, Tracker, serving, unpack, wait
-from .test_repair import icy
 
 from millstream import Metainfo
+
+from .test_repair import icy
+from .world import DEADLINE, QUICK_CLOCK, Leech, Program, Quiet, Tracker, serving, unpack, wait
 
 CHUNK = 4 << 20
 
@@ -50,7 +51,9 @@ def written_torrent(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_the_seeder_unmodified_seeds_to_another_client(examples: Path, folder: Path, tracker: Tracker, announce: str) -> None:
+def test_the_seeder_unmodified_seeds_to_another_client(
+    examples: Path, folder: Path, tracker: Tracker, announce: str
+) -> None:
     data = random.Random(1).randbytes(3_000_000)
     seed = folder / "seed"
     seed.mkdir()
@@ -105,7 +108,10 @@ def mended(examples: Path, folder: Path) -> Path:
     for wrong, right in (
         ("super(self, PartsFilenameGenerator)", "super(PartsFilenameGenerator, self)"),
         ("highestseensofar = 0", "highestsofar = 0"),
-        ("from Axon.Component import component\n", "from Axon.Component import component\nfrom Axon.Ipc import producerFinished, shutdown\n"),
+        (
+            "from Axon.Component import component\n",
+            "from Axon.Component import component\nfrom Axon.Ipc import producerFinished, shutdown\n",
+        ),
     ):
         assert text.count(wrong) == 1
         text = text.replace(wrong, right)
@@ -217,7 +223,8 @@ for line in lines[1:]:
 lines[0].run()
 
 a, b, c = users
-assert [type(answer).__name__ for answer in a.answers] == ["TIPCNewTorrentCreated", "TIPCTorrentStartFail", "TIPCTorrentStartFail"]
+names = [type(answer).__name__ for answer in a.answers]
+assert names == ["TIPCNewTorrentCreated", "TIPCTorrentStartFail", "TIPCTorrentStartFail"]
 assert [type(answer).__name__ for answer in b.answers] == ["TIPCNewTorrentCreated", "TIPCTorrentAlreadyDownloading"]
 assert b.answers[1].torrentid == a.answers[0].torrentid
 ids = [user.answers[0].torrentid for user in users]

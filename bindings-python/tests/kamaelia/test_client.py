@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from .stage import Script, StageEngine, StageMetainfo, ended, play, torrent_of, until
 
 from millstream.kamaelia._axon import producerFinished, shutdownMicroprocess
 from millstream.kamaelia.ipc import (
@@ -29,6 +28,8 @@ from millstream.kamaelia.TorrentIPC import (
     TIPCTorrentStatusUpdate,
 )
 from millstream.sansio import Metadata
+
+from .stage import Script, StageEngine, StageMetainfo, ended, play, torrent_of, until
 
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
@@ -144,7 +145,14 @@ def test_the_dictionary_is_mainlines() -> None:
         me.send(torrent_of("song"))
         yield until(lambda: me.of(TIPCNewTorrentCreated), "an answer")
         engine.added[0].set(
-            verified=16 * 1024, pieces_verified=1, download_rate=100, upload_rate=7, peers=3, seeds=1, downloaded=9, uploaded=8
+            verified=16 * 1024,
+            pieces_verified=1,
+            download_rate=100,
+            upload_rate=7,
+            peers=3,
+            seeds=1,
+            downloaded=9,
+            uploaded=8,
         )
         me.send(TIPCQueryStatus(torrentid=1))
         yield until(lambda: me.of(TIPCTorrentStatusUpdate), "a status")
@@ -156,7 +164,14 @@ def test_the_dictionary_is_mainlines() -> None:
     part, whole = (message.statsdictionary for message in me.of(TIPCTorrentStatusUpdate))
     assert part["fractionDone"] == pytest.approx(16 * 1024 / 35000)
     assert part["timeEst"] == pytest.approx((35000 - 16 * 1024) / 100)
-    expected = {"activity": "downloading", "downRate": 100, "upRate": 7, "downTotal": 9, "upTotal": 8, "priority": "normal"}
+    expected = {
+        "activity": "downloading",
+        "downRate": 100,
+        "upRate": 7,
+        "downTotal": 9,
+        "upTotal": 8,
+        "priority": "normal",
+    }
     assert {key: part[key] for key in expected} == expected
     assert (part["numPeers"], part["numSeeds"], part["trackerSeeds"], part["announceTime"]) == (3, 1, None, None)
     pieces, changed, states = part["pieceStates"]

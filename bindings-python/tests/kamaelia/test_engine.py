@@ -12,7 +12,7 @@ from memory import Disk
 
 from millstream import create
 from millstream.kamaelia._axon import Component, producerFinished, shutdown
-from millstream.kamaelia.engine import (
+from millstream.kamaelia.TorrentEngine import (
     Accepted,
     Add,
     Added,
@@ -58,12 +58,14 @@ class Time:
 
 
 class Body(Component):
-    """What engines have done: links in memory, disks, and the time. An ordinary component as well: it knows engines by their
-    boxes alone."""
+    """What engines have done: links in memory, disks, and the time. An ordinary component as well: it knows engines by
+    their boxes alone."""
 
     def __init__(self, clock: Time, disks: dict[str, Disk], sources: dict[str, bytes]) -> None:
-        self.Inboxes = {"control": "", "inbox": ""} | {f"{k}-{box}": "" for k in disks for box in ("events", "effects", "payload", "timer")}  # type: ignore[misc]
-        self.Outboxes = {"signal": "", "outbox": ""} | {f"{k}-{box}": "" for k in disks for box in ("in", "control")}  # type: ignore[misc]
+        said = [f"{name}-{box}" for name in disks for box in ("events", "effects", "payload", "timer")]
+        told = [f"{name}-{box}" for name in disks for box in ("in", "control")]
+        self.Inboxes = dict.fromkeys(["control", "inbox", *said], "")  # type: ignore[misc]
+        self.Outboxes = dict.fromkeys(["signal", "outbox", *told], "")  # type: ignore[misc]
         super().__init__()
         self.clock, self.disks, self.sources = clock, disks, sources
         self.events: dict[str, list[Any]] = defaultdict(list)
@@ -106,7 +108,12 @@ class Body(Component):
     def step(self, name: str) -> bool:
         """Whether anything was to be done for this engine."""
         moved = False
-        for box, do in (("events", self.on_event), ("effects", self.on_effect), ("payload", self.on_payload), ("timer", self.on_timer)):
+        for box, do in (
+            ("events", self.on_event),
+            ("effects", self.on_effect),
+            ("payload", self.on_payload),
+            ("timer", self.on_timer),
+        ):
             while self.dataReady(f"{name}-{box}"):
                 do(name, self.recv(f"{name}-{box}"))
                 moved = True

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from .stage import Script, ended, play, until
 
 from millstream import Metainfo
 from millstream.kamaelia._axon import producerFinished
 from millstream.kamaelia.ipc import TIPCTorrentError
 from millstream.kamaelia.TorrentIPC import TIPCMakeTorrent, TIPCTorrentStartFail
 from millstream.kamaelia.TorrentMaker import TorrentMaker
+
+from .stage import Script, ended, play, until
 
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
@@ -36,7 +37,13 @@ def made(requests: list[Any], maker: TorrentMaker | None = None) -> list[Any]:
 
 
 def request(**changes: Any) -> TIPCMakeTorrent:
-    values = {"trackerurl": TRACKER, "log2piecesizebytes": 15, "title": "A song", "comment": "ours", "srcfile": "song.ogg"}
+    values = {
+        "trackerurl": TRACKER,
+        "log2piecesizebytes": 15,
+        "title": "A song",
+        "comment": "ours",
+        "srcfile": "song.ogg",
+    }
     return TIPCMakeTorrent(**{**values, **changes})
 
 
@@ -45,8 +52,17 @@ def test_a_path_makes_a_v1_torrent_of_one_file(folder: Path) -> None:
     (folder / "song.ogg").write_bytes(data)
     (raw,) = made(["./song.ogg"])
     metainfo = Metainfo.parse(raw)
-    assert (metainfo.name, metainfo.version, metainfo.multi_file, metainfo.length) == ("song.ogg", "v1", False, len(data))
-    assert (metainfo.trackers, metainfo.comment, metainfo.piece_length) == (((TRACKER,),), "Created by Kamaelia", 1 << 18)
+    assert (metainfo.name, metainfo.version, metainfo.multi_file, metainfo.length) == (
+        "song.ogg",
+        "v1",
+        False,
+        len(data),
+    )
+    assert (metainfo.trackers, metainfo.comment, metainfo.piece_length) == (
+        ((TRACKER,),),
+        "Created by Kamaelia",
+        1 << 18,
+    )
     pieces = b"".join(hashlib.sha1(data[at : at + (1 << 18)]).digest() for at in range(0, len(data), 1 << 18))
     assert b"6:pieces%d:%b" % (len(pieces), pieces) in metainfo.info_bytes
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .stage import DEADLINE, Script, StageEngine, ended, play, run, torrent_of, until
-
 from millstream.kamaelia._axon import coordinating_tracker, producerFinished, shutdown
 from millstream.kamaelia.ipc import TIPCQueryStatus, TIPCTorrentComplete, TIPCTorrentError
 from millstream.kamaelia.TorrentIPC import (
@@ -21,6 +19,8 @@ from millstream.kamaelia.TorrentIPC import (
 )
 from millstream.kamaelia.TorrentPatron import TorrentPatron
 from millstream.kamaelia.TorrentService import TorrentService
+
+from .stage import DEADLINE, Script, StageEngine, ended, play, run, torrent_of, until
 
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
@@ -65,7 +65,11 @@ def test_each_hears_of_its_own_and_the_service_ends_after_the_last() -> None:
         (TorrentPatron(), second),
     )
     created, fail = TIPCNewTorrentCreated, TIPCTorrentStartFail
-    assert [type(message) for message in one.got if not isinstance(message, TIPCTorrentStatusUpdate)] == [created, fail, created]
+    assert [type(message) for message in one.got if not isinstance(message, TIPCTorrentStatusUpdate)] == [
+        created,
+        fail,
+        created,
+    ]
     assert {message.torrentid for message in one.of(TIPCTorrentStatusUpdate)} == {1, 2}
     assert [type(message) for message in two.got[:2]] == [TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading]
     assert two.got[1].torrentid == 1
@@ -309,8 +313,10 @@ def test_a_slow_reader_loses_no_completion_and_statuses_coalesce() -> None:
         me.take()
         first = len(me.got)
         yield until(
-            lambda: {m.torrentid for m in me.of(TIPCTorrentStatusUpdate) if m.statsdictionary["fractionDone"] == 1}
-            == set(range(1, count + 1)),
+            lambda: (
+                {m.torrentid for m in me.of(TIPCTorrentStatusUpdate) if m.statsdictionary["fractionDone"] == 1}
+                == set(range(1, count + 1))
+            ),
             "all completions",
         )
         assert len(me.got) - first < 20 * count, "what waited had been replaced by newer"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from millstream import create, sync
 from millstream.kamaelia._axon import producerFinished
 from millstream.kamaelia.ipc import TIPCDataServed, TIPCServeData, TIPCTorrentError
-from millstream.kamaelia.reader import TorrentReader
 from millstream.kamaelia.TorrentIPC import TIPCNewTorrentCreated, TIPCTorrentStatusUpdate
 from millstream.kamaelia.TorrentPatron import TorrentPatron
+from millstream.kamaelia.TorrentReader import TorrentReader
 
 from .stage import Script, ended, run, until
 from .world import Tracker
@@ -103,7 +103,15 @@ def test_what_is_whole_is_served_in_order_and_each_request_after_the_other(folde
         yield until(lambda: len(parts.of(TIPCDataServed)) == 7, "an answer to each")
         assert data_of(parts) == data[1000:71_000] + data[-5:] + data[7:10]
         assert [done.count for done in parts.of(TIPCDataServed)] == [70_000, 0, 0, 5, 0, 0, 3]
-        assert [done.error is None for done in parts.of(TIPCDataServed)] == [True, False, False, False, True, True, True]
+        assert [done.error is None for done in parts.of(TIPCDataServed)] == [
+            True,
+            False,
+            False,
+            False,
+            True,
+            True,
+            True,
+        ]
         assert len(parts.of(TIPCTorrentError)) == len(bad)
         yield from ended(parts, producerFinished())
         yield from ended(me)

@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from .stage import Script, ended, play, until
 
 from millstream.kamaelia._repair import ByteQueue
+
+from .stage import Script, ended, play, until
 
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
@@ -59,13 +60,18 @@ class Raises(component):
 
 def axon(program: str, repaired: bool = True) -> None:
     """Runs a program of components in a process of its own."""
-    text = AXON.format(repair="millstream.kamaelia.repair(); millstream.kamaelia.repair()" if repaired else "") + program
+    text = (
+        AXON.format(repair="millstream.kamaelia.repair(); millstream.kamaelia.repair()" if repaired else "") + program
+    )
     subprocess.run([sys.executable, "-c", text], check=True, timeout=30)
 
 
 @pytest.mark.parametrize("repaired", [False, True])
 def test_waiting_for_a_generator_ends_the_scheduler_unless_repaired(repaired: bool) -> None:
-    axon(f"Other().activate(); Waits().run(); assert (Waits.done, Other.steps == 50) == ({repaired}, {repaired})", repaired)
+    axon(
+        f"Other().activate(); Waits().run(); assert (Waits.done, Other.steps == 50) == ({repaired}, {repaired})",
+        repaired,
+    )
 
 
 @pytest.mark.parametrize("repaired", [False, True])
@@ -188,7 +194,11 @@ def test_a_live_stream_is_parted_however_it_is_cut(cut: int) -> None:
     (me,) = play((IcecastDemux(), script))
     assert me.got[0].contenttype == "audio/mpeg" and len(me.of(IceIPCHeader)) == 1
     assert b"".join(message.data for message in me.of(IceIPCDataChunk)) == audio
-    assert [message.metadata for message in me.of(IceIPCMetadata)][:3] == [{"StreamTitle": "a, b", "StreamUrl": "u"}, {}, {}]
+    assert [message.metadata for message in me.of(IceIPCMetadata)][:3] == [
+        {"StreamTitle": "a, b", "StreamUrl": "u"},
+        {},
+        {},
+    ]
 
 
 @pytest.fixture
@@ -197,7 +207,9 @@ def web() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.answer(200 if self.path.startswith("/page") else 404, b"page\xff" + self.headers.get("X-Mine", "").encode())
+            self.answer(
+                200 if self.path.startswith("/page") else 404, b"page\xff" + self.headers.get("X-Mine", "").encode()
+            )
 
         def do_POST(self) -> None:
             self.answer(200, b"got " + self.rfile.read(int(self.headers["Content-Length"])))

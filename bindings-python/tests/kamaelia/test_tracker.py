@@ -16,7 +16,7 @@ from millstream.kamaelia.ipc import (
     TIPCTrackerStarted,
     TIPCTrackerStats,
 )
-from millstream.kamaelia.tracker import TorrentTracker
+from millstream.kamaelia.TorrentTracker import TorrentTracker
 
 from .stage import Script, ended, play, until
 
@@ -134,7 +134,14 @@ def test_what_is_denied_is_not_served_and_once_something_is_allowed_nothing_else
 
 
 def test_garbage_gets_an_error_and_strangers_hold_nobody_up() -> None:
-    bad: list[Any] = [None, 42, "text", TIPCTrackerAllow(infohash=None), TIPCTrackerDeny(infohash="zz"), TIPCTrackerAllow(infohash=b"1")]
+    bad: list[Any] = [
+        None,
+        42,
+        "text",
+        TIPCTrackerAllow(infohash=None),
+        TIPCTrackerDeny(infohash="zz"),
+        TIPCTrackerAllow(infohash=b"1"),
+    ]
 
     def script(me: Script) -> Main:
         for message in bad:

@@ -75,7 +75,9 @@ def unpack(into: Path) -> Path:
 class Program:
     """A program as a user would run it, with its keyboard held."""
 
-    def __init__(self, script: Path, folder: Path, lines: list[str], *, before: str = "", state: Path | None = None) -> None:
+    def __init__(
+        self, script: Path, folder: Path, lines: list[str], *, before: str = "", state: Path | None = None
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.screen = folder / "screen"
         text = RUNNER.format(script=str(script), before=before, state=state and str(state))

@@ -1,13 +1,14 @@
-"""TorrentClient: torrents behind inboxes and outboxes, over the native driver. In place of Kamaelia's, with its interface.
+"""TorrentClient: torrents behind inboxes and outboxes, over the native driver. In place of Kamaelia's, with its
+interface.
 
 It owns ids, answers and status updates. What goes over wires and disks is the engine's; whom an answer is for is
 TorrentService's. Programs use a TorrentPatron, which shares one client with all others.
 
-    inbox    .torrent contents (bytes, or str as latin-1), TIPCCreateNewTorrent, TIPCAddMagnet: each is answered in turn by
-             TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading or TIPCTorrentStartFail. So is anything unknown: it
+    inbox    .torrent contents (bytes, or str as latin-1), TIPCCreateNewTorrent, TIPCAddMagnet: each is answered in turn
+             by TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading or TIPCTorrentStartFail. So is anything unknown: it
              can't be started. TIPCCloseTorrent has no answer. Also TIPCPause, TIPCResume, TIPCSetRate, TIPCQueryStatus.
-    control  shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does not stop the
-             seeding. Other messages are logged.
+    control  shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does not stop
+             the seeding. Other messages are logged.
     outbox   the answers, and a TIPCTorrentStatusUpdate for every torrent that is past its check, each `tickInterval`
              seconds, after the check, and when it completes
     signal   producerFinished when it has ended, and all torrents with it

@@ -3,8 +3,9 @@
     inbox    TIPCMakeTorrent, or a str: the path of a file, to be announced at the default tracker
     control  producerFinished ends it when all requests are answered, shutdown and shutdownMicroprocess at once; other
              messages are logged
-    outbox   for each request, in order, the contents of a .torrent file as bytes. If none can be made they are empty, which
-             a TorrentPatron answers by TIPCTorrentStartFail; if `extended`, a TIPCTorrentError with torrentid None says why
+    outbox   for each request, in order, the contents of a .torrent file as bytes. If none can be made they are empty,
+             which a TorrentPatron answers by TIPCTorrentStartFail; if `extended`, a TIPCTorrentError with torrentid
+             None says why
     signal   producerFinished when it has ended
 
 One file makes one torrent; a folder can't be made into one here.
@@ -27,7 +28,7 @@ from ._outgoing import MESSAGES_MAX, Outgoing
 from .ipc import TIPCTorrentError
 from .TorrentIPC import TIPCMakeTorrent
 
-__all__ = ["TorrentMaker", "make_torrent"]
+__all__ = ["TorrentMaker", "made_of", "make_torrent"]
 
 log = logging.getLogger("millstream")
 
@@ -37,8 +38,8 @@ LEAF = 16 * 1024
 class TorrentMaker(ThreadedComponent):
     """TorrentMaker([defaulttracker]) -> a component that makes .torrent files.
 
-    `defaulttracker`: the tracker of requests that are a path alone. `version`: which protocol versions the torrents speak.
-    `extended`: whether failures are told of by TIPCTorrentError.
+    `defaulttracker`: the tracker of requests that are a path alone. `version`: which protocol versions the torrents
+    speak. `extended`: whether failures are told of by TIPCTorrentError.
     """
 
     Inboxes = {"inbox": "TIPCMakeTorrent messages, or paths", "control": "Shut me down"}
@@ -87,24 +88,7 @@ class TorrentMaker(ThreadedComponent):
 
     def _made(self, message: Any) -> object:
         try:
-            if isinstance(message, str):
-                message = TIPCMakeTorrent(
-                    trackerurl=self.defaulttracker,
-                    log2piecesizebytes=18,
-                    title=os.path.basename(message),
-                    comment="Created by Kamaelia",
-                    srcfile=message,
-                )
-            if not isinstance(message, TIPCMakeTorrent):
-                raise CreateError(f"a {type(message).__name__} is no request for a torrent")
-            return make_torrent(
-                _text(message.srcfile, "srcfile"),
-                tracker=_text(message.trackerurl, "trackerurl"),
-                title=_text(message.title, "title"),
-                comment=_text(message.comment, "comment"),
-                piece_length=_piece_length(message.log2piecesizebytes),
-                version=self._version,
-            )
+            return made_of(message, defaulttracker=self.defaulttracker, version=self._version)
         except Exception as error:
             if not isinstance(error, ValueError | OSError):
                 log.exception("a torrent could not be made")
@@ -112,6 +96,28 @@ class TorrentMaker(ThreadedComponent):
             if not self._extended:
                 return b""
             return TIPCTorrentError(torrentid=None, message=str(error) or type(error).__name__)
+
+
+def made_of(message: Any, *, defaulttracker: str, version: Version) -> bytes:
+    """What is wanted by a TIPCMakeTorrent, or by a path alone. Raises `CreateError`, or `OSError`."""
+    if isinstance(message, str):
+        message = TIPCMakeTorrent(
+            trackerurl=defaulttracker,
+            log2piecesizebytes=18,
+            title=os.path.basename(message),
+            comment="Created by Kamaelia",
+            srcfile=message,
+        )
+    if not isinstance(message, TIPCMakeTorrent):
+        raise CreateError(f"a {type(message).__name__} is no request for a torrent")
+    return make_torrent(
+        _text(message.srcfile, "srcfile"),
+        tracker=_text(message.trackerurl, "trackerurl"),
+        title=_text(message.title, "title"),
+        comment=_text(message.comment, "comment"),
+        piece_length=_piece_length(message.log2piecesizebytes),
+        version=version,
+    )
 
 
 def make_torrent(
@@ -123,8 +129,8 @@ def make_torrent(
     piece_length: int | None = None,
     version: Version = "v1",
 ) -> bytes:
-    """The .torrent file of one file, which is read piece by piece. Its name is the file's, so that the file is found when
-    it is to be seeded; `title` is what people read. Raises `CreateError`, or `OSError`."""
+    """The .torrent file of one file, which is read piece by piece. Its name is the file's, so that the file is found
+    when it is to be seeded; `title` is what people read. Raises `CreateError`, or `OSError`."""
     name = os.path.basename(path)
     with Path(path).open("rb") as file:
         length = os.fstat(file.fileno()).st_size
@@ -166,7 +172,9 @@ def _digests(data: bytes, pad: int, *, sha1: bool, leaves: bool) -> Digests:
     view = memoryview(data)
     return Digests(
         sha1=hashlib.sha1(data + bytes(pad) if pad else data).digest() if sha1 else None,
-        leaves=tuple(hashlib.sha256(view[at : at + LEAF]).digest() for at in range(0, len(view), LEAF)) if leaves else (),
+        leaves=tuple(hashlib.sha256(view[at : at + LEAF]).digest() for at in range(0, len(view), LEAF))
+        if leaves
+        else (),
     )
 
 

@@ -4,8 +4,8 @@ It owns the meeting with the TorrentService, which it makes if there is none, an
 
     inbox           commands for the TorrentClient, which says what is answered how
     torrent-inbox   what the TorrentService tells
-    control         shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does not stop
-                    the seeding. Other messages are logged.
+    control         shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does
+                    not stop the seeding. Other messages are logged.
     outbox          answers, and status updates of its own torrents
     torrent-outbox  to the TorrentService
     signal          producerFinished when it has ended; its torrents are closed then
@@ -36,8 +36,8 @@ log = logging.getLogger("millstream")
 class TorrentPatron(Component):
     """TorrentPatron() -> a component that has torrents downloaded and uploaded.
 
-    `extended`: whether it is sent the messages of `millstream.kamaelia.ipc` too. The other keywords are TorrentClient's,
-    and count if this patron is the one who makes the service.
+    `extended`: whether it is sent the messages of `millstream.kamaelia.ipc` too. The other keywords are
+    TorrentClient's, and count if this patron is the one who makes the service.
     """
 
     Inboxes = {

@@ -1,8 +1,8 @@
 """TorrentService: one TorrentClient for all TorrentPatrons. In place of Kamaelia's, with its interface.
 
-It owns whom an answer is for: answers to creates go to the askers in the order of asking, everything else to who owns the
-torrent of its id. It is made by the first patron, ends after the last one left, and is found as the services "torrentsrv"
-(its notify) and "torrentsrvshutdown" (its control) of the coordinating assistant tracker.
+It owns whom an answer is for: answers to creates go to the askers in the order of asking, everything else to who owns
+the torrent of its id. It is made by the first patron, ends after the last one left, and is found as the services
+"torrentsrv" (its notify) and "torrentsrvshutdown" (its control) of the coordinating assistant tracker.
 
     notify           TIPCServiceAdd, TIPCServiceRemove, TIPCServicePassOn; anything else is told of at debug
     inbox            what the client tells
@@ -12,8 +12,8 @@ torrent of its id. It is made by the first patron, ends after the last one left,
     debug            texts about what it can't use
     clientoutbox*    one for each patron
 
-A create that can't be answered because the service ends is answered by TIPCTorrentStartFail. The torrents of a patron that
-left go to who was told that they run already, or else are closed.
+A create that can't be answered because the service ends is answered by TIPCTorrentStartFail. The torrents of a patron
+that left go to who was told that they run already, or else are closed.
 """
 
 from __future__ import annotations
@@ -120,11 +120,9 @@ class TorrentService(AdaptiveComponent):
         self._torrents: dict[int, _Torrent] = {}
 
     @staticmethod
-    def getTorrentServices(
-        tracker: Tracker | None = None, **options: Any
-    ) -> tuple[Box, Box, TorrentService | None]:
-        """The notify and control boxes of the service, and the service itself if it had to be made (with `options`): whoever
-        gets it activates it."""
+    def getTorrentServices(tracker: Tracker | None = None, **options: Any) -> tuple[Box, Box, TorrentService | None]:
+        """The notify and control boxes of the service, and the service itself if it had to be made (with `options`):
+        whoever gets it activates it."""
         tracker = tracker or coordinating_tracker()
         try:
             return tracker.retrieveService(SERVICE), tracker.retrieveService(SHUTDOWN_SERVICE), None

@@ -3,9 +3,9 @@
     import millstream.kamaelia.install                    # programs written for Kamaelia's own modules run as they are
     from millstream.kamaelia.TorrentPatron import TorrentPatron     # or by themselves
 
-`TorrentClient`, `TorrentPatron`, `TorrentService`, `TorrentMaker` and `TorrentIPC` are modules, as in Kamaelia; `ipc` has
-messages beyond Kamaelia's. Components need Axon (`pip install millstream[kamaelia]`). Nothing in it is changed by an import:
-`repair()` is there for that.
+`TorrentClient`, `TorrentPatron`, `TorrentService`, `TorrentMaker` and `TorrentIPC` are modules, as in Kamaelia; `ipc`
+has messages beyond Kamaelia's. Components need Axon (`pip install millstream[kamaelia]`). Nothing in it is changed by
+an import: `repair()` is there for that.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class EngineEvents(Protocol):
 
 
 class Engine(Protocol):
-    """An engine with a body, whose methods may block for a moment and are called from any thread: `millstream.sync.Session`.
-    It may be given to a `TorrentClient` as `session=`; then whoever gives it closes it."""
+    """An engine with a body, whose methods may block for a moment and are called from any thread:
+    `millstream.sync.Session`. It may be given to a `TorrentClient` as `session=`; then whoever gives it closes it."""
 
     def add(self, source: bytes | str, *, folder: str) -> EngineTorrent:
         """Takes on a torrent file's bytes, or a magnet link. What is stored is checked first. `DuplicateTorrent` if its

@@ -6,8 +6,8 @@
              "method"
     control  producerFinished ends it when all questions are answered, shutdown and shutdownMicroprocess after the one
              that is asked now; other messages are logged
-    outbox   for each question, in order, the body of the answer as bytes; empty if there is none: the host is to blame, the
-             server, or the question. The log says why.
+    outbox   for each question, in order, the body of the answer as bytes; empty if there is none: the host is to blame,
+             the server, or the question. The log says why.
     signal   producerFinished when it has ended
     debug    not used
 """
@@ -85,7 +85,9 @@ def fetch(
     if not url.lower().startswith(("http://", "https://")):
         raise FetchFailed(f"{url!r} is no HTTP URL")
     try:
-        request = urllib.request.Request(url, data=body, method=method, headers={"User-Agent": AGENT, **(headers or {})})
+        request = urllib.request.Request(
+            url, data=body, method=method, headers={"User-Agent": AGENT, **(headers or {})}
+        )
         if body is not None and not request.has_header("Content-type"):
             request.add_header("Content-Type", "application/octet-stream")
         with _opener().open(request, timeout=timeout) as answer:

@@ -1,5 +1,5 @@
-"""Live streams of Icecast and SHOUTcast servers: the stream, and what is audio of it. In place of Kamaelia's components of
-these names; their messages stay Kamaelia's.
+"""Live streams of Icecast and SHOUTcast servers: the stream, and what is audio of it. In place of Kamaelia's components
+of these names; their messages stay Kamaelia's.
 
 IcecastClient(url)
     control  shutdown, shutdownMicroprocess and producerFinished end it; other messages are logged
@@ -192,7 +192,11 @@ def _head(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
     words = status.split(" ", 2)
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    return {"protocol": "ICY" if words[0] == "ICY" else "HTTP", "responsecode": (words + [""])[1], "headers": headers}, rest
+    return {
+        "protocol": "ICY" if words[0] == "ICY" else "HTTP",
+        "responsecode": (words + [""])[1],
+        "headers": headers,
+    }, rest
 
 
 def _said(text: bytes) -> dict[str, str]:

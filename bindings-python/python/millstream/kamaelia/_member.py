@@ -1,5 +1,5 @@
-"""Being a client of the TorrentService: finding it, making it if there is none, talking to it, leaving it. For components
-that want torrents and are no TorrentPatron."""
+"""Being a client of the TorrentService: finding it, making it if there is none, talking to it, leaving it. For
+components that want torrents and are no TorrentPatron."""
 
 from __future__ import annotations
 

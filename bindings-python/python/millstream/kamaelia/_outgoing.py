@@ -9,7 +9,8 @@ from ._axon import Component, NoSpaceInBox
 from .TorrentIPC import TIPCTorrentStatusUpdate
 
 MESSAGES_MAX = 1000
-"""So many messages may lie in a box before a slow reader; then newer statuses replace older ones, and the rest waits."""
+"""So many messages may lie in a box before a slow reader; then newer statuses replace older ones, and the rest
+waits."""
 
 
 class Outgoing:

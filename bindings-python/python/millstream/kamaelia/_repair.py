@@ -1,5 +1,5 @@
-"""Mends Axon and Kamaelia 1.14.32 for today's Python, in place and when asked. Owns what is changed where; the components
-that take the place of others are in `_http` and `_icecast`."""
+"""Mends Axon and Kamaelia 1.14.32 for today's Python, in place and when asked. Owns what is changed where; the
+components that take the place of others are in `_http` and `_icecast`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class ComponentFailed(MillstreamError):
 def repair() -> None:
     """Mends what is broken in Axon, and in Kamaelia where it is installed. Again, it does nothing.
 
-    Axon: `yield WaitComplete(..)` and `component.stop()` no longer end the whole scheduler, and a RuntimeError in a component
-    is no longer taken for its end in silence: it leaves `run()` as `ComponentFailed`, as other exceptions do as they are.
+    Axon: `yield WaitComplete(..)` and `component.stop()` no longer end the whole scheduler, and a RuntimeError in a
+    component is no longer taken for its end in silence: it leaves `run()` as `ComponentFailed`, as other exceptions do
+    as they are.
 
-    Kamaelia: `Chunkifier`, `SimpleHTTPClient`, `IcecastClient` and `IcecastDemux` work with bytes. Call it before programs
-    import these by name.
+    Kamaelia: `Chunkifier`, `SimpleHTTPClient`, `IcecastClient` and `IcecastDemux` work with bytes. Call it before
+    programs import these by name.
     """
     if "Axon" not in _repaired:
         _repair_axon()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from ._engine import Engine, EngineTorrent, open_engine
 from ._stats import Statistics, is_complete
 from .ipc import (
     TIPCAddMagnet,
+    TIPCCreateTorrentIn,
     TIPCMetadata,
     TIPCOpenTorrent,
     TIPCPause,
@@ -162,8 +164,8 @@ class Torrents:
         """Whether the message was answered."""
         try:
             source, name = _source_of(message)
-            engine = self._open()
-            torrent = engine.add(source, folder=self._savefolder)
+            folder = _folder_of(message, self._savefolder)
+            torrent = self._open().add(source, folder=folder)
         except DuplicateTorrent as error:
             return self._is_duplicate(error)
         except Exception as error:
@@ -172,7 +174,7 @@ class Torrents:
             self._fail(str(error) or type(error).__name__)
             return True
         self._count += 1
-        running = _Running(self._count, torrent, f"{self._savefolder}{name}", isinstance(source, str))
+        running = _Running(self._count, torrent, f"{folder}{name}", isinstance(source, str))
         self._running[running.id] = running
         self._ids[torrent.id] = running.id
         self._tell(TIPCNewTorrentCreated(torrentid=running.id, savefolder=running.savefolder))
@@ -294,6 +296,12 @@ class _Unusable(Exception):
 
 def _source_of(message: object) -> tuple[bytes | str, str]:
     """What to give the engine, and the name that it will be stored under."""
+    if isinstance(message, TIPCCreateTorrentIn):
+        raw = message.rawmetainfo
+        if isinstance(raw, str) and raw.startswith("magnet:"):
+            message = TIPCAddMagnet(uri=raw)
+        else:
+            message = raw
     if isinstance(message, TIPCAddMagnet):
         uri = message.uri
         if not isinstance(uri, str):
@@ -311,6 +319,14 @@ def _source_of(message: object) -> tuple[bytes | str, str]:
         raise _Unusable(f"a {type(raw).__name__} holds no .torrent")
     data = bytes(raw)
     return data, Metainfo.parse(data).name
+
+
+def _folder_of(message: object, savefolder: str) -> str:
+    folder = message.savefolder if isinstance(message, TIPCCreateTorrentIn) else savefolder
+    if not isinstance(folder, str | os.PathLike):
+        raise _Unusable("savefolder is a path")
+    folder = os.fspath(folder)
+    return folder if folder.endswith("/") else f"{folder}/"
 
 
 def _rate(value: object) -> int | None:

@@ -1,7 +1,7 @@
 """Puts our torrent components in the place of Kamaelia's, whose engine no longer exists, as soon as this is imported.
 
-Programs then run as they are: `from Kamaelia.Protocol.Torrent.TorrentPatron import TorrentPatron` gets ours. Needs Kamaelia,
-whose TorrentIPC stays.
+Programs then run as they are: `from Kamaelia.Protocol.Torrent.TorrentPatron import TorrentPatron` gets ours. Needs
+Kamaelia, whose TorrentIPC stays.
 """
 
 from __future__ import annotations

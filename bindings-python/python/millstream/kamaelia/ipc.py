@@ -1,7 +1,7 @@
 """Messages beyond those that Kamaelia has, in its manner: keyword arguments, plain attributes, a text for people.
 
-Only who opts in is sent them (`TorrentPatron(extended=True)`, `TorrentClient(extended=True)`): older programs don't expect
-them. Everyone may send them.
+Only who opts in is sent them (`TorrentPatron(extended=True)`, `TorrentClient(extended=True)`): older programs don't
+expect them. Everyone may send them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from .TorrentIPC import IPC, TIPCServiceAdd
 
 __all__ = [
     "TIPCAddMagnet",
+    "TIPCChunkPublished",
+    "TIPCCreateTorrentIn",
     "TIPCDataServed",
+    "TIPCEpisodeReady",
     "TIPCMetadata",
     "TIPCOpenTorrent",
     "TIPCPause",
     "TIPCQueryStatus",
     "TIPCResume",
+    "TIPCSeeding",
+    "TIPCSeedingEnded",
     "TIPCServeData",
     "TIPCServiceAddExtended",
     "TIPCSetRate",
@@ -41,6 +46,15 @@ class TIPCAddMagnet(IPC):
     # uri: the link, a str. Answered as TIPCCreateNewTorrent is.
     Parameters = ["uri"]
     uri: Any
+
+
+class TIPCCreateTorrentIn(IPC):
+    "Create a new torrent in %(savefolder)s"
+
+    # rawmetainfo: contents of a .torrent file, or a magnet link. Answered as TIPCCreateNewTorrent is.
+    Parameters = ["rawmetainfo", "savefolder"]
+    rawmetainfo: Any
+    savefolder: Any
 
 
 class TIPCSetRate(IPC):
@@ -165,7 +179,8 @@ class TIPCServiceAddExtended(TIPCServiceAdd):
 class TIPCTrackerAllow(IPC):
     "Serve %(infohash)s"
 
-    # infohash: 20 bytes, 32 of v2, or hexadecimal digits. From the first one on, only those that are allowed are served.
+    # infohash: 20 bytes, 32 of v2, or hexadecimal digits. From the first one on, only those that are allowed are
+    # served.
     Parameters = ["infohash"]
     infohash: Any
 
@@ -205,3 +220,56 @@ class TIPCTrackerError(IPC):
 
     Parameters = ["message"]
     message: Any
+
+
+# ---- from SeedingController
+
+
+class TIPCSeeding(IPC):
+    "Seeding %(path)s"
+
+    Parameters = ["path", "torrentid", "rawmetainfo", "magnet"]
+    path: Any
+    torrentid: Any
+    rawmetainfo: Any
+    magnet: Any
+
+
+class TIPCSeedingEnded(IPC):
+    "Seeding of %(path)s ended: %(reason)s"
+
+    # ratio: bytes uploaded for each byte of the file.
+    Parameters = ["path", "torrentid", "reason", "ratio"]
+    path: Any
+    torrentid: Any
+    reason: Any
+    ratio: Any
+
+
+# ---- from StreamPublisher
+
+
+class TIPCChunkPublished(IPC):
+    "Chunk %(number)d published as %(path)s"
+
+    Parameters = ["number", "path", "torrentid", "rawmetainfo", "magnet"]
+    number: Any
+    path: Any
+    torrentid: Any
+    rawmetainfo: Any
+    magnet: Any
+
+
+# ---- from TorrentFeedSubscriber
+
+
+class TIPCEpisodeReady(IPC):
+    "Episode ready: %(title)s in %(path)s"
+
+    # link: where the feed said that it is; published: when, as the feed said it.
+    Parameters = ["title", "path", "link", "published", "torrentid"]
+    title: Any
+    path: Any
+    link: Any
+    published: Any
+    torrentid: Any

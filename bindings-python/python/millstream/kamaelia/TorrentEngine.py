@@ -1,12 +1,13 @@
-"""TorrentEngine: the engine inside an ordinary component. No thread, no socket, no file, no clock of its own: what it wants
-done leaves by outboxes, what happened comes by its inbox. Over `millstream.sansio.Engine`, whose law holds here too.
+"""TorrentEngine: the engine inside an ordinary component. No thread, no socket, no file, no clock of its own: what it
+wants done leaves by outboxes, what happened comes by its inbox. Over `millstream.sansio.Engine`, whose law holds here
+too.
 
     inbox    what happened and what is wanted: the classes below, each of which says what it is answered by
     control  shutdown and shutdownMicroprocess end it at once. producerFinished has it say goodbye to trackers and peers
              first: it ends when the engine has told `Stopped`, for which `GOODBYE` seconds are given.
     outbox   the engine's events; `Added`, `Told`, `Taken`; and `Refused` for whatever could not be done
-    effects  what is to be done: `Connect`, `ConnectHttp`, `ConnectWebSocket`, `Close`, `Interest`, `DatagramsReady`, `Job`,
-             `Cancel`
+    effects  what is to be done: `Connect`, `ConnectHttp`, `ConnectWebSocket`, `Close`, `Interest`, `DatagramsReady`,
+             `Job`, `Cancel`
     payload  `Transmit` and `Packets`, which are answers to `Pull` and `PullPackets`
     timer    `Wake`: a `Tick` is wanted then; the latest counts
     signal   producerFinished when it has ended
@@ -345,8 +346,8 @@ class Wake:
 class TorrentEngine(Component):
     """TorrentEngine([seed]) -> an engine without a body.
 
-    `seed`: 32 bytes that decide all chance; secret, and fresh, where strangers take part. `clock`: seconds that never go
-    back. The other keywords are the engine's settings.
+    `seed`: 32 bytes that decide all chance; secret, and fresh, where strangers take part. `clock`: seconds that never
+    go back. The other keywords are the engine's settings.
     """
 
     Inboxes = {"inbox": "What happened, and what is wanted", "control": "Shut me down"}
@@ -359,7 +360,11 @@ class TorrentEngine(Component):
     }
 
     def __init__(
-        self, seed: BytesLike | int | None = None, *, clock: Callable[[], float] = time.monotonic, **settings: Unpack[Settings]
+        self,
+        seed: BytesLike | int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__()
         self._clock = clock

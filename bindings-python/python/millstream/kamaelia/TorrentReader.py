@@ -1,5 +1,5 @@
-"""TorrentReader: the bytes of a torrent's file, in order, while it is downloaded or after. What is read is fetched first. It
-owns the order and the pace; a thread waits for the bytes of each request.
+"""TorrentReader: the bytes of a torrent's file, in order, while it is downloaded or after. What is read is fetched
+first. It owns the order and the pace; a thread waits for the bytes of each request.
 
     inbox    TIPCServeData: each is served after the one before. The torrent is one that any TorrentPatron started.
     control  producerFinished ends it when all requests are served, shutdown and shutdownMicroprocess at once
@@ -140,9 +140,7 @@ class TorrentReader(Component):
 
     def _on_end(self, count: int, error: str | None) -> None:
         request = self._requests.popleft()
-        self._out.put(
-            TIPCDataServed(torrentid=request.torrentid, request=request, count=count, error=error), "status"
-        )
+        self._out.put(TIPCDataServed(torrentid=request.torrentid, request=request, count=count, error=error), "status")
         self._asked, self._reading = False, None
         self._served += 1
 
@@ -160,7 +158,9 @@ class _Reading:
         self._chunks: queue.Queue[bytes] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self._file: io.RawIOBase | None = None
-        self._thread = threading.Thread(target=self._run, args=(torrent, request), name="millstream reader", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(torrent, request), name="millstream reader", daemon=True
+        )
         self._thread.start()
 
     def next(self) -> bytes | None:

@@ -1,5 +1,5 @@
-"""TorrentTracker: a tracker over HTTP and UDP (BEP 3, 15, 23, 48) that tells its statistics. It owns the sockets, in its one
-thread; swarms and answers are `millstream.sansio.Tracker`'s.
+"""TorrentTracker: a tracker over HTTP and UDP (BEP 3, 15, 23, 48) that tells its statistics. It owns the sockets, in
+its one thread; swarms and answers are `millstream.sansio.Tracker`'s.
 
     inbox    TIPCTrackerAllow, TIPCTrackerDeny; anything else, and what names no info-hash, gets TIPCTrackerError
     control  shutdown, shutdownMicroprocess and producerFinished end it; other messages get TIPCTrackerError
@@ -61,7 +61,13 @@ class TorrentTracker(ThreadedComponent):
     Outboxes = {"outbox": "Where I am, statistics, errors", "signal": "producerFinished when I've shutdown"}
 
     def __init__(
-        self, host: str = "0.0.0.0", port: int = 6969, *, udp_port: int | None = None, interval: float = 10, **settings: Any
+        self,
+        host: str = "0.0.0.0",
+        port: int = 6969,
+        *,
+        udp_port: int | None = None,
+        interval: float = 10,
+        **settings: Any,
     ) -> None:
         super().__init__()
         self._place = (host, port)
@@ -249,7 +255,8 @@ class TorrentTracker(ThreadedComponent):
             status, body = 400, b"a tracker is asked by GET"
         else:
             status, body = self._tracker.http(words[1], connection.place, time.monotonic())
-        head = f"HTTP/1.1 {status} .\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        kind, length = "Content-Type: text/plain", f"Content-Length: {len(body)}"
+        head = "\r\n".join((f"HTTP/1.1 {status} .", kind, length, "Connection: close", "", ""))
         connection.answer = head.encode() + body
         self._selector.modify(connection.socket, selectors.EVENT_WRITE)
         return False
