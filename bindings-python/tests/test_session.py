@@ -7,10 +7,11 @@ import gc
 import os
 import pickle
 import warnings
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from drivers_stage import Drivers, Thing, thing, things
+from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
 
 from millstream import (
     Completed,
@@ -29,6 +30,7 @@ from millstream import (
     Torrent,
     TorrentNotFound,
     TorrentRemoved,
+    create,
     download,
 )
 from millstream._events import Hub
@@ -303,6 +305,43 @@ def test_a_session_that_nobody_closed_is_warned_of(drivers: Drivers) -> None:
             "unclosed Session"
         ]
         await backend.close(5)
+
+    drivers.run(story)
+
+
+def test_a_magnet_of_several_files_completes_from_three_peers_of_which_one_lies(drivers: Drivers) -> None:
+    async def story() -> None:
+        files = {"first.bin": payload(60 * PIECE + 5), "sub/second.bin": payload(20 * PIECE + 1, 8), "third": b""}
+        torrent = create("things", files, version="hybrid", piece_length=PIECE)
+        what = Thing(torrent, {f"things/{name}": data for name, data in files.items()})
+        async with AsyncExitStack() as stack:
+            seeds = [await stack.enter_async_context(drivers.session(f"seed{n}")) for n in range(3)]
+            theirs = [await seeding(seed, what) for seed in seeds]
+            # it was checked, and then its disk changed
+            lie = theirs[0].file("first.bin").location
+            lie.write_bytes(payload(lie.stat().st_size, 99))
+            leech = await stack.enter_async_context(drivers.session("leech"))
+            link = f"magnet:?xt=urn:btih:{theirs[0].info_hash}"
+            ours = await leech.add(link, peers=[seed.listening[0] for seed in seeds])
+            await ours.wait_complete(timeout=50)
+            assert what.stored(leech.folder)
+            stats = ours.stats
+            assert stats.verified == stats.wanted == stats.length
+            assert stats.wasted > 0, "it was asked, and lied"
+
+    drivers.run(story)
+
+
+def test_a_session_is_of_no_use_to_a_process_that_was_forked(drivers: Drivers) -> None:
+    async def story() -> None:
+        async with drivers.session("one") as session:
+            torrent = await session.add(thing().torrent)
+            session._pid += 1
+            with pytest.raises(SessionClosed):
+                torrent.stats
+            with pytest.raises(SessionClosed):
+                await session.add(thing().torrent)
+            session._pid -= 1
 
     drivers.run(story)
 

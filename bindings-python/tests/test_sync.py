@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
@@ -119,6 +121,17 @@ def test_a_reader_hears_that_its_torrent_is_gone(blocking: Drivers) -> None:
         torrent.remove()
         waiting.join(10)
         assert [type(error) for error in failed] == [TorrentRemoved]
+
+
+def test_who_waits_can_be_interrupted_by_a_key(blocking: Drivers) -> None:
+    with blocking.sync_session("one") as session:
+        torrent = session.add("0" * 40)
+        interrupt = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            torrent.wait_complete()
+        interrupt.join()
+        assert torrent.stats.state == "metadata", "and all goes on"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
