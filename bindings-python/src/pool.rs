@@ -93,7 +93,7 @@ impl ConnectionPool {
 
     /// So many bytes came in or went out.
     fn carried(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.pool.on_bytes(now, connection, bytes))
+        self.0.at(py, now, |machine, now| machine.pool.on_received(now, connection, bytes))
     }
 
     /// Who should close the connection it can best do without: more are open than the network was found to bear.
