@@ -1,6 +1,7 @@
 //! A torrent at a glance, as Python has it: read often, of many torrents, and looked at field by field.
 
 use crate::value_class::{Field, value_classes};
+use crate::values::value;
 use millstream_core::engine::{self, State};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -64,7 +65,7 @@ pub(crate) fn status(py: Python<'_>, status: engine::Status) -> PyResult<Bound<'
         known: status.known,
         failure: status.failure,
     };
-    Ok(Bound::new(py, shown)?.into_any())
+    value(py, shown)
 }
 
 /// What a torrent is doing, in a word.

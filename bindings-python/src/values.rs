@@ -3,8 +3,10 @@
 use crate::errors;
 use core::net::{IpAddr, SocketAddr};
 use millstream_core::base::{Extent, Instant, Part};
+use pyo3::PyClass;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
@@ -24,6 +26,19 @@ pub(crate) fn make<'py>(
     args: impl PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     class(py, name)?.call1(args)
+}
+
+/// A value of a native class as Python has it. It refers to no other object, so that the collector of cycles needn't look
+/// at it, however many are kept.
+#[allow(unsafe_code)]
+pub(crate) fn value<T: PyClass + Into<PyClassInitializer<T>>>(
+    py: Python<'_>,
+    value: T,
+) -> PyResult<Bound<'_, PyAny>> {
+    let object = Bound::new(py, value)?.into_any();
+    // SAFETY: the object is ours and whole, and its class is one that the collector knows, as all native ones are.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+    Ok(object)
 }
 
 /// An address as Python has it.

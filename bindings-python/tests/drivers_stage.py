@@ -71,18 +71,21 @@ class Drivers:
         """Loopback and nothing else."""
         return {} if self.name == "memory" else LOOPBACK
 
+    def _with(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**self.settings, **settings}
+
     def session(self, name: str, **settings: Any) -> Session:
         """A session with a folder of this name."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return Session(driver=self.driver, folder=folder, **{**self.settings, **settings})
+        return Session(driver=self.driver, folder=folder, **self._with(settings))
 
     def sync_session(self, name: str, **settings: Any) -> sync.Session:
         """The same for who blocks."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         factory = pytest.importorskip("uvloop").new_event_loop if self.name == "uvloop" else asyncio.new_event_loop
-        return sync.Session(driver=self.driver, folder=folder, loop_factory=factory, **{**self.settings, **settings})
+        return sync.Session(driver=self.driver, folder=folder, loop_factory=factory, **self._with(settings))
 
 
 @dataclass(frozen=True)

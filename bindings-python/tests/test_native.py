@@ -222,6 +222,31 @@ def test_one_that_never_started_closes_too() -> None:
     asyncio.run(story())
 
 
+def test_a_cancelled_start_leaves_nothing_bound() -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = free.getsockname()
+        settings = HERMETIC.copy()
+        settings.update({"listen": [address], "listen_tries_max": 0})
+        backend = NativeBackend(**settings)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await backend.start(News())
+        again = NativeBackend(**settings)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await again.start(News())
+                    break
+                except errors.StartError:
+                    again = NativeBackend(**settings)
+        await again.close(1)
+        with pytest.raises(errors.SessionClosed):
+            await backend.start(News())
+
+    asyncio.run(story())
+
+
 def test_what_waits_at_the_close_is_told(tmp_path: Path) -> None:
     async def story() -> None:
         with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -302,6 +327,7 @@ def test_events_are_kept_for_ever(tmp_path: Path) -> None:
         gc.collect()
         assert kept == pickle.loads(pickle.dumps(kept))
         assert all(repr(event) for event in kept)
+        assert not any(map(gc.is_tracked, kept)), "however many are kept, the collector looks at none"
         assert Checked(given) in kept and kept[-1] == Stopped()
 
     asyncio.run(story())

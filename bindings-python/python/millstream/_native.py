@@ -59,6 +59,8 @@ class NativeBackend:
         try:
             await self._answer(token)
         except BaseException:
+            # Cancelled, it may have begun to bind.
+            self._native.close(0)
             self._hang_up()
             raise
 

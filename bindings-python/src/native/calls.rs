@@ -52,6 +52,13 @@ impl Calls {
         }
     }
 
+    /// Gives up all that is under way, and whatever was answered.
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+        self.answered.clear();
+        self.forgotten.clear();
+    }
+
     /// The answers that are there.
     pub(crate) fn take(&mut self) -> Vec<Answered> {
         for token in self.bell.take_ready() {

@@ -96,6 +96,10 @@ impl NativeSession {
         let mut inner = lock(&self.inner);
         inner.config = None;
         let leaving = inner.session.take().map(|session| session.shutdown(timeout));
+        if leaving.is_none() {
+            // It hasn't started, or nobody waited until it had.
+            inner.calls.clear();
+        }
         Ok(inner.calls.begin(async move {
             if let Some(leaving) = leaving {
                 leaving.await;

@@ -269,7 +269,8 @@ class Client:
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             # it reads the authorities from files
-            self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+            tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+            self._tls = tls
         return self._tls
 
 

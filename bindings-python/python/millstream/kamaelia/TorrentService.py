@@ -261,7 +261,7 @@ class TorrentService(AdaptiveComponent):
                 self._tell(patron, TIPCTorrentError(torrentid=torrentid, message="no such torrent"))
                 return
             if torrent is not None and isinstance(message, TIPCCloseTorrent):
-                del self._torrents[torrentid]
+                self._torrents.pop(message.torrentid)
             if torrent is not None and isinstance(message, TIPCQueryStatus):
                 torrent.asking.append(patron)
             if torrent is not None and isinstance(message, TIPCOpenTorrent):

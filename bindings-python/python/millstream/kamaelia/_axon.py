@@ -88,6 +88,7 @@ if TYPE_CHECKING:
 
     def coordinating_tracker() -> Tracker:
         """The tracker of services that all of a process's components share."""
+        ...
 
 else:
     from Axon.AdaptiveCommsComponent import AdaptiveCommsComponent as AdaptiveComponent

@@ -19,6 +19,7 @@ class Metadata(Protocol):
 
     def to_bytes(self) -> bytes:
         """A torrent file."""
+        ...
 
 
 class EngineTorrent(Protocol):
@@ -28,18 +29,22 @@ class EngineTorrent(Protocol):
     @property
     def id(self) -> int:
         """As in `Event.torrent`."""
+        ...
 
     @property
     def stats(self) -> Status:
         """As it is now, at once."""
+        ...
 
     @property
     def verified(self) -> bytes:
         """The bitfield of verified pieces, most significant bit first."""
+        ...
 
     @property
     def metainfo(self) -> Metadata | None:
         """What the torrent file says, once the metadata is known."""
+        ...
 
     def remove(self) -> None:
         """Leaves the swarm; returns when that is done."""
@@ -63,9 +68,11 @@ class EngineEvents(Protocol):
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
+        ...
 
     def next_events(self, timeout: float | None = None) -> Sequence[object]:
         """What happened, in order; waits for it up to `timeout` seconds."""
+        ...
 
 
 class Engine(Protocol):
@@ -75,9 +82,11 @@ class Engine(Protocol):
     def add(self, source: bytes | str, *, folder: str) -> EngineTorrent:
         """Takes on a torrent file's bytes, or a magnet link. What is stored is checked first. `DuplicateTorrent` if its
         info-hash runs already."""
+        ...
 
     def events(self) -> EngineEvents:
         """News from now on."""
+        ...
 
     def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Bytes a second of all torrents together; `None` for no limit."""
