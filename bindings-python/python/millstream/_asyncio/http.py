@@ -267,10 +267,11 @@ class Client:
         raise Unanswered(f"more than {redirects_max} redirects")
 
     async def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
+        tls = self._tls
+        if tls is None:
             # it reads the authorities from files
-            self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
-        return self._tls
+            tls = self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+        return tls
 
 
 @dataclass(frozen=True, slots=True)
