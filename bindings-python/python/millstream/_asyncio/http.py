@@ -270,7 +270,8 @@ class Client:
         tls = self._tls
         if tls is None:
             # it reads the authorities from files
-            tls = self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+            tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+            self._tls = tls
         return tls
 
 
