@@ -149,7 +149,7 @@ impl Body {
     /// warned of; raises StartError.
     fn load_filter(&self, py: Python<'_>, now: f64) -> PyResult<Option<String>> {
         let Some(path) = &self.settings.ip_filter else { return Ok(None) };
-        let (filter, warning) = jobs::read_filter(path).map_err(|error| {
+        let (filter, warning) = py.detach(|| jobs::read_filter(path)).map_err(|error| {
             let message = format!("{}: {error}", path.display());
             errors::raise(py, "StartError", (message,))
         })?;
@@ -277,7 +277,7 @@ impl Body {
 
     /// Gives the DHT's node the table that was kept, if there is one. False if it is damaged.
     fn restore_dht(&self, py: Python<'_>, now: f64) -> PyResult<bool> {
-        let table = self.kept.as_ref().and_then(|kept| Kept::load(&kept.dht_table()));
+        let table = py.detach(|| self.kept.as_ref().and_then(|kept| Kept::load(&kept.dht_table())));
         let Some(table) = table else { return Ok(true) };
         let command = Command::Dht(Box::new(DhtCommand::Restore(table)));
         let restored = self.engine.get().with(py, now, |inner, now| inner.engine.command(now, command))?;

@@ -1,13 +1,18 @@
-"""Small servers for drivers with real sockets: trackers over HTTP and UDP, and a web server that knows ranges."""
+"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, and a web server that knows ranges."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import struct
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Ping, TextMessage
+from wsproto.events import Request as WsRequest
 
 from millstream.sansio import Address
 
@@ -104,3 +109,46 @@ class UdpTracker(asyncio.DatagramProtocol):
         """No more answers."""
         if self._transport is not None:
             self._transport.close()
+
+
+class WebSocketTracker:
+    """Answers the announces of WebTorrent: how many are in the swarm, and nobody's offer."""
+
+    def __init__(self) -> None:
+        self.announces: list[dict[str, object]] = []
+        self.farewells = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Its URL."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        return f"ws://{host}:{port}/announce"
+
+    def stop(self) -> None:
+        """No more answers."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = WSConnection(ConnectionType.SERVER)
+        try:
+            while data := await reader.read(65536):
+                server.receive_data(data)
+                for event in server.events():
+                    match event:
+                        case WsRequest():
+                            writer.write(server.send(AcceptConnection()) + server.send(Ping(payload=b"there?")))
+                        case TextMessage(data=text):
+                            asked = json.loads(text)
+                            self.announces.append(asked)
+                            answer = {"action": "announce", "info_hash": asked["info_hash"], "interval": 1800}
+                            text = json.dumps({**answer, "complete": 5, "incomplete": 2})
+                            writer.write(server.send(TextMessage(data=text)))
+                        case CloseConnection():
+                            self.farewells += 1
+                            return
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from servers import HttpServer, UdpTracker
+from servers import HttpServer, UdpTracker, WebSocketTracker
 from test_exchange import payload
 
 from millstream import Metainfo, TorrentNotFound, create
@@ -326,6 +326,26 @@ def test_peers_are_found_by_a_tracker(run: Callable[[Story], None], tmp_path: Pa
         assert udp.announces if kind == "udp" else any("event=stopped" in it for it in http.asked)
         http.stop()
         udp.stop()
+
+    run(story)
+
+
+@loops
+def test_a_tracker_is_asked_over_a_websocket_and_told_of_the_end(
+    run: Callable[[Story], None], tmp_path: Path
+) -> None:
+    async def story() -> None:
+        tracker = WebSocketTracker()
+        url = await tracker.start()
+        what = things([[url]])
+        peer = await Peer(tmp_path / "one").start()
+        ours = await peer.backend.add(what.torrent, str(what.store(peer.files)))
+        assert (await peer.told(TrackerAnswered)).url == url
+        (status,) = await peer.backend.trackers(ours)
+        assert (status.seeds, status.leeches, status.error) == (5, 2, None)
+        await close(peer)
+        assert [it.get("event") for it in tracker.announces][-1] == "stopped"
+        tracker.stop()
 
     run(story)
 

@@ -35,7 +35,7 @@ GRACE = 0.5
 """Seconds that the end may take beyond its time-out."""
 
 FRESH = 0.25
-"""Seconds that a snapshot of a torrent stays good while nothing is told of it and something flows."""
+"""Seconds that a snapshot of a torrent stays good while nothing is told of it, unless it rests."""
 
 
 class AsyncioBackend:
@@ -214,8 +214,9 @@ class AsyncioBackend:
         if shown is not None and shown[1] > turns.now():
             return shown[0]
         status = turns.engine.status(torrent)
-        flows = status.download_rate or status.upload_rate or status.peers or status.state == "checking"
-        self._shown[torrent] = status, turns.now() + FRESH if flows else float("inf")
+        rests = status.state in ("seeding", "paused", "failed")
+        flows = status.download_rate or status.upload_rate or status.peers
+        self._shown[torrent] = status, float("inf") if rests and not flows else turns.now() + FRESH
         return status
 
     def info(self, torrent: int) -> bytes | None:

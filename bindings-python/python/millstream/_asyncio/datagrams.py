@@ -114,17 +114,25 @@ class Datagrams:
 
     async def serve(self, pairs: list[Pair]) -> None:
         """Takes what was bound, and tells the engine."""
+        waiting = list(pairs)
+        try:
+            while waiting:
+                await self._take(waiting.pop(0))
+        finally:
+            for pair in waiting:
+                pair.close()
+        self.turns.touch()
+
+    async def _take(self, pair: Pair) -> None:
         turns = self.turns
-        for pair in pairs:
-            if pair.tcp is not None:
-                local, address = self._name(), pair.tcp.getsockname()
-                server = await turns.loop.create_server(partial(PeerLink, turns.links, None, local), sock=pair.tcp)
-                self._servers.append(server)
-                self._listeners[local] = address[0]
-                turns.engine.bound(turns.now(), local, address, "tcp")
-            if pair.udp is not None:
-                await self._attach(pair.udp)
-        turns.touch()
+        if pair.tcp is not None:
+            local, address = self._name(), pair.tcp.getsockname()
+            server = await turns.loop.create_server(partial(PeerLink, turns.links, None, local), sock=pair.tcp)
+            self._servers.append(server)
+            self._listeners[local] = address[0]
+            turns.engine.bound(turns.now(), local, address, "tcp")
+        if pair.udp is not None:
+            await self._attach(pair.udp)
 
     async def listen_to_neighbours(self) -> None:
         """Binds what it takes to hear neighbours and be heard (BEP 14); none of it is needed to go on."""

@@ -267,11 +267,12 @@ class Client:
         raise Unanswered(f"more than {redirects_max} redirects")
 
     async def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
+        tls = self._tls
+        if tls is None:
             # it reads the authorities from files
             tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
             self._tls = tls
-        return self._tls
+        return tls
 
 
 @dataclass(frozen=True, slots=True)
