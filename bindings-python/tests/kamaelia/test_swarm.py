@@ -1,4 +1,4 @@
-"""Patrons in swarms with others: from another client's seed, by a magnet link, and on after a pause."""
+"""Patrons in swarms with others: from another client's seed, and by a magnet link."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_patron_downloads_from_another_clients_seed(folder: Path) -> None:
     assert (last["fractionDone"], last["activity"], last["downTotal"]) == (1, "seeding", len(data))
 
 
-def test_a_magnet_link_gets_its_metadata_rests_and_goes_on(folder: Path) -> None:
+def test_a_magnet_link_gets_its_metadata_and_payload_rests_and_goes_on(folder: Path) -> None:
     data = random.Random(12).randbytes(1_500_000)
     seeds = folder / "seeds"
     seeds.mkdir()
@@ -58,15 +58,15 @@ def test_a_magnet_link_gets_its_metadata_rests_and_goes_on(folder: Path) -> None
             session.add(raw, folder=seeds).wait_complete(timeout=20)
 
             def script(me: Script) -> Main:
-                me.send(TIPCSetRate(torrentid=None, down=400_000))
                 me.send(TIPCAddMagnet(uri=magnet))
                 yield until(lambda: me.of(TIPCMetadata), "metadata", DEADLINE)
-                number = me.of(TIPCNewTorrentCreated)[0].torrentid
-                me.send(TIPCPause(torrentid=number))
-                yield until(lambda: activities(me)[-1:] == ["stopped"], "a pause")
-                me.send(TIPCSetRate(torrentid=None))
-                me.send(TIPCResume(torrentid=number))
                 yield until(lambda: me.of(TIPCTorrentComplete), "completion", DEADLINE)
+                number = me.of(TIPCNewTorrentCreated)[0].torrentid
+                me.send(TIPCSetRate(torrentid=number, up=100_000))
+                me.send(TIPCPause(torrentid=number))
+                yield until(lambda: activities(me)[-1:] == ["stopped"], "a rest")
+                me.send(TIPCResume(torrentid=number))
+                yield until(lambda: activities(me)[-1:] == ["seeding"], "that it goes on")
                 yield from ended(me)
 
             patron = TorrentPatron(extended=True, settings=HERMETIC, tickInterval=0.05)
