@@ -51,14 +51,22 @@ def written_torrent(path: Path) -> bytes:
     return path.read_bytes()
 
 
+ON_UVLOOP = """
+import uvloop
+millstream.kamaelia.configure(driver="asyncio", loop_factory=uvloop.new_event_loop)
+"""
+
+
+@pytest.mark.parametrize("driver", ["", ON_UVLOOP], ids=["native", "uvloop"])
 def test_the_seeder_unmodified_seeds_to_another_client(
-    examples: Path, folder: Path, tracker: Tracker, announce: str
+    examples: Path, folder: Path, tracker: Tracker, announce: str, driver: str
 ) -> None:
     data = random.Random(1).randbytes(3_000_000)
     seed = folder / "seed"
     seed.mkdir()
     (seed / "song.ogg").write_bytes(data)
-    with Program(examples / "TorrentSeeder" / "torrentseeder.py", seed, [announce, "song.ogg"]) as program:
+    script = examples / "TorrentSeeder" / "torrentseeder.py"
+    with Program(script, seed, [announce, "song.ogg"], before=driver) as program:
         torrent = written_torrent(seed / "song.ogg.torrent")
         wait(lambda: any(tracker.swarms.values()), "the seeder announces")
         leech = Leech(torrent, folder / "leech")

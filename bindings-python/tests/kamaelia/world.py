@@ -195,6 +195,7 @@ class Leech:
                 "enable_natpmp": False,
                 "allow_multiple_connections_per_ip": True,
                 "min_reconnect_time": 1,
+                "stop_tracker_timeout": 0,
             }
         )
         params = libtorrent.add_torrent_params()
