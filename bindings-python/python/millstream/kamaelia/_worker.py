@@ -37,6 +37,14 @@ def told(component: Component, box: str = "control") -> Literal["", "soon", "now
     return ending
 
 
+def token_of(message: object) -> Any:
+    """The token of a message, or None: of any object at all."""
+    try:
+        return None if isinstance(message, type) else getattr(message, "token", None)
+    except Exception:
+        return None
+
+
 class Worker(ThreadedComponent):
     """A component with a thread of its own, which answers messages in order. Subclasses say how."""
 
