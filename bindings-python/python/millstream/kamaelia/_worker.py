@@ -85,7 +85,7 @@ class Worker(ThreadedComponent):
         except Exception:
             log.exception("a %s failed", type(self).__name__)
         finally:
-            self._end(FAREWELL if ending != "soon" else None)
+            self.finish(FAREWELL if ending != "soon" else None)
 
     def _serve(self) -> str:
         ending = ""
@@ -113,7 +113,8 @@ class Worker(ThreadedComponent):
                 log.exception("a %s could not use a message", type(self).__name__)
             self.on_unusable(message, error)
 
-    def _end(self, farewell: float | None) -> None:
+    def finish(self, farewell: float | None) -> None:
+        """Ends: hands over what waits, within so many seconds, and says so."""
         try:
             self.on_end()
         except Exception:
