@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from ._worker import Worker
+from ._worker import Worker, token_of
 
 __all__ = ["Allocate", "Close", "Done", "RandomAccessFileManager", "Read", "Rename", "Sync", "Write"]
 
@@ -130,11 +130,11 @@ class RandomAccessFileManager(Worker):
 
     def on_message(self, message: Any) -> None:
         """Does it, and says so."""
-        self.out.put(Done(getattr(message, "token", None), self._done(message)))
+        self.out.put(Done(token_of(message), self._done(message)))
 
     def on_unusable(self, message: Any, error: Exception) -> None:
         """Says that it wasn't done."""
-        self.out.put(Done(getattr(message, "token", None), None, error))
+        self.out.put(Done(token_of(message), None, error))
 
     def on_end(self) -> None:
         """Closes all."""

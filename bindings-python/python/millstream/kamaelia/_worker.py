@@ -37,6 +37,14 @@ def told(component: Component, box: str = "control") -> Literal["", "soon", "now
     return ending
 
 
+def token_of(message: object) -> Any:
+    """The token of a message, or None: of any object at all."""
+    try:
+        return None if isinstance(message, type) else getattr(message, "token", None)
+    except Exception:
+        return None
+
+
 class Worker(ThreadedComponent):
     """A component with a thread of its own, which answers messages in order. Subclasses say how."""
 
@@ -77,7 +85,7 @@ class Worker(ThreadedComponent):
         except Exception:
             log.exception("a %s failed", type(self).__name__)
         finally:
-            self._end(FAREWELL if ending != "soon" else None)
+            self.finish(FAREWELL if ending != "soon" else None)
 
     def _serve(self) -> str:
         ending = ""
@@ -105,7 +113,8 @@ class Worker(ThreadedComponent):
                 log.exception("a %s could not use a message", type(self).__name__)
             self.on_unusable(message, error)
 
-    def _end(self, farewell: float | None) -> None:
+    def finish(self, farewell: float | None) -> None:
+        """Ends: hands over what waits, within so many seconds, and says so."""
         try:
             self.on_end()
         except Exception:
