@@ -342,7 +342,7 @@ impl Sizing {
     pub(super) fn half_open_size(&self, config: &PoolConfig) -> usize {
         match (self.trial, self.bound) {
             (None, Some(Bound { sign: Sign::Silence, .. })) => {
-                self.opening.size.min((self.size / ATTEMPTS_IN_LINGER).max(config.half_open_min))
+                self.opening.size.min((self.size / ATTEMPTS_IN_LINGER).max(config.half_open_min).max(1))
             }
             _ => self.opening.size,
         }
