@@ -129,8 +129,8 @@ def test_numbers_are_read_and_shown_as_the_binary_does() -> None:
     for wrong in ("", ",", "a", "3-1", "-1", "1-", "0-4000000000"):
         with pytest.raises(ArgumentTypeError):
             numbers.indexes(wrong)
-    for good in ("1.2.3.4:5", "[::1]:5", "localhost:6881"):
-        assert numbers.host_and_port(good)
+    for good, pair in (("1.2.3.4:5", ("1.2.3.4", 5)), ("[::1]:5", ("::1", 5)), ("localhost:6881", ("localhost", 6881))):
+        assert numbers.host_and_port(good) == pair
     for wrong in ("1.2.3.4", "1.2.3.4:0", "::1:5", ":5", "a b:5", "host:0", "host:70000"):
         with pytest.raises(ArgumentTypeError):
             numbers.host_and_port(wrong)

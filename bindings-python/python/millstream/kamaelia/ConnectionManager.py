@@ -342,10 +342,12 @@ class ConnectionManager(Worker):
                 continue
             it: _Connection = key.data
             # what came before may have ended it
-            if it.sock is key.fileobj and what & selectors.EVENT_WRITE:
-                self._on_writable(it, it.sock)
-            if it.sock is key.fileobj and it.state == "open" and what & selectors.EVENT_READ:
-                self._read(it, it.sock)
+            sock = it.sock
+            if sock is not None and sock is key.fileobj and what & selectors.EVENT_WRITE:
+                self._on_writable(it, sock)
+            sock = it.sock
+            if sock is not None and sock is key.fileobj and it.state == "open" and what & selectors.EVENT_READ:
+                self._read(it, sock)
         self._take_found()
         while self._opening and (it := next(iter(self._opening))).deadline <= time.monotonic():
             self._not_opened(it, TimeoutError(f"{it.address[0]} did not answer"), "timed_out")

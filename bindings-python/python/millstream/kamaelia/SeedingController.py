@@ -48,7 +48,8 @@ class SeedingController(Crewed):
         **options: Any,
     ) -> None:
         super().__init__(options)
-        self._tracker, self._version = tracker, version
+        self._tracker = tracker
+        self._version: Version = version
         self._ratio_max, self._seconds_max = ratio_max, seconds_max
         self._seeds: dict[int, _Seed] = {}
 

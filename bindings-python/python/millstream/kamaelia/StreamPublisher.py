@@ -60,7 +60,8 @@ class StreamPublisher(Crewed):
         if not 0 < chunk <= CHUNK_BYTES_MAX or history <= 0 or not name or os.sep in name:
             raise ValueError("chunk and history are positive, chunk is no more than 256 MiB, and name is a file's")
         self._chunk, self._history, self._name = chunk, history, name
-        self._folder, self._tracker, self._version = Path(folder), tracker, version
+        self._folder, self._tracker = Path(folder), tracker
+        self._version: Version = version
         self._queue = ByteQueue()
         self._number = 0
         # by number: its length, its torrent, its id once it has one
