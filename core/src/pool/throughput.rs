@@ -298,6 +298,23 @@ mod tests {
     }
 
     #[test]
+    fn newcomers_that_make_up_for_those_who_left_are_no_sign_of_a_full_line() {
+        let mut line = Line::new(PoolConfig::default());
+        line.run(60, |open| [open * 25_000, 0]);
+        for s in 0..90 {
+            line.run(1, |_| [0, 0]);
+            for &(key, _) in &line.open {
+                line.pool.on_received(line.now, key, if key < 60 { 25_000 } else { 10_000 });
+            }
+            if s % 5 < 3 {
+                let (key, _) = line.open.remove(0);
+                line.pool.on_closed(line.now, key, CloseReason::Finished);
+            }
+            assert_eq!(line.pool.status(line.now).held, None, "after {s} s");
+        }
+    }
+
+    #[test]
     fn a_full_uplink_does_not_hide_that_a_download_grows() {
         let mut line = Line::new(PoolConfig::default());
         line.run(600, |open| [open * 1_000, 20 * FULL]);
