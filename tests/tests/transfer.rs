@@ -238,6 +238,24 @@ fn a_pause_stops_the_transfer_and_resume_goes_on_with_nothing_fetched_twice() {
 }
 
 #[test]
+fn after_a_pause_of_our_own_who_was_there_is_called_at_once() {
+    let rates = Rates { upload: Some(100_000), ..Rates::default() };
+    let configs = [Config { rates, ..Config::default() }, Config::default()];
+    let content = Content::v1(11, 600_000);
+    let add = AddTorrent::new(content.source(), "disk");
+    let mut pair = Pair::built(11, content, add, configs);
+    pair.connect();
+    pair.world.run(Duration::from_secs(3));
+    let (leech, id) = (pair.leech, pair.leech_torrent);
+    pair.world.command(leech, Command::Pause(id)).unwrap();
+    pair.world.run(Duration::from_secs(1));
+    assert_eq!(pair.world.status(leech, id).peers, 0);
+    pair.world.command(leech, Command::Resume(id)).unwrap();
+    pair.world.run(Duration::from_secs(2));
+    assert_eq!(pair.world.status(leech, id).peers, 1);
+}
+
+#[test]
 fn stop_announces_stopped_and_saves_and_the_next_start_needs_no_check() {
     let mut world = World::new(11, Weather::calm());
     let tracker = world.tracker(1800);

@@ -138,16 +138,22 @@ impl Book {
 
     /// More is wanted than before: a seed that paused only because there was nothing to fetch may be tried at once.
     pub fn on_wants(&mut self) {
+        self.wake(|entry| entry.upload_only);
+    }
+
+    /// We go on after a rest of our own, in which all links were closed: it says nothing of who was there.
+    pub fn on_resume(&mut self) {
+        self.wake(|_| true);
+    }
+
+    /// Ends the pauses of those whose connection had worked.
+    fn wake(&mut self, whose: impl Fn(&Entry) -> bool) {
         let Some(inner) = &mut self.inner else { return };
-        let idle = |addr: &Compact| {
-            inner
-                .known
-                .get(addr)
-                .is_some_and(|entry| entry.upload_only && entry.worked && entry.failures == 0)
-        };
-        let seeds: alloc::vec::Vec<Compact> =
-            inner.waiting.iter().map(|&(_, addr)| addr).filter(idle).collect();
-        for addr in seeds {
+        let may = |entry: &Entry| whose(entry) && entry.worked && entry.failures == 0;
+        let waits = |addr: &Compact| inner.known.get(addr).is_some_and(&may);
+        let woken: alloc::vec::Vec<Compact> =
+            inner.waiting.iter().map(|&(_, addr)| addr).filter(waits).collect();
+        for addr in woken {
             inner.change(addr, |entry| entry.state = State::Candidate);
         }
     }

@@ -180,6 +180,7 @@ impl Torrent {
             for &name in &self.names {
                 self.outputs.push_back(Output::Named(name));
             }
+            self.book.on_resume();
             self.proceed(cx);
         }
     }
