@@ -44,8 +44,8 @@ impl ConnectionPool {
         self.0.at(py, now, |machine, now| machine.pool.next_open(now))
     }
 
-    /// A connection is being opened for an owner; gives its number. `prospect` is "fresh", "proven" or "failed": whether
-    /// the address was never tried, answered when it was tried last, or was silent.
+    /// A connection is being opened for an owner; gives its number. `prospect` is "fresh", "proven" or
+    /// "failed": whether the address was never tried, answered when it was tried last, or was silent.
     #[pyo3(signature = (owner, now, *, prospect = "fresh"))]
     fn started(&self, py: Python<'_>, owner: u64, now: f64, prospect: &str) -> PyResult<u64> {
         let prospect = match prospect {
@@ -67,7 +67,8 @@ impl ConnectionPool {
         self.0.at(py, now, |machine, now| machine.pool.on_opened(now, connection))
     }
 
-    /// A connection couldn't be opened: "timed_out", "refused", "unreachable", "no_room" (of our own host) or "cancelled".
+    /// A connection couldn't be opened: "timed_out", "refused", "unreachable", "no_room" (of our own host)
+    /// or "cancelled".
     fn failed(&self, py: Python<'_>, connection: u64, why: &str, now: f64) -> PyResult<()> {
         let error = match why {
             "timed_out" => OpenError::TimedOut,

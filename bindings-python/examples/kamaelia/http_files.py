@@ -1,7 +1,7 @@
 """Fetches files over HTTP, as many at once as the network bears: `python http_files.py FOLDER URL...`.
 
-Nothing here is BitTorrent. The ConnectionManager opens connections, the RandomAccessFileManager keeps what comes; HTTP is
-the fifty lines between them. FTP would be another fifty.
+Nothing here is BitTorrent. The ConnectionManager opens connections, the RandomAccessFileManager keeps what comes;
+HTTP is the fifty lines between them. FTP would be another fifty.
 
     Fetcher -- Connect, Send --> ConnectionManager -- Opened, Received, Closed --> Fetcher
     Fetcher -- Write --> RandomAccessFileManager -- Done --> Fetcher

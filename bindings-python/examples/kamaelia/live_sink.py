@@ -1,5 +1,5 @@
-"""A live stream from many: `python live_sink.py FEED_URL FILE [SECONDS]` writes the stream of a live_source to a file, or to
-a pipe that a player reads, and ends with it. It looks for new chunks every so many seconds.
+"""A live stream from many: `python live_sink.py FEED_URL FILE [SECONDS]` writes the stream of a live_source to a
+file, or to a pipe that a player reads, and ends with it. It looks for new chunks every so many seconds.
 
     StreamSubscriber -- bytes --> SimpleFileWriter
     StreamSubscriber -- TIPCTorrentError --> Screen

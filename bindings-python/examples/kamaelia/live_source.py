@@ -1,5 +1,6 @@
-"""A live stream for many: `SOURCE | python live_source.py TRACKER PORT [CHUNK]`. It cuts the stream into chunks of so many
-bytes, each a torrent as it completes, and tells of them at http://HOST:PORT/. When the stream has ended it seeds on.
+"""A live stream for many: `SOURCE | python live_source.py TRACKER PORT [CHUNK]`. It cuts the stream into chunks of so
+many bytes, each a torrent as it completes, and tells of them at http://HOST:PORT/. When the stream has ended it seeds
+on.
 
     Input -- bytes --> StreamPublisher -- TIPCChunkPublished --> Screen
     StreamPublisher -- feed --> FeedServer

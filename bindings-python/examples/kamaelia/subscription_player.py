@@ -1,5 +1,5 @@
-"""Episodes, played when they are there: `python subscription_player.py FEED_URL [PLAYER...]` until its input ends (Ctrl-D).
-The feed is RSS or Atom, whose items name torrents; the player is any command that takes a path.
+"""Episodes, played when they are there: `python subscription_player.py FEED_URL [PLAYER...]` until its input ends
+(Ctrl-D). The feed is RSS or Atom, whose items name torrents; the player is any command that takes a path.
 
     TorrentFeedSubscriber -- TIPCEpisodeReady --> Player
 """

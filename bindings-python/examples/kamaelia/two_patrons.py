@@ -1,7 +1,7 @@
 """Two parts of a program that download without knowing of each other: `python two_patrons.py A.torrent B.torrent`.
 
-Each has a TorrentPatron. The first one makes the TorrentService, which has one TorrentClient for both; each hears of its
-own torrent only. When both are complete they leave, and the service and the client with the last of them.
+Each has a TorrentPatron. The first one makes the TorrentService, which has one TorrentClient for both; each hears of
+its own torrent only. When both are complete they leave, and the service and the client with the last of them.
 
     DataSource -- .torrent --> TorrentPatron -- what happens --> Watch     (twice)
 """

@@ -111,7 +111,9 @@ def test_few_files_are_open_whatever_number_is_used_and_none_in_the_end(folder: 
     assert (most, files.open_files) == (3, 0)
 
 
-@pytest.mark.parametrize("path", ["../out", "/etc/hostname", "a/../../out", "link/file", "link", "", ".", "nul\0", "a/../b"])
+@pytest.mark.parametrize(
+    "path", ["../out", "/etc/hostname", "a/../../out", "link/file", "link", "", ".", "nul\0", "a/../b"]
+)
 def test_no_path_leads_out_of_the_folder(folder: Path, path: str) -> None:
     root = folder / "root"
     (root / "a").mkdir(parents=True)
@@ -127,7 +129,8 @@ def test_no_path_leads_out_of_the_folder(folder: Path, path: str) -> None:
 def test_a_pipe_or_a_folder_is_no_file(folder: Path) -> None:
     os.mkfifo("pipe")
     (folder / "folder").mkdir()
-    answers = done([Read(1, "folder", 0, 1), Write(2, "folder", 0, b"x"), Write(3, "pipe", 0, b"x"), Read(4, "pipe", 0, 1)])
+    on_folder = [Read(1, "folder", 0, 1), Write(2, "folder", 0, b"x")]
+    answers = done([*on_folder, Write(3, "pipe", 0, b"x"), Read(4, "pipe", 0, 1)])
     assert all(answer.error is not None for answer in answers)
 
 

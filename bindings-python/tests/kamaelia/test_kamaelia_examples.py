@@ -15,6 +15,7 @@ from .test_connections import Host
 from .world import DEADLINE, Quiet, Tracker, serving, wait
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "kamaelia"
+PYTHON = [sys.executable, "-W", "ignore::DeprecationWarning"]
 SETTINGS: dict[str, Any] = {
     "listen": [("127.0.0.1", 0)],
     "dht": False,
@@ -27,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 def example(name: str, *arguments: object, folder: Path, deadline: float = 60) -> subprocess.CompletedProcess[str]:
     """Runs one until it ends."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", str(EXAMPLES / name), *map(str, arguments)],
+        [*PYTHON, str(EXAMPLES / name), *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -43,7 +44,7 @@ class Example:
         self._screen = folder / f"{name}.screen"
         with self._screen.open("wb") as screen:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore::DeprecationWarning", str(EXAMPLES / name), *map(str, arguments), "--local"],
+                [*PYTHON, str(EXAMPLES / name), *map(str, arguments), "--local"],
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=screen,
@@ -117,8 +118,10 @@ def test_two_patrons_share_a_client_and_hear_of_their_own(folder: Path) -> None:
         with Example("two_patrons.py", "one.torrent", "other.torrent", folder=folder) as patrons:
             assert patrons.process.wait(DEADLINE) == 0
     assert {name: (folder / name).read_bytes() for name in files} == files
-    ids = {box: re.findall(rf"^{box}: New torrent (\d) created in ./{name}$", patrons.seen(), re.M) for box, name in
-           (("first", "one"), ("second", "other"))}
+    ids = {
+        box: re.findall(rf"^{box}: New torrent (\d) created in ./{name}$", patrons.seen(), re.M)
+        for box, name in (("first", "one"), ("second", "other"))
+    }
     assert sorted(number for numbers in ids.values() for number in numbers) == ["1", "2"]
     for box, (number,) in ids.items():
         assert set(re.findall(rf"^{box}: Torrent (\d)", patrons.seen(), re.M)) == {number}
@@ -127,7 +130,10 @@ def test_two_patrons_share_a_client_and_hear_of_their_own(folder: Path) -> None:
 def test_a_live_stream_goes_from_its_source_to_a_sink(folder: Path) -> None:
     stream = random.Random(3).randbytes(500_000)
     tracker = Tracker()
-    with tracker.serve() as announce, Example("live_source.py", announce, 0, 150_000, folder=folder / "source") as source:
+    with (
+        tracker.serve() as announce,
+        Example("live_source.py", announce, 0, 150_000, folder=folder / "source") as source,
+    ):
         source.say(stream[:320_000])
         source.find("Chunk (2) published")
         with Example("live_sink.py", source.find(r"feed at (\S+)"), "stream", 0.1, folder=folder / "sink") as sink:

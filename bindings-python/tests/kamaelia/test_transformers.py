@@ -52,7 +52,8 @@ def test_keys_out_of_order_are_refused_unless_told() -> None:
 
 def test_torrent_files_become_what_they_say() -> None:
     torrent = torrent_of("song.ogg")
-    for metainfo in changed(MetainfoParser(), [torrent, bytearray(torrent), memoryview(torrent), torrent.decode("latin-1")]):
+    forms = [torrent, bytearray(torrent), memoryview(torrent), torrent.decode("latin-1")]
+    for metainfo in changed(MetainfoParser(), forms):
         assert isinstance(metainfo, Metainfo) and metainfo.name == "song.ogg"
 
 
@@ -71,7 +72,12 @@ GARBAGE: list[Any] = [None, 1.5, object(), float, {1: 2}, [None], b"\xff" * 100,
     [(BEncoder, BencodeError), (BDecoder, BencodeError), (MetainfoParser, MetainfoError), (MagnetParser, MagnetError)],
 )
 def test_garbage_becomes_unusable_in_its_turn(make: type[Component], error: type[ValueError]) -> None:
-    good: dict[Any, Any] = {BEncoder: 5, BDecoder: b"i5e", MetainfoParser: torrent_of("x"), MagnetParser: "magnet:?xt=urn:btih:" + HASH}
+    good: dict[Any, Any] = {
+        BEncoder: 5,
+        BDecoder: b"i5e",
+        MetainfoParser: torrent_of("x"),
+        MagnetParser: f"magnet:?xt=urn:btih:{HASH}",
+    }
     garbage = GARBAGE if make is not BEncoder else GARBAGE[:6]
     got = changed(make(), [*garbage, good[make]])
     assert not isinstance(got[-1], Unusable)

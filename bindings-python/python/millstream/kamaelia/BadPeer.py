@@ -35,8 +35,9 @@ EXTENDED = 20
 
 @dataclass(frozen=True, slots=True)
 class BadPeerReport:
-    """How it went. `ended`: the other side ended the link or links (`dropped`), or didn't until time was up or all was said
-    (`over`), or never answered (`refused`); or the peer was told to stop (`stopped`). Bytes it sent and got, of payload."""
+    """How it went. `ended`: the other side ended the link or links (`dropped`), or didn't until time was up or all
+    was said (`over`), or never answered (`refused`); or the peer was told to stop (`stopped`). Bytes it sent and got,
+    of payload."""
 
     kind: str
     ended: Literal["dropped", "over", "refused", "stopped"]
@@ -125,8 +126,8 @@ class BadPeer(Worker):
     """BadPeer(kind, address, torrent) -> a component that connects to a peer and does it wrong.
 
     `kind`: one of `KINDS`. `address`: the peer's; for kinds that begin with `dht_` that of its DHT node. `torrent`: the
-    contents of a .torrent file that the peer has. `source`: the IP address and port to come from; port 0 for any. `seconds`: how long it goes on at
-    most. `seed`: all its chance.
+    contents of a .torrent file that the peer has. `source`: the IP address and port to come from; port 0 for any.
+    `seconds`: how long it goes on at most. `seed`: all its chance.
     """
 
     Inboxes = {"inbox": "Nothing", "control": "Shut me down"}

@@ -1,16 +1,17 @@
 """ConnectionManager: TCP connections behind an inbox, as many at once as the network bears. For any protocol: it knows
 nothing of what they carry.
 
-It owns which connections there are and when the next is opened. How many may be is `millstream.sansio.ConnectionPool`'s to
-decide: it starts with few, doubles while nothing speaks against it, and goes back when fresh addresses fall silent, what
-worked breaks, or opening becomes slow. Who waits for a connection waits in turn with others of the same host; hosts share.
+It owns which connections there are and when the next is opened. How many may be is
+`millstream.sansio.ConnectionPool`'s to decide: it starts with few, doubles while nothing speaks against it, and goes
+back when fresh addresses fall silent, what worked breaks, or opening becomes slow. Who waits for a connection waits
+in turn with others of the same host; hosts share.
 
     inbox    Connect, Send, Close, Limit, QueryPool
     control  producerFinished ends it when all connections have ended, shutdown and shutdownMicroprocess at once; other
              messages are logged
-    outbox   for each Connect either Opened, any number of Received, and Closed; or Failed; or, if it is closed before it is
-             open, Closed alone. For QueryPool a PoolStatus. For what can't be done, and for what is none of these, a
-             Failed with the token it has or None; connections stay as they were
+    outbox   for each Connect either Opened, any number of Received, and Closed; or Failed; or, if it is closed before
+             it is open, Closed alone. For QueryPool a PoolStatus. For what can't be done, and for what is none of
+             these, a Failed with the token it has or None; connections stay as they were
     signal   producerFinished when it has ended; all connections are closed then
 """
 
@@ -51,8 +52,8 @@ REMEMBERED_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection to a host (a name or an IP address) and port. The token names it from now on, until it has ended:
-    any value with a hash."""
+    """Open a connection to a host (a name or an IP address) and port. The token names it from now on, until it has
+    ended: any value with a hash."""
 
     token: Any
     address: tuple[str, int]
@@ -76,8 +77,8 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Hard bounds beside the pool's own: connections at once, and those of them that are being opened. `None` for no bound.
-    What is open stays open. No answer."""
+    """Hard bounds beside the pool's own: connections at once, and those of them that are being opened. `None` for no
+    bound. What is open stays open. No answer."""
 
     max_open: int | None = None
     max_half_open: int | None = None
@@ -106,7 +107,8 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It could not be opened, or a message could not be done: `error` is an OSError, LookupError, ValueError or TypeError."""
+    """It could not be opened, or a message could not be done: `error` is an OSError, LookupError, ValueError or
+    TypeError."""
 
     token: Any
     error: Exception
@@ -139,9 +141,10 @@ class _Connection:
 class ConnectionManager(Worker):
     """ConnectionManager() -> a component that opens TCP connections, sends, receives and closes.
 
-    `connect_timeout`: seconds until an attempt is given up, with the look-up of the name. `waiting_max`: Connects that may
-    wait; one more fails. `send_bytes_max`: what one connection may hold unsent; more ends it with a BufferError.
-    `receive_bytes`: the longest Received; up to 1000 lie before a slow reader. `pool`: settings of the ConnectionPool.
+    `connect_timeout`: seconds until an attempt is given up, with the look-up of the name. `waiting_max`: Connects
+    that may wait; one more fails. `send_bytes_max`: what one connection may hold unsent; more ends it with a
+    BufferError. `receive_bytes`: the longest Received; up to 1000 lie before a slow reader. `pool`: settings of the
+    ConnectionPool.
     """
 
     Inboxes = {"inbox": "Connect, Send, Close, Limit, QueryPool", "control": "Shut me down"}

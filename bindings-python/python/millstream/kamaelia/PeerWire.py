@@ -1,13 +1,14 @@
 """PeerWire: between bytes of a TCP connection and messages of the peer protocol. It owns no socket: a TCPClient or a
-ServerCore of Kamaelia's, a ConnectionManager or anything else that carries bytes stands behind it. What the protocol allows
-is `millstream.sansio.PeerConnection`'s to say.
+ServerCore of Kamaelia's, a ConnectionManager or anything else that carries bytes stands behind it. What the protocol
+allows is `millstream.sansio.PeerConnection`'s to say.
 
     inbox     bytes from the other side
     messages  messages to it: those of `millstream.sansio`, and SetPieces
-    control   producerFinished ends it when all that came is parsed: the other side has ended, as TCPClient and ServerCore
-              tell it. shutdown and shutdownMicroprocess end it at once; other messages are logged
+    control   producerFinished ends it when all that came is parsed: the other side has ended, as TCPClient and
+              ServerCore tell it. shutdown and shutdownMicroprocess end it at once; other messages are logged
     outbox    bytes to the other side; the handshake is the first
-    received  messages from it, Handshake first; WireRefused for each message that could not be sent; in the end WireEnded
+    received  messages from it, Handshake first; WireRefused for each message that could not be sent; in the end
+              WireEnded
     signal    producerFinished when it has ended; it closes the connection
 
 Payload of a Piece is a memoryview into memory of its own: keep it as long as you like.

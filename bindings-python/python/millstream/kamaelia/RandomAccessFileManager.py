@@ -1,13 +1,14 @@
-"""RandomAccessFileManager: files behind an inbox, for any protocol that keeps pieces of them. It knows nothing of torrents.
+"""RandomAccessFileManager: files behind an inbox, for any protocol that keeps pieces of them. It knows nothing of
+torrents.
 
-It owns open files and where they may lie; what is in them is its users'. All is done in one thread, in the order in which
-it was asked for, so that a Read sees what the Write before it wrote.
+It owns open files and where they may lie; what is in them is its users'. All is done in one thread, in the order in
+which it was asked for, so that a Read sees what the Write before it wrote.
 
     inbox    Read, Write, Allocate, Sync, Rename, Close
-    control  producerFinished ends it when all is answered, shutdown and shutdownMicroprocess at once; other messages are
-             logged
-    outbox   for each message one Done with its token, in order: with the data of a Read, or with the error. A message that
-             is none of these has a Done too, with the token it has or None, and a TypeError
+    control  producerFinished ends it when all is answered, shutdown and shutdownMicroprocess at once; other messages
+             are logged
+    outbox   for each message one Done with its token, in order: with the data of a Read, or with the error. A message
+             that is none of these has a Done too, with the token it has or None, and a TypeError
     signal   producerFinished when it has ended; all files are closed then
 """
 
@@ -100,9 +101,10 @@ class _Open:
 class RandomAccessFileManager(Worker):
     """RandomAccessFileManager([root]) -> a component that reads and writes files at any place.
 
-    `root`: a folder; paths are taken from there, and none leads out of it, nor does a symbolic link. Without it all paths
-    are allowed. `open_files_max`: files open at once; the least lately used is closed for another. More need more of the
-    process's descriptors. `read_bytes_max`: the longest Read; longer ones are refused. A Read takes so much memory.
+    `root`: a folder; paths are taken from there, and none leads out of it, nor does a symbolic link. Without it all
+    paths are allowed. `open_files_max`: files open at once; the least lately used is closed for another. More need
+    more of the process's descriptors. `read_bytes_max`: the longest Read; longer ones are refused. A Read takes so
+    much memory.
     """
 
     Inboxes = {"inbox": "Read, Write, Allocate, Sync, Rename, Close", "control": "Shut me down"}

@@ -53,8 +53,8 @@ class BEncoder(_Parser):
 class BDecoder(_Parser):
     """BDecoder([strict]) -> a component that turns bencode (BEP 3) into values.
 
-    bytes become int, bytes, lists and dicts by bytes. Each message is one whole value. `strict`: whether keys out of order
-    are refused.
+    bytes become int, bytes, lists and dicts by bytes. Each message is one whole value. `strict`: whether keys out of
+    order are refused.
     """
 
     Inboxes = {"inbox": "bytes", "control": "Shut me down"}
@@ -84,8 +84,8 @@ class MetainfoParser(_Parser):
 
 
 class MagnetParser(_Parser):
-    """MagnetParser() -> a component that turns magnet links (BEP 9) into `millstream.Magnet`, those that name a key (BEP 46)
-    into `millstream.KeyLink`. A link is a str, or its bytes."""
+    """MagnetParser() -> a component that turns magnet links (BEP 9) into `millstream.Magnet`, those that name a key
+    (BEP 46) into `millstream.KeyLink`. A link is a str, or its bytes."""
 
     Inboxes = {"inbox": "Magnet links", "control": "Shut me down"}
     Outboxes = {"outbox": "Magnet, KeyLink or Unusable", "signal": "producerFinished when I've shutdown"}

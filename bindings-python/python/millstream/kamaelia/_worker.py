@@ -1,5 +1,5 @@
-"""What our components share that are told what to do by messages: how they end, and that none ends or stays silent for a
-message that it can't use. It owns no meaning of any message."""
+"""What our components share that are told what to do by messages: how they end, and that none ends or stays silent
+for a message that it can't use. It owns no meaning of any message."""
 
 from __future__ import annotations
 

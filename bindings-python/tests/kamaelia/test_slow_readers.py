@@ -1,0 +1,95 @@
+"""Who reads slowly, from an inbox with little room, gets all that was done, in order."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from millstream import sansio as s
+from millstream.kamaelia._axon import Component, producerFinished
+from millstream.kamaelia.ConnectionManager import Closed, Connect, ConnectionManager, Failed, Received, Send
+from millstream.kamaelia.PeerWire import PeerWire
+from millstream.kamaelia.RandomAccessFileManager import RandomAccessFileManager, Write
+from millstream.kamaelia.Transformers import BDecoder, BEncoder
+
+from .stage import Script, run, until
+from .test_connections import Host
+
+if TYPE_CHECKING:
+    from millstream.kamaelia._axon import Main
+
+ROOM = 3
+
+
+class SlowReader(Component):
+    """Takes one message at a time out of an inbox that is nearly full, and rests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[Any] = []
+        self.inboxes["inbox"].setSize(ROOM)
+
+    def main(self) -> Main:
+        while not (self.dataReady("control") and not self.dataReady("inbox")):
+            if self.dataReady("inbox"):
+                self.got.append(self.recv("inbox"))
+            yield 1
+
+
+def read_slowly(component: Component, messages: list[Any], inbox: str = "inbox", outbox: str = "outbox") -> list[Any]:
+    """What comes of these messages, to one who reads slowly."""
+    reader = SlowReader()
+
+    def script(me: Script) -> Main:
+        for message in messages:
+            me.send(message)
+        me.send(producerFinished(), "signal")
+        yield until(lambda: reader._isStopped(), "the reader has all")
+
+    writer = Script(script)
+    writer.link((writer, "outbox"), (component, inbox))
+    writer.link((writer, "signal"), (component, "control"))
+    reader.link((component, outbox), (reader, "inbox"))
+    reader.link((component, "signal"), (reader, "control"))
+    run(component, reader, writer, deadline=60)
+    if writer.failure is not None:
+        raise writer.failure
+    return reader.got
+
+
+@pytest.mark.parametrize("count", [2, 1500])
+def test_transformers_wait_for_a_slow_reader(count: int) -> None:
+    assert read_slowly(BDecoder(), [b"i%de" % n for n in range(count)]) == list(range(count))
+    assert read_slowly(BEncoder(), list(range(count))) == [b"i%de" % n for n in range(count)]
+
+
+def test_a_file_manager_waits_for_a_slow_reader() -> None:
+    got = read_slowly(RandomAccessFileManager(), [Write(n, "file", n, b"x") for n in range(2500)])
+    assert [done.token for done in got] == list(range(2500))
+
+
+def test_a_wire_waits_for_a_slow_reader() -> None:
+    other = s.PeerConnection(client=True, peer_id=b"t" * 20, info_hash=b"h" * 20, pieces=5000)
+    wire = other.handshake() + other.send(*(s.Have(n) for n in range(2500)))
+    got = read_slowly(PeerWire(False, b"o" * 20, b"h" * 20, pieces=5000), [wire], outbox="received")
+    assert [message.index for message in got if isinstance(message, s.Have)] == list(range(2500))
+
+
+def test_a_connection_manager_waits_for_a_slow_reader_and_loses_no_byte() -> None:
+    data = bytes(range(256)) * 2000
+
+    def give(connection: socket.socket) -> None:
+        connection.recv(1)
+        connection.sendall(data)
+
+    with Host(give).run() as address:
+        requests: list[Any] = []
+        for n in range(3):
+            requests += [Connect(n, address), Send(n, b"x")]
+        got = read_slowly(ConnectionManager(receive_bytes=1024), requests)
+    assert not [message for message in got if isinstance(message, Failed)]
+    assert sorted(message.token for message in got if isinstance(message, Closed)) == list(range(3))
+    for n in range(3):
+        assert b"".join(it.data for it in got if isinstance(it, Received) and it.token == n) == data
