@@ -92,9 +92,14 @@ impl ConnectionPool {
         self.0.at(py, now, |machine, now| machine.pool.on_closed(now, connection, reason))
     }
 
-    /// So many bytes came in or went out.
-    fn carried(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
+    /// So many bytes came in.
+    fn received(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
         self.0.at(py, now, |machine, now| machine.pool.on_received(now, connection, bytes))
+    }
+
+    /// So many bytes went out.
+    fn sent(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.pool.on_sent(now, connection, bytes))
     }
 
     /// Who should close the connection it can best do without: more are open than the network was found to bear.
@@ -138,6 +143,7 @@ impl ConnectionPool {
             it.answers_per_mille,
             opening,
             it.rate,
+            it.held,
         ))
     }
 }
@@ -150,6 +156,6 @@ fn unknown(py: Python<'_>, what: impl Display, name: &str) -> PyErr {
 fn set(config: &mut PoolConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     fields!(config, name, value;
         plain: links_max half_open_max adaptive size_start size_min half_open_start half_open_min doubt_max;
-        seconds: growth_interval linger patience proven_after regrow_interval trial_pause);
+        seconds: growth_interval linger patience proven_after regrow_interval trial_pause hold_interval);
     Ok(())
 }

@@ -26,8 +26,10 @@ def test_a_pool_opens_what_it_allows_and_counts_it() -> None:
     assert len(numbers) == 3 == len(set(numbers))
     pool.opened(numbers[0], 0.25)
     pool.failed(numbers[1], "refused", 0.25)
-    pool.carried(numbers[0], 5000, 0.3)
+    pool.received(numbers[0], 5000, 0.3)
+    pool.sent(numbers[0], 5000, 0.3)
     status = pool.status(0.5)
+    assert status.rate > 0 and status.held is None
     assert isinstance(status, PoolStatus) and (status.mood, status.sign) == ("free", None)
     assert (status.open, status.half_open, status.lingering, status.opening) == (1, 1, 0, 0.25)
     pool.closed(numbers[0], "finished", 1)

@@ -30,6 +30,8 @@ class PoolStatus:
     """How long opening takes, in seconds, smoothed; 0 until something was opened."""
     rate: int
     """Bytes a second of all connections together."""
+    held: int | None
+    """How many may be open while more would carry no more; `None` while that isn't known."""
 
 
 class PoolSettings(TypedDict, total=False):
@@ -63,3 +65,5 @@ class PoolSettings(TypedDict, total=False):
     """How long a bounded pool takes to grow by an eighth without a new sign: 45."""
     trial_pause: float
     """The pause after a trial that didn't help: 240."""
+    hold_interval: float
+    """How long the number of connections is held once more of them carry no more: 300; 0 never holds it."""

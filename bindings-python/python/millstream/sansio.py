@@ -4,6 +4,7 @@ come out.
 - `Engine`: the whole client as one deterministic machine;
 - `PeerConnection`: one connection to a peer, in h11's manners;
 - `DhtNode` and `Tracker`: a node of the DHT and a tracker, in aioquic's;
+- `ConnectionPool`: how many connections a network bears, for any protocol;
 - `Metainfo`, `Magnet`, `Plan`, `bencode`: torrent files and links, read and made.
 
 The driver's law, as the engine has it:

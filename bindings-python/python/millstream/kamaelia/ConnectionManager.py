@@ -394,7 +394,7 @@ class ConnectionManager(Worker):
         if not data:
             self._ended(it, None, "finished")
             return
-        self._pool.carried(it.number, len(data), time.monotonic())
+        self._pool.received(it.number, len(data), time.monotonic())
         self.out.put(Received(it.token, data))
 
     def _write(self, it: _Connection) -> None:
@@ -408,7 +408,7 @@ class ConnectionManager(Worker):
                 self._ended(it, error, "lost")
                 return
             del it.outgoing[:count]
-            self._pool.carried(it.number, count, time.monotonic())
+            self._pool.sent(it.number, count, time.monotonic())
         if it.ending and not it.outgoing:
             self._ended(it, None, "ours")
         else:
