@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from millstream import sansio as s
-from millstream.kamaelia._axon import Component, producerFinished
+from millstream.kamaelia._axon import Component, producerFinished, shutdownMicroprocess
+from millstream.kamaelia._outgoing import MESSAGES_MAX
 from millstream.kamaelia.ConnectionManager import Closed, Connect, ConnectionManager, Failed, Received, Send
 from millstream.kamaelia.PeerWire import PeerWire
 from millstream.kamaelia.RandomAccessFileManager import RandomAccessFileManager, Write
@@ -93,3 +95,51 @@ def test_a_connection_manager_waits_for_a_slow_reader_and_loses_no_byte() -> Non
     assert sorted(message.token for message in got if isinstance(message, Closed)) == list(range(3))
     for n in range(3):
         assert b"".join(it.data for it in got if isinstance(it, Received) and it.token == n) == data
+
+
+def test_who_reads_nothing_is_sent_no_more_than_there_is_room_for() -> None:
+    given = 0
+
+    def give(connection: socket.socket) -> None:
+        nonlocal given
+        while True:
+            given += connection.send(bytes(1 << 16))
+
+    manager = ConnectionManager(receive_bytes=4096)
+
+    def script(me: Script) -> Main:
+        # nobody is linked to read but one whose inbox is full at once
+        me.send(Connect(1, address))
+        seen, since = -1, time.monotonic()
+        while time.monotonic() - since < 0.7:
+            if given != seen:
+                seen, since = given, time.monotonic()
+            assert given < 32 << 20, "it is read without end"
+            yield 1
+        assert 0 < len(manager.out) <= MESSAGES_MAX + 10
+        reader.stopped = True
+        me.send(shutdownMicroprocess(), "signal")
+        yield until(lambda: reader._isStopped(), "its end")
+
+    reader = Sleeper()
+    writer = Script(script)
+    writer.link((writer, "outbox"), (manager, "inbox"))
+    writer.link((writer, "signal"), (manager, "control"))
+    reader.link((manager, "outbox"), (reader, "inbox"))
+    with Host(give).run() as address:
+        run(manager, reader, writer)
+    if writer.failure is not None:
+        raise writer.failure
+
+
+class Sleeper(Component):
+    """Reads nothing until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = False
+        self.inboxes["inbox"].setSize(ROOM)
+
+    def main(self) -> Main:
+        while not self.stopped:
+            yield 1
