@@ -134,7 +134,7 @@ def drivers(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
 
 @pytest.fixture(params=[name for name in NAMES if name != "memory"])
 def on_demand(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
-    """The drivers that know deadlines."""
+    """The drivers that know deadlines, and have a thread of their own for who blocks."""
     return Drivers(request.param, tmp_path)
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
+from servers import HttpServer
 
 from millstream import (
     Completed,
     DuplicateTorrent,
+    Event,
     FileCompleted,
     Magnet,
     MagnetError,
@@ -67,25 +69,47 @@ def test_a_torrent_of_several_files_goes_from_one_session_to_another(drivers: Dr
 
 @pytest.mark.parametrize("kind", ["bytes", "Metainfo", "path", "str path", "URL"])
 def test_all_that_names_a_torrent_file_can_be_added(drivers: Drivers, kind: str) -> None:
-    if kind == "URL" and drivers.name != "memory":
-        pytest.skip("needs a server")
-
     async def story() -> None:
         what = thing()
+        server = HttpServer(files={"/a.torrent": what.torrent})
+        url = f"{await server.start()}/a.torrent"
         path = drivers.folder / "a.torrent"
         path.write_bytes(what.torrent)
-        drivers.world.urls["http://host/a.torrent"] = what.torrent
+        drivers.world.urls[url] = what.torrent
         sources: dict[str, Source] = {
             "bytes": what.torrent,
             "Metainfo": Metainfo.parse(what.torrent),
             "path": path,
             "str path": os.fspath(path),
-            "URL": "http://host/a.torrent",
+            "URL": url,
         }
         async with drivers.session("one") as session:
             torrent = await session.add(sources[kind])
             assert torrent.name == "thing.bin"
             assert (await torrent.metadata()).info_hash_v1 == Metainfo.parse(what.torrent).info_hash_v1
+        server.stop()
+
+    drivers.run(story)
+
+
+def test_news_that_come_after_the_backend_ended_are_told_all_the_same(
+    drivers: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with drivers.session("one") as session:
+            torrent = await session.add(thing().torrent, only_peers=True)
+            await torrent.metadata()
+            events = torrent.events()
+
+            def verified(_: int) -> bytes:
+                raise SessionClosed("the session is closed")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(session._backend, "verified", verified)
+                news: list[Event] = [PieceVerified(torrent.id, 0), Completed(torrent.id), Lagged(3)]
+                session._on_news(news)
+            told = events.waiting()
+            assert Completed(torrent.id) in told and Lagged(3) in told
 
     drivers.run(story)
 

@@ -206,10 +206,8 @@ def test_who_waits_can_be_interrupted_by_a_key(blocking: Drivers) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_session_that_nobody_closed_is_warned_of(blocking: Drivers) -> None:
-    if blocking.name == "memory":
-        pytest.skip("its thread is shared")
-    session = blocking.sync_session("one")
+def test_a_session_that_nobody_closed_is_warned_of(on_demand: Drivers) -> None:
+    session = on_demand.sync_session("one")
     thread = session._thread
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
