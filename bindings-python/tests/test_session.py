@@ -389,6 +389,25 @@ def test_a_cancelled_add_leaves_no_torrent(tmp_path: Path) -> None:
     drivers.run(lambda: story(drivers))
 
 
+def test_who_cancelled_an_add_can_add_it_again_at_once(drivers: Drivers) -> None:
+    async def story() -> None:
+        what = thing()
+        async with drivers.session("one") as session:
+            for steps in range(12):
+                adding = asyncio.ensure_future(session.add(what.torrent, only_peers=True))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                adding.cancel()
+                await asyncio.wait([adding])
+                torrent = adding.result() if not adding.cancelled() else await session.add(what.torrent, only_peers=True)
+                assert session.torrents == (torrent,)
+                with pytest.raises(DuplicateTorrent):
+                    await session.add(what.torrent)
+                await torrent.remove()
+
+    drivers.run(story)
+
+
 def test_a_slow_reader_loses_progress_but_never_completion() -> None:
     hub = Hub(4)
     events = hub.subscribe()
