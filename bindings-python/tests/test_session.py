@@ -35,7 +35,7 @@ from millstream import (
     create,
     download,
 )
-from millstream._events import Hub
+from millstream._events import Events, Hub, Pulse
 from millstream._sources import Source
 from millstream.sansio import Lagged, PieceVerified, Progress, TorrentFailed
 
@@ -406,6 +406,24 @@ def test_who_cancelled_an_add_can_add_it_again_at_once(drivers: Drivers) -> None
                 await torrent.remove()
 
     drivers.run(story)
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_cancellation_that_comes_together_with_news_is_not_lost(steps: int) -> None:
+    async def story() -> None:
+        pulse, events = Pulse(), Events(8)
+        waiting = [asyncio.ensure_future(pulse.wait(60)), asyncio.ensure_future(events.take(60))]
+        await asyncio.sleep(0)
+        pulse.beat()
+        events.push([Lagged(1)])
+        for task in waiting:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            lost = not task.done() and task.cancel()
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled() == lost
+
+    asyncio.run(story())
 
 
 def test_a_slow_reader_loses_progress_but_never_completion() -> None:
