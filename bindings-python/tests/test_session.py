@@ -399,7 +399,8 @@ def test_who_cancelled_an_add_can_add_it_again_at_once(drivers: Drivers) -> None
                     await asyncio.sleep(0)
                 adding.cancel()
                 await asyncio.wait([adding])
-                torrent = adding.result() if not adding.cancelled() else await session.add(what.torrent, only_peers=True)
+                again = session.add(what.torrent, only_peers=True) if adding.cancelled() else adding
+                torrent = await again
                 assert session.torrents == (torrent,)
                 with pytest.raises(DuplicateTorrent):
                     await session.add(what.torrent)

@@ -20,7 +20,8 @@ class LoopThread:
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._loop = factory()
         self._pid = os.getpid()
-        # what was called and isn't answered; under the lock (a collector of garbage may call again) nothing is called once the loop has stopped
+        # what was called and isn't answered; under the lock, which a collector of garbage may take again, nothing is
+        # called once the loop has stopped
         self._lock = threading.RLock()
         self._ended = False
         self._calls: set[Future[Any]] = set()
@@ -68,7 +69,7 @@ class LoopThread:
         self._thread.join(timeout)
 
     def _schedule(self, work: Coroutine[Any, Any, R]) -> Future[R] | None:
-        """Nothing, if there is no loop any more; in a forked process its thread isn't there, and the lock may be shut."""
+        """None if there is no loop any more. In a forked process its thread isn't there, and the lock may be shut."""
         if self._thread.is_alive():
             with self._lock:
                 if not self._ended:
