@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from standin import LoopWorld
 
 from millstream import Session, create, sync
@@ -51,7 +52,7 @@ class Drivers:
 
         factory = None
         if self.name == "uvloop":
-            factory = pytest.importorskip("uvloop").new_event_loop
+            factory = uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(bounded())
 
@@ -84,7 +85,7 @@ class Drivers:
         """The same for who blocks."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        factory = pytest.importorskip("uvloop").new_event_loop if self.name == "uvloop" else asyncio.new_event_loop
+        factory = uvloop.new_event_loop if self.name == "uvloop" else asyncio.new_event_loop
         return sync.Session(driver=self.driver, folder=folder, loop_factory=factory, **self._with(settings))
 
 
@@ -133,7 +134,7 @@ def drivers(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
 
 @pytest.fixture(params=[name for name in NAMES if name != "memory"])
 def on_demand(request: pytest.FixtureRequest, tmp_path: Path) -> Drivers:
-    """The drivers that know deadlines."""
+    """The drivers that know deadlines, and have a thread of their own for who blocks."""
     return Drivers(request.param, tmp_path)
 
 
@@ -141,7 +142,7 @@ class Lodger(LoopThread):
     """A thread that many sessions share, since a world in memory has one loop."""
 
     def __init__(self, host: LoopThread) -> None:
-        self._loop, self._thread = host._loop, host._thread
+        self.__dict__ = host.__dict__
 
     def stop(self) -> None:
         """Others still need it."""

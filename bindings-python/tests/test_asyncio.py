@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import uvloop
 from servers import HttpServer, UdpTracker, WebSocketTracker
 from test_exchange import payload
 
@@ -32,8 +33,6 @@ from millstream.sansio import (
     TrackerAnswered,
     Unchoke,
 )
-
-uvloop = pytest.importorskip("uvloop")
 
 PIECE = 64 << 10
 WITHIN = 15.0

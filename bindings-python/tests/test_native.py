@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from meeting import HERMETIC, News, session, stored
 
 from millstream import errors
@@ -38,7 +39,7 @@ Story = Callable[[Coroutine[Any, Any, None]], None]
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Story:
     """Runs a story on a loop of each kind."""
-    factory = None if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    factory = None if request.param == "asyncio" else uvloop.new_event_loop
 
     def tell(story: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
+from servers import HttpServer
 
 from millstream import (
     Completed,
     DuplicateTorrent,
+    Event,
     FileCompleted,
     Magnet,
     MagnetError,
@@ -33,7 +35,7 @@ from millstream import (
     create,
     download,
 )
-from millstream._events import Hub
+from millstream._events import Events, Hub, Pulse
 from millstream._sources import Source
 from millstream.sansio import Lagged, PieceVerified, Progress, TorrentFailed
 
@@ -67,25 +69,47 @@ def test_a_torrent_of_several_files_goes_from_one_session_to_another(drivers: Dr
 
 @pytest.mark.parametrize("kind", ["bytes", "Metainfo", "path", "str path", "URL"])
 def test_all_that_names_a_torrent_file_can_be_added(drivers: Drivers, kind: str) -> None:
-    if kind == "URL" and drivers.name != "memory":
-        pytest.skip("needs a server")
-
     async def story() -> None:
         what = thing()
+        server = HttpServer(files={"/a.torrent": what.torrent})
+        url = f"{await server.start()}/a.torrent"
         path = drivers.folder / "a.torrent"
         path.write_bytes(what.torrent)
-        drivers.world.urls["http://host/a.torrent"] = what.torrent
+        drivers.world.urls[url] = what.torrent
         sources: dict[str, Source] = {
             "bytes": what.torrent,
             "Metainfo": Metainfo.parse(what.torrent),
             "path": path,
             "str path": os.fspath(path),
-            "URL": "http://host/a.torrent",
+            "URL": url,
         }
         async with drivers.session("one") as session:
             torrent = await session.add(sources[kind])
             assert torrent.name == "thing.bin"
             assert (await torrent.metadata()).info_hash_v1 == Metainfo.parse(what.torrent).info_hash_v1
+        server.stop()
+
+    drivers.run(story)
+
+
+def test_news_that_come_after_the_backend_ended_are_told_all_the_same(
+    drivers: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with drivers.session("one") as session:
+            torrent = await session.add(thing().torrent, only_peers=True)
+            await torrent.metadata()
+            events = torrent.events()
+
+            def verified(_: int) -> bytes:
+                raise SessionClosed("the session is closed")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(session._backend, "verified", verified)
+                news: list[Event] = [PieceVerified(torrent.id, 0), Completed(torrent.id), Lagged(3)]
+                session._on_news(news)
+            told = events.waiting()
+            assert Completed(torrent.id) in told and Lagged(3) in told
 
     drivers.run(story)
 
@@ -363,6 +387,44 @@ def test_a_cancelled_add_leaves_no_torrent(tmp_path: Path) -> None:
 
     drivers = Drivers("memory", tmp_path)
     drivers.run(lambda: story(drivers))
+
+
+def test_who_cancelled_an_add_can_add_it_again_at_once(drivers: Drivers) -> None:
+    async def story() -> None:
+        what = thing()
+        async with drivers.session("one") as session:
+            for steps in range(12):
+                adding = asyncio.ensure_future(session.add(what.torrent, only_peers=True))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                adding.cancel()
+                await asyncio.wait([adding])
+                again = session.add(what.torrent, only_peers=True) if adding.cancelled() else adding
+                torrent = await again
+                assert session.torrents == (torrent,)
+                with pytest.raises(DuplicateTorrent):
+                    await session.add(what.torrent)
+                await torrent.remove()
+
+    drivers.run(story)
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_cancellation_that_comes_together_with_news_is_not_lost(steps: int) -> None:
+    async def story() -> None:
+        pulse, events = Pulse(), Events(8)
+        waiting = [asyncio.ensure_future(pulse.wait(60)), asyncio.ensure_future(events.take(60))]
+        await asyncio.sleep(0)
+        pulse.beat()
+        events.push([Lagged(1)])
+        for task in waiting:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            lost = not task.done() and task.cancel()
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled() == lost
+
+    asyncio.run(story())
 
 
 def test_a_slow_reader_loses_progress_but_never_completion() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import os
@@ -9,13 +10,14 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, thing, things
 
-from millstream import Completed, FileCompleted, Metadata, SessionClosed, TorrentRemoved, sync
+from millstream import Completed, FileCompleted, Metadata, MillstreamError, SessionClosed, TorrentRemoved, sync
+from millstream._thread import LoopThread
 
 
 @contextmanager
@@ -123,6 +125,75 @@ def test_a_reader_hears_that_its_torrent_is_gone(blocking: Drivers) -> None:
         assert [type(error) for error in failed] == [TorrentRemoved]
 
 
+def test_who_calls_while_another_thread_closes_is_never_left_waiting(blocking: Drivers) -> None:
+    session = blocking.sync_session("one")
+    torrent = session.add(thing().torrent)
+    closed = threading.Event()
+
+    def ask() -> None:
+        while not closed.is_set():
+            with suppress(MillstreamError):
+                torrent.peers()
+                session.statistics()
+
+    asking = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    session.close()
+    closed.set()
+    for thread in asking:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in asking)
+
+
+def test_what_is_called_as_the_loop_stops_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = LoopThread(asyncio.new_event_loop)
+    stopping, called, failed = threading.Event(), threading.Event(), list[BaseException]()
+    schedule = asyncio.run_coroutine_threadsafe
+
+    def told(*given: Any) -> Any:
+        future = schedule(*given)
+        called.set()
+        return future
+
+    def stop() -> None:
+        thread._loop.stop()
+        stopping.set()
+        called.wait(10)
+
+    def call() -> None:
+        try:
+            thread.call(asyncio.sleep(60))
+        except BaseException as error:
+            failed.append(error)
+
+    thread._loop.call_soon_threadsafe(stop)
+    assert stopping.wait(10)
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", told)
+    calling = threading.Thread(target=call, daemon=True)
+    calling.start()
+    calling.join(20)
+    assert [type(error) for error in failed] == [SessionClosed]
+    thread.join(10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the host knows no fork")
+def test_a_forked_process_hears_whose_session_it_is(blocking: Drivers) -> None:
+    with blocking.sync_session("one") as session:
+        torrent = session.add(thing().torrent, only_peers=True)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                torrent.peers()
+            except SessionClosed as error:
+                os._exit(0 if "forked" in str(error) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert torrent.peers() == ()
+
+
 def test_who_waits_can_be_interrupted_by_a_key(blocking: Drivers) -> None:
     with blocking.sync_session("one") as session:
         torrent = session.add("0" * 40)
@@ -135,10 +206,8 @@ def test_who_waits_can_be_interrupted_by_a_key(blocking: Drivers) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_session_that_nobody_closed_is_warned_of(blocking: Drivers) -> None:
-    if blocking.name == "memory":
-        pytest.skip("its thread is shared")
-    session = blocking.sync_session("one")
+def test_a_session_that_nobody_closed_is_warned_of(on_demand: Drivers) -> None:
+    session = on_demand.sync_session("one")
     thread = session._thread
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

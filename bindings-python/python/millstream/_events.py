@@ -167,7 +167,9 @@ class Events(AsyncIterator[News]):
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            await asyncio.wait_for(future, timeout)
+            # not wait_for, which before Python 3.12 loses a cancellation that comes together with the news
+            async with asyncio.timeout(timeout):
+                await future
         except TimeoutError:
             pass
         finally:
@@ -237,7 +239,9 @@ class Pulse:
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, timeout)
+            # not wait_for, which before Python 3.12 loses a cancellation that comes together with the news
+            async with asyncio.timeout(timeout):
+                await future
         except TimeoutError:
             return False
         finally:

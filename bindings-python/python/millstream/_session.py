@@ -14,12 +14,12 @@ from weakref import ref
 
 from . import _drivers, _sources
 from ._backend import Backend, OnNews
-from ._events import Events, Hub
+from ._events import Events, Hub, Pulse
 from ._millstream import Magnet
 from ._sources import Source
-from ._torrent import Torrent
+from ._torrent import LOOK_AGAIN, Torrent
 from ._values import AddOptions, Address, Event, Lagged, Removed, SessionSettings, SessionStatistics
-from .errors import CommandError, SessionClosed, TorrentNotFound
+from .errors import CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
 
@@ -70,6 +70,7 @@ class Session:
         self._hub = Hub(self._events_max)
         self._closing: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
+        self._left = Pulse()
         self._pid = os.getpid()
 
     async def start(self) -> Self:
@@ -116,12 +117,20 @@ class Session:
         place = self._folder if folder is None else Path(folder).absolute()
         self._check()
         wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
-        adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
-        try:
-            torrent = await asyncio.shield(adding)
-        except asyncio.CancelledError:
-            self._clean(self._take_back(adding))
-            raise
+        while True:
+            adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
+            try:
+                torrent = await asyncio.shield(adding)
+                break
+            except asyncio.CancelledError:
+                self._clean(self._take_back(adding))
+                raise
+            except DuplicateTorrent as error:
+                if error.torrent is None or error.torrent in self._torrents:
+                    raise
+                # nobody has it: it is taken back from who cancelled, and leaves
+                await self._left.wait(LOOK_AGAIN)
+                self._check()
         handle = Torrent(self, self._backend, torrent, place)
         if not isinstance(parsed, Magnet):
             handle._set_metainfo(parsed)
@@ -222,6 +231,8 @@ class Session:
                     handle._on_lag(event.count)
         for torrent, events in of.items():
             told = self._torrents.get(torrent)
+            if isinstance(events[-1], Removed):
+                self._left.beat()
             if told is not None:
                 if isinstance(events[-1], Removed):
                     del self._torrents[torrent]
@@ -259,6 +270,7 @@ class Session:
             for torrent in self.torrents:
                 torrent._leave()
             self._torrents.clear()
+            self._left.beat()
             self._hub.end()
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from .errors import SessionClosed
@@ -18,6 +19,12 @@ class LoopThread:
 
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._loop = factory()
+        self._pid = os.getpid()
+        # what was called and isn't answered; under the lock, which a collector of garbage may take again, nothing is
+        # called once the loop has stopped
+        self._lock = threading.RLock()
+        self._ended = False
+        self._calls: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="millstream", daemon=True)
         self._thread.start()
 
@@ -26,10 +33,13 @@ class LoopThread:
         if threading.get_ident() == self._thread.ident:
             work.close()
             raise SessionClosed("a session that blocks can't be used on its own loop")
-        if not self._thread.is_alive():
-            work.close()
-            raise SessionClosed("the session was closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._schedule(work)
+        if future is None:
+            raise SessionClosed(
+                "the session was closed"
+                if self._pid == os.getpid()
+                else "the session belongs to the process that this one was forked from"
+            )
         try:
             return future.result()
         except CancelledError as error:
@@ -39,10 +49,7 @@ class LoopThread:
 
     def tell(self, work: Coroutine[Any, Any, object]) -> None:
         """Runs a coroutine there, and doesn't wait."""
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(work, self._loop)
-        else:
-            work.close()
+        self._schedule(work)
 
     def settle(self, timeout: float) -> None:
         """Waits until all that runs there has come to its end."""
@@ -61,10 +68,28 @@ class LoopThread:
         """Waits until the thread has ended."""
         self._thread.join(timeout)
 
+    def _schedule(self, work: Coroutine[Any, Any, R]) -> Future[R] | None:
+        """None if there is no loop any more. In a forked process its thread isn't there, and the lock may be shut."""
+        if self._thread.is_alive():
+            with self._lock:
+                if not self._ended:
+                    future = asyncio.run_coroutine_threadsafe(work, self._loop)
+                    self._calls.add(future)
+                    future.add_done_callback(self._calls.discard)
+                    return future
+        work.close()
+        return None
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            with self._lock:
+                self._ended = True
+            for call in list(self._calls):
+                call.cancel()
+            # what was called too late to begin becomes a task here, to be cancelled with the others
+            self._loop.run_until_complete(asyncio.sleep(0))
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ from .errors import CommandError, SessionClosed, TimedOut, TorrentNotFound, Torr
 if TYPE_CHECKING:
     from ._file import FileReader
     from ._session import Session
+
+log = logging.getLogger("millstream")
 
 R = TypeVar("R")
 
@@ -311,7 +314,7 @@ class Torrent:
         """Events were lost before they came here."""
         self._hub.lag(count)
         if self._hub and self._ledger and not self._gone:
-            self._hub.publish([*self._whole(self._ledger.settle(self._backend.verified(self._id)))])
+            self._hub.publish(self._became_whole(Checked(self._id), False))
         self._pulse.beat()
 
     def _leave(self) -> None:
@@ -375,24 +378,29 @@ class Torrent:
     def _with_files(self, events: list[Event]) -> list[News]:
         """The same news, and which files became whole."""
         news = list[News]()
+        leaves = type(events[-1]) is Removed
         for event in events:
-            whole: list[int] = []
+            whole = self._became_whole(event, leaves)
+            news += [*whole, event] if type(event) is Completed else [event, *whole]
+        return news
+
+    def _became_whole(self, event: Event, leaves: bool) -> list[News]:
+        """The files that are whole by this event. None if the backend has come to its end before the news of it."""
+        try:
             match event:
                 case Metadata():
                     self._keep_ledger()
                 case PieceVerified(_, piece) if self._ledger is not None:
-                    whole = self._ledger.on_piece(piece)
-                case Checked() | Completed() if type(events[-1]) is not Removed:
+                    return [*self._whole(self._ledger.on_piece(piece))]
+                case Checked() | Completed() if not leaves:
                     self._keep_ledger()
                     if self._ledger is not None:
-                        whole = self._ledger.settle(self._backend.verified(self._id))
+                        return [*self._whole(self._ledger.settle(self._backend.verified(self._id)))]
                 case _:
                     pass
-            if type(event) is Completed:
-                news += [*self._whole(whole), event]
-            else:
-                news += [event, *self._whole(whole)]
-        return news
+        except CommandError as error:
+            log.debug("nothing is known of the torrent's files any more: %s", error)
+        return []
 
     def _whole(self, indexes: list[int]) -> Iterator[FileCompleted]:
         layout = self._layout
