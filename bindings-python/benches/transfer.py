@@ -23,6 +23,8 @@ from engines.process import NOTHING, EngineError, Usage
 from engines.tracker import Tracker
 from nodes import CLIENTS, versions
 
+from millstream import create
+
 SEED_ID = b"-seed-of-the-bench--"
 
 
@@ -73,13 +75,18 @@ class Bench:
             home = self.root / f"whole-{kind}"
             torrent = self.root / f"{kind}.torrent"
             data = home / "data"
+            piece = self.arguments.piece_kib << 10
             if kind == "folder":
                 # aiotorrent can't get the last piece of a torrent: a byte that it needn't have lies there
                 fill(data / "first", length, 1)
                 fill(data / "last", 1, 2)
+                files = {name: (data / name).read_bytes() for name in ("first", "last")}
+                torrent.write_bytes(
+                    create("data", files, version="v1", piece_length=piece, trackers=[[self.tracker.url]])
+                )
             else:
                 fill(data, length, 1)
-            make_torrent(data, torrent, "v1", self.arguments.piece_kib << 10, self.tracker.url)
+                make_torrent(data, torrent, "v1", piece)
             self.torrents[kind] = home, torrent
         return *self.torrents[kind], length
 
