@@ -1,6 +1,6 @@
-"""What an event costs in batches: nanoseconds for each, of millstream's sessions and its parsers, and of libtorrent's alerts.
+"""What an event costs in batches: nanoseconds for each, of sessions and parsers, and for each of libtorrent's alerts.
 
-The events are of pieces of 16 KiB that a seed in another process sends; the loop sleeps until more than a thousand wait.
+The events are of pieces of 16 KiB that a seed in another process sends; the loop sleeps until about a thousand wait.
 Best of all batches, and the median.
 """
 
@@ -14,24 +14,25 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import sansio as messages
 from bench.table import MIB, markdown, median
 from engines.content import fill, make_torrent
 from engines.libtorrent_node import settings as libtorrent_settings
 from engines.millstream import Millstream
 from engines.node import Address, Job
 from engines.process import EngineError
-from nodes import versions
-
 from leech import settings
-from millstream import PieceVerified, Session
+from nodes import versions
+from sansio import pair
+
+from millstream import PieceVerified, Session, sansio
 from millstream.sansio import Engine
 
 BATCH = 1000
 """Smaller batches don't count."""
 
-PAUSE_S = 0.3
+PAUSE_S = 0.06
 """Long enough for a batch, as fast as the disk and the seed are. Seconds."""
 
 WITHIN_S = 60.0
@@ -43,7 +44,7 @@ Costs = dict[str, list[float]]
 def options(parser: argparse.ArgumentParser) -> None:
     """Its own words of the command line."""
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--mib", type=int, default=128, help="what is transferred, in pieces of 16 KiB")
+    parser.add_argument("--mib", type=int, default=256, help="what is transferred, in pieces of 16 KiB")
 
 
 def main(arguments: argparse.Namespace, root: Path, say: Callable[[str], None]) -> str:
@@ -115,7 +116,8 @@ def libtorrent(torrent: Path, work: Path, seed: Address, costs: Costs) -> None:
     import libtorrent as lt
 
     reach = {"dht": None, "lsd": False, "utp": "off", "encryption": "off"}
-    session = lt.session(libtorrent_settings({"host": "127.0.0.1", "port": 0, "tracker": False, "reach": reach}))
+    given: Any = libtorrent_settings({"host": "127.0.0.1", "port": 0, "tracker": False, "reach": reach})
+    session = lt.session(given)
     categories = lt.alert.category_t
     mask = categories.piece_progress_notification | categories.status_notification
     session.apply_settings({"alert_queue_size": 1_000_000, "alert_mask": int(mask)})
@@ -147,7 +149,8 @@ def engine(costs: Costs) -> None:
     draw = random.Random(1)
     for _ in range(30):
         bare = Engine(1, torrents_max=10 * BATCH, events_max=10 * BATCH)
-        added = [bare.add_torrent(0, f"magnet:?xt=urn:btih:{draw.randbytes(20).hex()}", "anywhere") for _ in range(BATCH)]
+        links = [f"magnet:?xt=urn:btih:{draw.randbytes(20).hex()}" for _ in range(BATCH)]
+        added = [bare.add_torrent(0, link, "anywhere") for link in links]
         for torrent in added:
             bare.remove(0, torrent)
         bare.poll_effects()
@@ -162,9 +165,9 @@ def engine(costs: Costs) -> None:
 
 def connection(costs: Costs) -> None:
     """A connection without a socket: messages out of bytes."""
-    client, server = messages.pair()
-    haves = client.send(*(messages.s.Have(number) for number in range(BATCH)))
-    requests = client.send(*(messages.s.Request(number, 0, 16384) for number in range(BATCH)))
+    client, server = pair()
+    haves = client.send(*(sansio.Have(number) for number in range(BATCH)))
+    requests = client.send(*(sansio.Request(number, 0, 16384) for number in range(BATCH)))
     for name, data in (("HAVEs", haves), ("REQUESTs", requests)):
         for _ in range(30):
             began = time.perf_counter_ns()

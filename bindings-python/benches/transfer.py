@@ -8,6 +8,7 @@ most 64 blocks, and its interpreter's start counts too.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -154,7 +155,7 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
     """The table."""
     rows = []
     for client, all_of in runs.items():
-        size = "" if client != "aiotorrent" else f" ({arguments.aiotorrent_mib} MiB, {len(all_of)} run)"
+        size = "" if client != "aiotorrent" else f" ({arguments.aiotorrent_mib} MiB, {len(all_of)} of the runs)"
         digits = 0 if client != "aiotorrent" else 3
         rows.append(
             [
@@ -167,7 +168,10 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
         )
     title = f"One millstream seed to one leech: {arguments.mib} MiB, {arguments.piece_kib} KiB pieces, v1, TCP"
     head = ["leech", "MB/s", "CPU s/GiB", "CPU beside the binary's", "peak MiB"]
-    notes = f"Medians of {arguments.runs} (range), in turn; the third is of runs paired; peaks the highest; data on tmpfs."
+    notes = (
+        f"Medians of {arguments.runs} (range), in turn; the fourth column is of paired runs; peaks the highest; "
+        f"data on tmpfs; load of the machine at the end {os.getloadavg()[0]:.1f}."
+    )
     return markdown(title, head, rows, told, notes)
 
 
