@@ -32,7 +32,7 @@ async def main(torrent_file: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)d %(message)s")
     given = json.loads(sys.argv[1])
     asyncio.run(main(str(Path(given["torrent"]).absolute()), given["folder"]))
     sys.stdin.read()  # what it used is read while it is there

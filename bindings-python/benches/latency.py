@@ -65,7 +65,8 @@ def main(arguments: argparse.Namespace, root: Path, say: Callable[[str], None]) 
             run = once(kind, small, large, root, arguments)
             runs[kind].append(run)
             say(
-                f"run {number + 1}: {kind}: p50 {run.late(0.5):.2f}, p99 {run.late(0.99):.2f}, max {run.late(1):.2f} ms; "
+                f"run {number + 1}: {kind}: p50 {run.late(0.5):.2f}, p99 {run.late(0.99):.2f}, "
+                f"max {run.late(1):.2f} ms; "
                 f"reading {statistics.median(run.took) * 1000:.2f} ms; {run.rate / MIB:.1f} MiB/s"
             )
     return report(runs, arguments, told)

@@ -49,7 +49,7 @@ async def watch(read: Read, took: list[float]) -> None:
 @asynccontextmanager
 async def nobody(config: dict[str, Any]) -> AsyncIterator[tuple[Read, Dial]]:
     """No client at all."""
-    yield lambda: 0, lambda peer: asyncio.sleep(0)
+    yield (lambda: 0), (lambda peer: asyncio.sleep(0))
 
 
 @asynccontextmanager
@@ -90,7 +90,8 @@ async def libtorrent(config: dict[str, Any]) -> AsyncIterator[tuple[Read, Dial]]
     from engines.libtorrent_node import settings
 
     reach = {"dht": None, "lsd": False, "utp": "off", "encryption": "off"}
-    opened = lt.session(settings({"host": "127.0.0.1", "port": config["port"], "tracker": False, "reach": reach}))
+    given: Any = settings({"host": "127.0.0.1", "port": config["port"], "tracker": False, "reach": reach})
+    opened = lt.session(given)
     opened.apply_settings({"alert_queue_size": 1_000_000})
     wake, writer = socket.socketpair()
     wake.setblocking(False)

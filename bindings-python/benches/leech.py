@@ -1,6 +1,7 @@
 """One session of the package as a process: settings in the argument, commands in and events out as JSON lines.
 
-Everything but plain TCP is off, as with the clients beside it. The one command is `dial`. It ends with its standard input.
+Everything but plain TCP is off, as with the clients beside it. The one command is `dial`. It ends with its standard
+input.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from millstream import Completed, Session, SessionSettings, Torrent, TorrentFailed
 
@@ -36,7 +37,7 @@ def settings(config: dict[str, Any]) -> SessionSettings:
 
 def session(config: dict[str, Any]) -> Session:
     """A session of this driver: `native`, or `asyncio`, or `uvloop`, which is the asyncio driver too."""
-    driver = "native" if config["driver"] == "native" else "asyncio"
+    driver: Literal["native", "asyncio"] = "native" if config["driver"] == "native" else "asyncio"
     return Session(driver=driver, folder=config["folder"], **settings(config))
 
 

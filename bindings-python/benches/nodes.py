@@ -1,4 +1,4 @@
-"""The clients of Python as the tests' nodes: processes that are started, told whom to dial, and asked what they used."""
+"""The clients of Python as nodes of the tests: processes that are started, told whom to dial, asked what they used."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ most 64 blocks, and its interpreter's start counts too.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from engines.node import Job, Node
 from engines.process import NOTHING, EngineError, Usage
 from engines.tracker import Tracker
 from nodes import CLIENTS, versions
+
+from millstream import create
 
 SEED_ID = b"-seed-of-the-bench--"
 
@@ -73,13 +76,18 @@ class Bench:
             home = self.root / f"whole-{kind}"
             torrent = self.root / f"{kind}.torrent"
             data = home / "data"
+            piece = self.arguments.piece_kib << 10
             if kind == "folder":
                 # aiotorrent can't get the last piece of a torrent: a byte that it needn't have lies there
                 fill(data / "first", length, 1)
                 fill(data / "last", 1, 2)
+                files = {name: (data / name).read_bytes() for name in ("first", "last")}
+                torrent.write_bytes(
+                    create("data", files, version="v1", piece_length=piece, trackers=[[self.tracker.url]])
+                )
             else:
                 fill(data, length, 1)
-            make_torrent(data, torrent, "v1", self.arguments.piece_kib << 10, self.tracker.url)
+                make_torrent(data, torrent, "v1", piece)
             self.torrents[kind] = home, torrent
         return *self.torrents[kind], length
 
@@ -147,7 +155,7 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
     """The table."""
     rows = []
     for client, all_of in runs.items():
-        size = "" if client != "aiotorrent" else f" ({arguments.aiotorrent_mib} MiB, {len(all_of)} run)"
+        size = "" if client != "aiotorrent" else f" ({arguments.aiotorrent_mib} MiB, {len(all_of)} of the runs)"
         digits = 0 if client != "aiotorrent" else 3
         rows.append(
             [
@@ -160,7 +168,10 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
         )
     title = f"One millstream seed to one leech: {arguments.mib} MiB, {arguments.piece_kib} KiB pieces, v1, TCP"
     head = ["leech", "MB/s", "CPU s/GiB", "CPU beside the binary's", "peak MiB"]
-    notes = f"Medians of {arguments.runs} (range), in turn; the third is of runs paired; peaks the highest; data on tmpfs."
+    notes = (
+        f"Medians of {arguments.runs} (range), in turn; the fourth column is of paired runs; peaks the highest; "
+        f"data on tmpfs; load of the machine at the end {os.getloadavg()[0]:.1f}."
+    )
     return markdown(title, head, rows, told, notes)
 
 

@@ -119,6 +119,20 @@ impl<T> Events<T> {
         lock(&self.queue).pop()
     }
 
+    /// What waits, `items_max` at the most, in one go. If that is all, `waker` hears of the next event and of the end.
+    pub fn take(&mut self, waker: &Waker, items_max: usize) -> Vec<T> {
+        let mut queue = lock(&self.queue);
+        let mut taken = Vec::with_capacity(queue.len().min(items_max));
+        while taken.len() < items_max {
+            let Some(item) = queue.pop() else { break };
+            taken.push(item);
+        }
+        if queue.len() == 0 && !queue.ended {
+            queue.reader = Some(waker.clone());
+        }
+        taken
+    }
+
     /// How many were dropped since this was last asked.
     pub fn dropped(&mut self) -> u64 {
         core::mem::take(&mut lock(&self.queue).dropped)
@@ -259,6 +273,8 @@ const ROOM: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     #[test]
     fn a_slow_reader_loses_what_is_light_but_never_completion() {
@@ -289,6 +305,35 @@ mod tests {
         assert!(events.try_next().is_none());
         let queue = lock(&events.queue);
         assert!(queue.kept.capacity() <= ROOM && queue.light.capacity() <= ROOM);
+    }
+
+    #[test]
+    fn who_takes_all_is_told_of_the_next_and_who_leaves_some_is_not() {
+        let hub = Hub::new(10);
+        let mut events = hub.subscribe();
+        let called = Arc::new(Calls::default());
+        let waker = Waker::from(Arc::clone(&called));
+        (0..3).for_each(|_| hub.publish(&TorrentEvent::Checked));
+        assert_eq!(events.take(&waker, 2).len(), 2);
+        hub.publish(&TorrentEvent::Completed);
+        assert_eq!(called.0.load(Ordering::Relaxed), 0, "some were left: the reader comes back by itself");
+        assert!(matches!(events.take(&waker, 2)[..], [TorrentEvent::Checked, TorrentEvent::Completed]));
+        hub.publish(&TorrentEvent::Removed);
+        hub.publish(&TorrentEvent::Removed);
+        assert_eq!(called.0.load(Ordering::Relaxed), 1, "once for a batch");
+        assert_eq!(events.take(&waker, 2).len(), 2);
+        hub.end();
+        assert_eq!(called.0.load(Ordering::Relaxed), 2, "also of the end");
+        assert!(events.take(&waker, 2).is_empty());
+    }
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]

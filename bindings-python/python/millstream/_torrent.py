@@ -86,9 +86,17 @@ class Torrent:
     @property
     def stats(self) -> Status:
         """A snapshot. It never waits for anything."""
-        with self._there() as backend:
-            self._last = backend.status(self._id)
-            return self._last
+        # read of all torrents time and again: `_there` would take as long as the rest of it
+        if self._gone:
+            raise self._removed()
+        self._session._check()
+        try:
+            self._last = self._backend.status(self._id)
+        except TorrentRemoved:
+            raise
+        except (TorrentNotFound, SessionClosed) as error:
+            raise self._removed() from error
+        return self._last
 
     @property
     def state(self) -> State:
@@ -349,14 +357,17 @@ class Torrent:
     def _there(self) -> Iterator[Backend]:
         """The backend, as long as the torrent is there."""
         if self._gone:
-            raise TorrentRemoved(f"the torrent {self._last.name!r} was removed")
+            raise self._removed()
         self._session._check()
         try:
             yield self._backend
         except TorrentRemoved:
             raise
         except (TorrentNotFound, SessionClosed) as error:
-            raise TorrentRemoved(f"the torrent {self._last.name!r} was removed") from error
+            raise self._removed() from error
+
+    def _removed(self) -> TorrentRemoved:
+        return TorrentRemoved(f"the torrent {self._last.name!r} was removed")
 
     async def _until(self, look: Callable[[], R | None], timeout: float | None, what: str) -> R:
         """Waits until `look` finds something."""

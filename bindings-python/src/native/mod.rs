@@ -14,8 +14,7 @@ use crate::{errors, events, options};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
 use calls::{Answered, Calls};
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use core::task::Waker;
 use millstream::{
     CommandFailed, Events, Rates, Selection, Session, SessionConfig, SessionEvent, Torrent, TorrentId,
 };
@@ -367,17 +366,11 @@ impl NativeSession {
 
 /// The news that are there, and how many were dropped. When all are taken, the next rings the bell.
 fn take_news(news: &mut Events<SessionEvent>, bell: &Arc<Bell>) -> (Vec<SessionEvent>, u64) {
-    let waker = Waker::from(Arc::clone(bell));
-    let mut context = Context::from_waker(&waker);
     let dropped = news.dropped();
-    let mut batch = Vec::new();
-    while batch.len() < NEWS_MAX {
-        match pin!(news.next()).poll(&mut context) {
-            Poll::Ready(Some(event)) => batch.push(event),
-            Poll::Ready(None) | Poll::Pending => return (batch, dropped),
-        }
+    let batch = news.take(&Waker::from(Arc::clone(bell)), NEWS_MAX);
+    if batch.len() == NEWS_MAX {
+        bell.ring();
     }
-    bell.ring();
     (batch, dropped)
 }
 
