@@ -162,7 +162,7 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
                 f"{shown(client)}{size}",
                 spread([run.rate for run in all_of], digits),
                 spread([run.cpu for run in all_of]),
-                compared([run.cpu for run in all_of], [run.cpu for run in runs.get("binary", [])]),
+                "" if client == "aiotorrent" else compared(all_of, runs.get("binary", [])),
                 f"{max(run.leech.peak_rss for run in all_of) / MIB:.0f}",
             ]
         )
@@ -175,9 +175,9 @@ def report(runs: dict[str, list[Run]], arguments: argparse.Namespace, told: dict
     return markdown(title, head, rows, told, notes)
 
 
-def compared(ours: list[float], base: list[float]) -> str:
+def compared(ours: list[Run], base: list[Run]) -> str:
     """The median of each run's ratio to the binary's run beside it."""
-    ratios = [mine / other for mine, other in zip(ours, base, strict=False)]
+    ratios = [mine.cpu / other.cpu for mine, other in zip(ours, base, strict=False)]
     return f"{(median(ratios) - 1) * 100:+.1f} %" if ratios else ""
 
 
