@@ -7,7 +7,7 @@ use millstream_core::base::{Chunk, Digests};
 use millstream_core::engine::{FileNow, HostError, HostErrorKind, Outcome, Owed, OwedError};
 use millstream_core::mse;
 use millstream_core::wire::mse::{Exchanged, KEY_BYTES, KeyExchange, PrivateKey, PublicKey, SharedSecret};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
@@ -90,6 +90,9 @@ fn files(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
 #[pyfunction]
 pub(crate) fn exchange<'py>(job: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = job.py();
+    if !job.is_instance(&class(py, "Exchange")?)? {
+        return Err(PyTypeError::new_err("keys are exchanged as an `Exchange` says"));
+    }
     let theirs = job.getattr("theirs")?;
     let job = KeyExchange {
         private: PrivateKey(digest(&job.getattr("private")?)?),

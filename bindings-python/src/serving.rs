@@ -3,6 +3,7 @@
 use crate::values::{address, take_addresses};
 use crate::{errors, options};
 use core::future::Future;
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::{Context, Poll};
 use millstream::core::wire::InfoHash;
@@ -11,7 +12,6 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::thread::{self, Thread};

@@ -341,3 +341,9 @@ def test_threads_may_share_an_engine() -> None:
         thread.join(60)
     assert not faults
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_keys_are_exchanged_for_an_exchange_and_nothing_else() -> None:
+    for garbage in (None, b"x", object()):
+        with pytest.raises(TypeError, match="Exchange"):
+            sansio.exchange(garbage)  # type: ignore[arg-type]

@@ -70,6 +70,7 @@ fn tale(scene: &Scene, adaptive: bool) -> Tale {
 }
 
 /// The same with fixed bounds and with the adaptive pool.
+#[allow(clippy::print_stdout, reason = "the numbers that the benchmarks' page has")]
 fn both(scene: &Scene) -> (Tale, Tale) {
     let (fixed, adaptive) = (tale(scene, false), tale(scene, true));
     println!(
