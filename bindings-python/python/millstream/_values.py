@@ -579,7 +579,9 @@ class AddOptions(TypedDict, total=False):
 
 
 class PlanOptions(TypedDict, total=False):
-    """What a torrent is made like."""
+    """What a torrent of given files is made like, by a `Plan` or by `create`: a hybrid unless told. `multi_file`: they
+    lie in a folder of the torrent's name; `create` takes it from what it is given, unless told. `creation_date` in
+    seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
     piece_length: int | None
