@@ -564,7 +564,11 @@ class SessionSettings(Settings, total=False):
 
 
 class AddOptions(TypedDict, total=False):
-    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave."""
+    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave.
+
+    With `files=[]` nothing is wanted but what is read: `Status.wanted` grows by the pieces that reading asks for,
+    `verified` and `progress` count of those, so that it is "seeding" at 1.0, with a `Completed`, each time they are all
+    there. How much of a file is there say `TorrentFile.verified` and `TorrentFile.progress`."""
 
     peers: Iterable[Address]
     only_peers: bool
