@@ -88,6 +88,12 @@ def test_news_is_awaited_on_the_sessions_loop_alone(drivers: Drivers) -> None:
                 events.waiting()
                 calls += [events.take, events.__anext__]
             await asyncio.to_thread(lambda: asyncio.run(refused(calls)))
+            waiting = asyncio.ensure_future(streams[1].take())
+            await asyncio.sleep(0)
+            with pytest.raises(WrongLoop):
+                await asyncio.to_thread(streams[1].close)
+            streams[1].close()
+            assert await waiting == []
 
     drivers.run(story)
 

@@ -113,6 +113,8 @@ class Events(AsyncIterator[News]):
 
     def close(self) -> None:
         """Ends it: who waits for news hears that there will be none."""
+        if self._waiting and self._home is not None:
+            self._home.check()
         self._kept.clear()
         self._light.clear()
         self._dropped = 0

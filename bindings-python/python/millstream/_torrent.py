@@ -292,8 +292,9 @@ class Torrent:
     @asynccontextmanager
     async def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> AsyncIterator[FileReader]:
         """Opens a file for reading, complete or not: what is read is fetched before all else, also if the file isn't
-        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata. `stats` count what was asked
-        for so among what is wanted; how much of the file is there, `file(...).progress` says."""
+        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata.
+
+        What is read counts as wanted in `stats`; how much of the file is there, `file(...).progress` says."""
         reader = await self._reader(file, read_ahead)
         try:
             yield reader
