@@ -108,6 +108,7 @@ def test_a_close_in_a_forked_process_touches_nothing(drivers: Drivers) -> None:
                 signal.alarm(20)
                 code, since = 2, time.monotonic()
                 try:
+                    assert "forked" in repr(session)
                     asyncio.run(session.close())
                 except SessionClosed as error:
                     code = 0 if "forked" in str(error) and time.monotonic() - since < 2 else 1

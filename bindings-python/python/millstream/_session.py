@@ -209,6 +209,8 @@ class Session:
     def __repr__(self) -> str:
         if self._state != "open":
             return f"<Session: {self._state}>"
+        if self._home.pid != os.getpid():
+            return "<Session: of the process that this one was forked from>"
         where = ", ".join(f"{host}:{port}" for host, port in self._backend.listening)
         count = len(self._torrents)
         return f"<Session at {where}: {count} torrent{'' if count == 1 else 's'}>"

@@ -346,10 +346,10 @@ def create(name: str, files: Mapping[str, bytes] | bytes, **options: Unpack[Plan
         by_path = {tuple(path.split("/")): data for path, data in files.items()}
     else:
         by_path = {(name,): files}
-    options.setdefault("multi_file", isinstance(files, Mapping))
+    multi_file = options.setdefault("multi_file", isinstance(files, Mapping))
     plan = Plan(name, [(path, len(data)) for path, data in by_path.items()], **options)
     # a file without a folder is the only one, and has the torrent's name
-    order = [by_path[path] for path, _ in plan.files] if options["multi_file"] else list(by_path.values())
+    order = [by_path[path] for path, _ in plan.files] if multi_file else list(by_path.values())
     while (job := plan.next_job()) is not None:
         data = [order[e.file][e.offset : e.offset + e.length] for e in job.extents]
         plan.on_digests(job.piece, digest(data, job.pad, want_sha1=job.sha1, want_leaves=job.leaves))
