@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from drivers_stage import things
 
-from millstream._command import main, numbers
+from millstream._command import main, numbers, transfer
 
 HERMETIC = ["--listen", "127.0.0.1:0", "--only-peers", "--port-mapping", "off"]
 
@@ -104,6 +104,29 @@ def test_wrong_usage_ends_with_2_and_failure_with_1(folder: Path, capsys: pytest
     assert main(["create", str(folder / "seed" / "things"), "-o", str(folder / "a.torrent")]) == 0
     assert main(["download", str(folder / "a.torrent"), "--select", "0,7"]) == 2
     assert "there is no file 7; there are 3 files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("none.torrent", "none.torrent can't be read"),
+        ("ftp://host/a.torrent", "ftp://host/a.torrent can't be read"),
+        ("magnet:?xt=urn:btih:short", "the magnet link: "),
+        ("no.torrent", "no.torrent is no usable torrent"),
+    ],
+)
+def test_a_wrong_source_is_said_so_before_any_port_is_bound(
+    source: str, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(**_: object) -> None:
+        raise AssertionError("a session was made")
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(transfer, "Session", never)
+    (folder / "no.torrent").write_bytes(b"no")
+    for args in (["download", source], ["seed", source, "--data", "."]):
+        assert main(args) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_a_tracker_serves_until_it_is_interrupted(folder: Path) -> None:

@@ -237,8 +237,9 @@ def test_values_compare_match_and_pickle() -> None:
 def test_torrents_that_cannot_be_are_refused() -> None:
     bad: Any
     for bad in [{"name": "a/b"}, {"files": b""}, {"piece_length": 5}, {"version": "v3"}]:
+        given: dict[str, Any] = {"name": "thing", "files": DATA, **bad}
         with pytest.raises(millstream.CreateError):
-            millstream.create(**{"name": "thing", "files": DATA, **bad})
+            millstream.create(**given)
     plan = sansio.Plan("thing", [(["thing"], 5)], multi_file=False)
     with pytest.raises(millstream.CreateError):
         plan.finish()

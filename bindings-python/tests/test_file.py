@@ -52,6 +52,29 @@ def test_what_is_read_is_fetched_and_nothing_else(on_demand: Drivers) -> None:
     on_demand.run(story)
 
 
+def test_while_files_are_read_on_demand_progress_is_of_what_was_asked_for(on_demand: Drivers) -> None:
+    async def story() -> None:
+        what = thing(64 * PIECE)
+        theirs, where = await seeding(on_demand, what)
+        async with theirs.session, on_demand.session("leech") as leech:
+            ours = await leech.add(what.torrent, files=[], peers=[where])
+            stats = await ours.wait_complete(timeout=30)
+            assert (stats.wanted, stats.verified, stats.progress) == (0, 0, 1.0)
+            for pieces in (1, 2):
+                events = ours.events()
+                events.waiting()
+                async with ours.open(read_ahead=0) as file:
+                    await file.seek((pieces - 1) * PIECE)
+                    await file.read(PIECE)
+                while ours.stats.verified < pieces * PIECE or ours.stats.state != "seeding":
+                    assert await events.take(10), "it is told"
+                stats = ours.stats
+                assert (stats.wanted, stats.verified, stats.progress) == (pieces * PIECE, pieces * PIECE, 1.0)
+                assert ours.file(0).progress == pieces / 64
+
+    on_demand.run(story)
+
+
 def test_who_reads_on_gets_more_ahead_within_the_window(on_demand: Drivers) -> None:
     async def story() -> None:
         what = thing(64 * PIECE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import millstream
-from millstream.sansio import KeyLink, Magnet, Metainfo, bencode, create
+from millstream.sansio import KeyLink, Magnet, Metainfo, PlanOptions, bencode, create
 
 TORRENT = create(
     "folder",
@@ -136,3 +136,31 @@ def test_bep_0046_a_link_may_name_a_key() -> None:
             KeyLink.parse(junk)
     with pytest.raises(millstream.MagnetError):
         KeyLink(key, b"s" * 65)
+
+
+def test_create_knows_what_a_plan_knows() -> None:
+    wanted: PlanOptions = {
+        "version": "v1",
+        "piece_length": 16384,
+        "multi_file": True,
+        "private": True,
+        "source": "here",
+        "trackers": [["http://host/a"]],
+        "web_seeds": ["http://host/w"],
+        "comment": "words",
+        "creation_date": 1_700_000_000,
+    }
+    assert set(wanted) == PlanOptions.__optional_keys__, "all of them"
+    meta = Metainfo.parse(create("folder", b"data", **wanted))
+    assert (meta.version, meta.piece_length, meta.multi_file, meta.private) == ("v1", 16384, True, True)
+    assert (meta.source, meta.trackers, meta.web_seeds) == ("here", (("http://host/a",),), ("http://host/w",))
+    assert (meta.comment, meta.creation_date) == ("words", 1_700_000_000)
+    assert [file.path for file in meta.files] == [("folder",)]
+
+
+def test_one_file_of_a_mapping_can_stand_alone() -> None:
+    assert create("name", {"a": b"data"}, multi_file=False) == create("name", b"data")
+    with pytest.raises(millstream.CreateError):
+        create("name", {"a": b"data", "b": b"more"}, multi_file=False)
+    with pytest.raises(TypeError, match="multifile"):
+        create("name", b"data", multifile=True)  # type: ignore[call-arg]

@@ -360,12 +360,12 @@ def test_a_session_is_of_no_use_to_a_process_that_was_forked(drivers: Drivers) -
     async def story() -> None:
         async with drivers.session("one") as session:
             torrent = await session.add(thing().torrent)
-            session._pid += 1
+            session._home.pid += 1
             with pytest.raises(SessionClosed):
                 torrent.stats
             with pytest.raises(SessionClosed):
                 await session.add(thing().torrent)
-            session._pid -= 1
+            session._home.pid -= 1
 
     drivers.run(story)
 

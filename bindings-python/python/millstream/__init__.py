@@ -66,6 +66,7 @@ from .errors import (
     TorrentNotFound,
     TorrentRemoved,
     TransferFailed,
+    WrongLoop,
 )
 from .sansio import create
 
@@ -134,6 +135,7 @@ __all__ = [
     "Version",
     "Warned",
     "WebSeedStatus",
+    "WrongLoop",
     "__version__",
     "create",
     "create_torrent",

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 from weakref import WeakSet
 
+from . import _time
+from ._home import Home
 from ._values import Completed, Event, Lagged, Metadata, Removed, Stopped, TorrentFailed, UpdateAvailable
 
 
@@ -72,7 +74,8 @@ class Events(AsyncIterator[News]):
     For one reader; several readers take a stream each. Dropping it is enough to end it.
     """
 
-    def __init__(self, events_max: int) -> None:
+    def __init__(self, events_max: int, home: Home | None = None) -> None:
+        self._home = home
         self._kept: deque[tuple[int, News]] = deque()
         self._light: deque[tuple[int, News]] = deque()
         self._count = 0
@@ -91,6 +94,7 @@ class Events(AsyncIterator[News]):
     async def take(self, timeout: float | None = None) -> list[News]:
         """All that waits; if nothing does, what comes first within `timeout` seconds. Empty when that has passed, and
         when there will be no more."""
+        _time.patience("timeout", timeout)
         if not (self._kept or self._light or self._dropped or self._ended) and timeout != 0:
             await self._news(timeout)
         return self.waiting()
@@ -109,6 +113,8 @@ class Events(AsyncIterator[News]):
 
     def close(self) -> None:
         """Ends it: who waits for news hears that there will be none."""
+        if self._waiting and self._home is not None:
+            self._home.check()
         self._kept.clear()
         self._light.clear()
         self._dropped = 0
@@ -164,6 +170,8 @@ class Events(AsyncIterator[News]):
                 future.set_result(None)
 
     async def _news(self, timeout: float | None) -> None:
+        if self._home is not None:
+            self._home.check()
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
@@ -180,10 +188,11 @@ class Events(AsyncIterator[News]):
 class Hub:
     """Where news is published. Readers that nobody holds any more are forgotten."""
 
-    __slots__ = ("_events_max", "_readers", "_ended")
+    __slots__ = ("_events_max", "_home", "_readers", "_ended")
 
-    def __init__(self, events_max: int) -> None:
+    def __init__(self, events_max: int, home: Home | None = None) -> None:
         self._events_max = events_max
+        self._home = home
         self._readers: WeakSet[Events] = WeakSet()
         self._ended = False
 
@@ -192,7 +201,7 @@ class Hub:
 
     def subscribe(self, before: Iterable[News] = ()) -> Events:
         """A stream that begins with what was `before`."""
-        events = Events(self._events_max)
+        events = Events(self._events_max, self._home)
         events.push(before)
         if self._ended:
             events.end()

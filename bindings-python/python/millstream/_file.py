@@ -103,6 +103,7 @@ class FileReader:
         size = min(size, READ_BYTES_MAX, self._file.length - start)
         if size <= 0:
             return b""
+        self._torrent._check_here()
         ready = await self._wait(start, size, min(size, need or size))
         data = await asyncio.to_thread(self._pread, ready, start)
         self._check()
@@ -113,6 +114,7 @@ class FileReader:
     async def close(self) -> None:
         """Closes it; who waits for bytes of it hears so."""
         if not self._closed:
+            self._torrent.session._home.check()
             self._closed = True
             self._torrent._pulse.beat()
             stored, self._stored = self._stored, None

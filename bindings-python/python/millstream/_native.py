@@ -28,7 +28,7 @@ from ._values import (
     TrackerStatus,
     WebSeedStatus,
 )
-from .errors import SessionClosed
+from .errors import CLOSED, SessionClosed
 
 logger = logging.getLogger("millstream")
 
@@ -83,7 +83,7 @@ class NativeBackend:
             self._hang_up()
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(SessionClosed("the session is closed"))
+                    future.set_exception(SessionClosed(CLOSED))
             self._waiting.clear()
 
     def _hang_up(self) -> None:

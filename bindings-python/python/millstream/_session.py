@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, Unpack
 from weakref import ref
 
-from . import _drivers, _sources
+from . import _drivers, _sources, _time
 from ._backend import Backend, OnNews
 from ._events import Events, Hub, Pulse
+from ._home import Home
 from ._millstream import Magnet
 from ._sources import Source
 from ._torrent import LOOK_AGAIN, Torrent
 from ._values import AddOptions, Address, Event, Lagged, Removed, SessionSettings, SessionStatistics
-from .errors import CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
+from .errors import CLOSED, CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
 
@@ -34,7 +35,8 @@ CLOSE_GRACE = 1.0
 
 
 class Session:
-    """Torrents, and what moves them. Use it as a context manager; every method is called on one event loop.
+    """Torrents, and what moves them. Use it as a context manager; all that is awaited is awaited on the loop that
+    started it, else `WrongLoop`; what is read at once is read anywhere.
 
     `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running
     loop). `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings
@@ -64,23 +66,24 @@ class Session:
         self._state: Literal["new", "open", "closed"] = "new"
         self._folder = Path(folder).absolute()
         self._events_max = settings.get("events_max", EVENTS_MAX)
-        self._close_timeout = close_timeout
+        self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._backend = _drivers.backend(driver, settings)
         self._torrents: dict[int, Torrent] = {}
-        self._hub = Hub(self._events_max)
+        self._home = Home()
+        self._hub = Hub(self._events_max, self._home)
         self._closing: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
         self._left = Pulse()
-        self._pid = os.getpid()
 
     async def start(self) -> Self:
         """Binds the sockets and begins. `async with` does it; again, it does nothing. Raises `StartError`."""
         if self._state == "open":
+            self._check_here()
             return self
         if self._state == "closed":
-            raise SessionClosed("a session that was closed doesn't start again")
+            raise SessionClosed(CLOSED)
+        self._home.settle()
         self._state = "open"
-        self._pid = os.getpid()
         try:
             await self._backend.start(_listener(self))
         except BaseException:
@@ -90,13 +93,16 @@ class Session:
 
     async def close(self, timeout: float | None = None) -> None:
         """Tells trackers, keeps resume data, closes all, within `timeout` seconds (`close_timeout` unless told). Again,
-        it does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end."""
+        it does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end. In a process that
+        was forked it touches nothing, and raises `SessionClosed`."""
+        bound = self._close_timeout if timeout is None else _time.seconds("timeout", timeout)
         if self._state == "new":
             self._state = "closed"
         if self._state == "closed" and self._closing is None:
             return
+        if self._closing is None or not self._closing.done():
+            self._home.check()
         if self._closing is None:
-            bound = self._close_timeout if timeout is None else timeout
             self._closing = asyncio.get_running_loop().create_task(self._close(bound), name="millstream close")
         await asyncio.shield(self._closing)
 
@@ -111,7 +117,7 @@ class Session:
         Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
         `CommandError`.
         """
-        self._check()
+        self._check_here()
         _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
         parsed = await _sources.load(source, self._backend.fetch)
         place = self._folder if folder is None else Path(folder).absolute()
@@ -184,12 +190,12 @@ class Session:
 
     async def statistics(self) -> SessionStatistics:
         """What is counted beside the torrents."""
-        self._check()
+        self._check_here()
         return await self._backend.statistics()
 
     async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Limits the rates of all torrents together, in bytes a second; `None` is no limit."""
-        self._check()
+        self._check_here()
         await self._backend.set_rates(None, download, upload)
 
     async def __aenter__(self) -> Self:
@@ -203,20 +209,28 @@ class Session:
     def __repr__(self) -> str:
         if self._state != "open":
             return f"<Session: {self._state}>"
+        if self._home.pid != os.getpid():
+            return "<Session: of the process that this one was forked from>"
         where = ", ".join(f"{host}:{port}" for host, port in self._backend.listening)
-        return f"<Session at {where}: {len(self._torrents)} torrents>"
+        count = len(self._torrents)
+        return f"<Session at {where}: {count} torrent{'' if count == 1 else 's'}>"
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_state", "new") == "open" and self._pid == os.getpid():
+        if getattr(self, "_state", "new") == "open" and self._home.pid == os.getpid():
             warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self)
 
     # ---- its inside
 
     def _check(self) -> None:
+        """What is read at once needs no more."""
         if self._state != "open":
-            raise SessionClosed("the session was closed" if self._state == "closed" else "the session hasn't started")
-        if self._pid != os.getpid():
-            raise SessionClosed("the session belongs to the process that was forked")
+            raise SessionClosed(CLOSED if self._state == "closed" else "the session hasn't started")
+        self._home.check_process()
+
+    def _check_here(self) -> None:
+        """What is awaited would be answered on the session's own loop."""
+        self._check()
+        self._home.check()
 
     def _on_news(self, batch: Sequence[Event]) -> None:
         if self._hub:

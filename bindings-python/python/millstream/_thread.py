@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-from .errors import SessionClosed
+from .errors import CLOSED, FORKED, SessionClosed, WrongLoop
 
 R = TypeVar("R")
 
@@ -32,18 +32,14 @@ class LoopThread:
         """Runs a coroutine there, and waits. An exception in who waits, as of a key that interrupts, cancels it."""
         if threading.get_ident() == self._thread.ident:
             work.close()
-            raise SessionClosed("a session that blocks can't be used on its own loop")
+            raise WrongLoop("a session that blocks can't be used on its own loop")
         future = self._schedule(work)
         if future is None:
-            raise SessionClosed(
-                "the session was closed"
-                if self._pid == os.getpid()
-                else "the session belongs to the process that this one was forked from"
-            )
+            raise SessionClosed(CLOSED if self._pid == os.getpid() else FORKED)
         try:
             return future.result()
         except CancelledError as error:
-            raise SessionClosed("the session was closed") from error
+            raise SessionClosed(CLOSED) from error
         finally:
             future.cancel()
 
@@ -96,6 +92,7 @@ class LoopThread:
             if tasks:
                 self._loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:
             self._loop.close()
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from . import _delete
+from . import _delete, _time
 from ._backend import Backend
 from ._events import Events, FileCompleted, Hub, News, Pulse, TorrentFile
 from ._layout import Layout, Ledger
@@ -61,7 +61,7 @@ class Torrent:
         self._metainfo: Metainfo | None = None
         self._layout: Layout | None = None
         self._ledger: Ledger | None = None
-        self._hub = Hub(session.events_max)
+        self._hub = Hub(session.events_max, session._home)
         self._pulse = Pulse()
         self._gone = False
         self._last = backend.status(torrent)
@@ -203,84 +203,85 @@ class Torrent:
 
     async def pause(self) -> None:
         """Stops the transfer, keeps the torrent."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.pause(self._id)
 
     async def resume(self) -> None:
         """Goes on after a pause or a failure."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.resume(self._id)
 
     async def recheck(self) -> None:
         """Checks all files again; `Checked` tells the end."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.recheck(self._id)
 
     async def select(self, files: Iterable[FileName] | None) -> None:
         """Chooses the files that are wanted; `None` is all."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.select(self._id, None if files is None else self._indexes(files))
 
     async def set_sequential(self, on: bool) -> None:
         """Pieces in order, rather than the rarest first."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.set_sequential(self._id, on)
 
     async def set_deadline(self, start: int, length: int, within: float) -> None:
         """Wants these bytes of the span within so many seconds, before all others. `open` does it by itself."""
-        with self._there() as backend:
+        _time.seconds("within", within)
+        with self._here() as backend:
             await backend.set_deadline(self._id, start, length, within)
 
     async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Limits its rates, in bytes a second; `None` is no limit."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.set_rates(self._id, download, upload)
 
     async def add_peers(self, peers: Iterable[Address]) -> None:
         """Gives it the addresses of peers."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.add_peers(self._id, list(peers))
 
     async def add_web_seeds(self, urls: Iterable[str]) -> None:
         """Gives it web seeds (BEP 19)."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.add_web_seeds(self._id, list(urls))
 
     async def announce(self) -> None:
         """Announces now, as far as the trackers' minimum intervals allow."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.announce(self._id)
 
     async def scrape(self) -> None:
         """Asks its tracker how many are in the swarm (BEP 48): `Scraped` or `TrackerFailed` tells."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.scrape(self._id)
 
     async def save(self) -> None:
         """Keeps resume data now: `ResumeSaved` tells the end."""
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.save(self._id)
 
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Its connected peers."""
-        with self._there() as backend:
+        with self._here() as backend:
             return await backend.peers(self._id)
 
     async def trackers(self) -> tuple[TrackerStatus, ...]:
         """Its trackers."""
-        with self._there() as backend:
+        with self._here() as backend:
             return await backend.trackers(self._id)
 
     async def web_seeds(self) -> tuple[WebSeedStatus, ...]:
         """Its web seeds."""
-        with self._there() as backend:
+        with self._here() as backend:
             return await backend.web_seeds(self._id)
 
     async def remove(self, *, delete_files: bool = False) -> None:
         """Leaves the swarm and forgets the torrent. Returns when its trackers were told and its files are closed; with
         `delete_files` they are deleted then, and the folders that are empty without them."""
         layout = self._plan()
-        with self._there() as backend:
+        with self._here() as backend:
             await backend.remove(self._id)
         while not self._gone:
             await self._pulse.wait(LOOK_AGAIN)
@@ -291,7 +292,9 @@ class Torrent:
     @asynccontextmanager
     async def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> AsyncIterator[FileReader]:
         """Opens a file for reading, complete or not: what is read is fetched before all else, also if the file isn't
-        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata."""
+        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata.
+
+        What is read counts as wanted in `stats`; how much of the file is there, `file(...).progress` says."""
         reader = await self._reader(file, read_ahead)
         try:
             yield reader
@@ -366,12 +369,24 @@ class Torrent:
         except (TorrentNotFound, SessionClosed) as error:
             raise self._removed() from error
 
+    @contextmanager
+    def _here(self) -> Iterator[Backend]:
+        """The same for what is awaited: on the session's loop alone."""
+        with self._there() as backend:
+            self._session._check_here()
+            yield backend
+
+    def _check_here(self) -> None:
+        with self._here():
+            pass
+
     def _removed(self) -> TorrentRemoved:
         return TorrentRemoved(f"the torrent {self._last.name!r} was removed")
 
     async def _until(self, look: Callable[[], R | None], timeout: float | None, what: str) -> R:
         """Waits until `look` finds something."""
-        bound = asyncio.timeout(timeout)
+        bound = asyncio.timeout(_time.patience("timeout", timeout))
+        self._check_here()
         try:
             async with bound:
                 while (found := look()) is None:

@@ -564,7 +564,11 @@ class SessionSettings(Settings, total=False):
 
 
 class AddOptions(TypedDict, total=False):
-    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave."""
+    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave.
+
+    With `files=[]` nothing is wanted but what is read: `Status.wanted` grows by the pieces that reading asks for,
+    `verified` and `progress` count of those, so that it is "seeding" at 1.0, with a `Completed`, each time they are all
+    there. How much of a file is there say `TorrentFile.verified` and `TorrentFile.progress`."""
 
     peers: Iterable[Address]
     only_peers: bool
@@ -579,7 +583,9 @@ class AddOptions(TypedDict, total=False):
 
 
 class PlanOptions(TypedDict, total=False):
-    """What a torrent is made like."""
+    """What a torrent of given files is made like, by a `Plan` or by `create`: a hybrid unless told. `multi_file`: they
+    lie in a folder of the torrent's name; `create` takes it from what it is given, unless told. `creation_date` in
+    seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
     piece_length: int | None

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from ._messages import Message
 
 
+CLOSED = "the session is closed"
+"""What `SessionClosed` says, whoever notices."""
+
+FORKED = "the session belongs to the process that started it, and this one was forked"
+"""What `SessionClosed` says in a process that was forked."""
+
+
 class MillstreamError(Exception):
     """Anything that millstream refuses."""
 
@@ -96,6 +103,10 @@ class TorrentRemoved(TorrentNotFound):
 
 class SessionClosed(CommandError):
     """The session is closed, or wasn't started, or belongs to the process that this one was forked from."""
+
+
+class WrongLoop(CommandError):
+    """A session, or what is of one, is awaited on another event loop than the one that started it."""
 
 
 class StartError(MillstreamError, OSError):

@@ -22,8 +22,9 @@ What breaks the law raises `DriverError`. What peers do never raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha1, sha256
+from typing import Unpack
 
 from . import bencode
 from ._dht import (
@@ -335,17 +336,8 @@ def digest(data: Iterable[BytesLike], pad: int, *, want_sha1: bool, want_leaves:
     )
 
 
-def create(
-    name: str,
-    files: Mapping[str, bytes] | bytes,
-    *,
-    version: Version = "hybrid",
-    piece_length: int | None = None,
-    trackers: Sequence[Sequence[str]] = (),
-    private: bool = False,
-    comment: str | None = None,
-) -> bytes:
-    """A torrent file of bytes in memory: of one file, or of several by their paths with slashes.
+def create(name: str, files: Mapping[str, bytes] | bytes, **options: Unpack[PlanOptions]) -> bytes:
+    """A torrent file of bytes in memory: of one file, or of several by their paths with slashes. Raises `CreateError`.
 
     What is on a disk is better made with a `Plan`, piece by piece.
     """
@@ -354,17 +346,10 @@ def create(
         by_path = {tuple(path.split("/")): data for path, data in files.items()}
     else:
         by_path = {(name,): files}
-    plan = Plan(
-        name,
-        [(path, len(data)) for path, data in by_path.items()],
-        multi_file=isinstance(files, Mapping),
-        version=version,
-        piece_length=piece_length,
-        trackers=trackers,
-        private=private,
-        comment=comment,
-    )
-    order = [by_path[path] for path, _ in plan.files]
+    multi_file = options.setdefault("multi_file", isinstance(files, Mapping))
+    plan = Plan(name, [(path, len(data)) for path, data in by_path.items()], **options)
+    # a file without a folder is the only one, and has the torrent's name
+    order = [by_path[path] for path, _ in plan.files] if multi_file else list(by_path.values())
     while (job := plan.next_job()) is not None:
         data = [order[e.file][e.offset : e.offset + e.length] for e in job.extents]
         plan.on_digests(job.piece, digest(data, job.pad, want_sha1=job.sha1, want_leaves=job.leaves))

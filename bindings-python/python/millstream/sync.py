@@ -40,7 +40,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from . import _download
+from . import _download, _time
 from . import _events as streams
 from ._file import FileReader
 from ._millstream import Metainfo
@@ -89,7 +89,7 @@ class Session:
         **settings: Unpack[SessionSettings],
     ) -> None:
         self._open = False
-        self._close_timeout = close_timeout
+        self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._pid = os.getpid()
         self._session = AsyncSession(driver=driver, folder=folder, close_timeout=close_timeout, **settings)
         self._thread = LoopThread(loop_factory)
@@ -97,15 +97,16 @@ class Session:
             self._thread.call(self._session.start())
         except BaseException:
             self._thread.stop()
+            self._thread.join(LEAVE)
             raise
         self._open = True
 
     def close(self, timeout: float | None = None) -> None:
         """Tells trackers, keeps resume data, closes all, within `timeout` seconds. Again, it does nothing."""
+        bound = self._close_timeout if timeout is None else _time.seconds("timeout", timeout)
         if not self._open:
             return
         self._open = False
-        bound = self._close_timeout if timeout is None else timeout
         try:
             self._thread.call(self._session.close(bound))
         finally:
@@ -347,7 +348,7 @@ class Events(Iterator[streams.News]):
     def __init__(self, thread: LoopThread, events: streams.Events, timeout: float | None) -> None:
         self._thread = thread
         self._events = events
-        self._timeout = timeout
+        self._timeout = _time.patience("timeout", timeout)
         self._taken: list[streams.News] = []
 
     def __next__(self) -> streams.News:
@@ -360,6 +361,7 @@ class Events(Iterator[streams.News]):
     def next_events(self, timeout: float | None = None) -> list[streams.News]:
         """All that waits; if nothing does, what comes first within `timeout` seconds. Empty when that has passed, and
         when there will be no more."""
+        _time.patience("timeout", timeout)
         taken, self._taken = self._taken[::-1], []
         if taken:
             return taken
@@ -446,9 +448,12 @@ def download(
             )
         )
     finally:
-        # who was interrupted leaves in good order too
-        thread.settle(LEAVE)
-        thread.stop()
+        try:
+            # who was interrupted leaves in good order too
+            thread.settle(LEAVE)
+        finally:
+            thread.stop()
+            thread.join(LEAVE)
 
 
 async def _made(make: Callable[[], streams.Events]) -> streams.Events:

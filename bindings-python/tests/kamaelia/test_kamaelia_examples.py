@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_a_seeder_and_a_tracker_serve_whoever_has_the_link(folder: Path) -> None
             assert seeder.end() == 0
         assert tracker.end() == 0
         assert "Traceback" not in tracker.seen()
+
+
+def test_a_tracker_says_how_busy_it_is(folder: Path) -> None:
+    with Example("tracker_statistics.py", 0, 0.1, folder=folder) as tracker:
+        announce = tracker.find(r"Tracker at (http\S+)")
+        tracker.find("Tracker: (0) torrents, 0 peers")
+        query = f"info_hash={'%01' * 20}&peer_id={'a' * 20}&port=1&left=0&compact=1"
+        with urllib.request.urlopen(f"{announce}?{query}", timeout=DEADLINE) as answer:
+            assert b"8:interval" in answer.read()
+        tracker.find(r"Tracker: (1) torrents?, 1 peers?")
+        assert tracker.end() == 0
+        assert "Traceback" not in tracker.seen()
+    usage = example("tracker_statistics.py", folder=folder)
+    assert usage.returncode == 1 and "tracker_statistics.py PORT" in usage.stderr
 
 
 def test_two_patrons_share_a_client_and_hear_of_their_own(folder: Path) -> None:

@@ -25,7 +25,7 @@ from .._values import (
     TrackerStatus,
     WebSeedStatus,
 )
-from ..errors import SessionClosed
+from ..errors import CLOSED, SessionClosed
 from .sockets import bind_all
 from .turns import BELL_BYTES, Turns
 
@@ -231,13 +231,13 @@ class AsyncioBackend:
     def _begun(self) -> Turns:
         """Snapshots are read to the end and beyond."""
         if self._turns is None:
-            raise SessionClosed("the session hasn't begun")
+            raise SessionClosed("the session hasn't started")
         return self._turns
 
     @property
     def _live(self) -> Turns:
         if self._closed:
-            raise SessionClosed("the session was closed")
+            raise SessionClosed(CLOSED)
         return self._begun
 
     def _ask(self, torrent: int | None = None) -> Turns:

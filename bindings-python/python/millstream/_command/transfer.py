@@ -31,8 +31,8 @@ LEAVE = 5.0
 
 def download(args: Arguments) -> int:
     """One torrent, until all that is wanted is verified."""
-    if not _sources.is_magnet(args.torrent) and "://" not in args.torrent and not _sources.is_hash(args.torrent):
-        # a torrent that is wrong is said so before anything is started
+    if not _sources.is_url(args.torrent) and not _sources.is_hash(args.torrent):
+        # a source that is wrong is said so before anything is started
         metainfo = load(args.torrent)
         count = sum(not file.pad for file in getattr(metainfo, "files", ()))
         for number in args.select or ():
