@@ -390,6 +390,7 @@ def test_a_process_ends_though_nobody_closed(ending: str) -> None:
     assert "was not closed" in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_is_refused_and_ends() -> None:
     script = """
     child = os.fork()

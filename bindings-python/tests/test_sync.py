@@ -178,6 +178,8 @@ def test_what_is_called_as_the_loop_stops_is_refused(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the host knows no fork")
+# newer interpreters see the session's own threads and warn of what is tested here
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_hears_whose_session_it_is(blocking: Drivers) -> None:
     with blocking.sync_session("one") as session:
         torrent = session.add(thing().torrent, only_peers=True)
