@@ -97,7 +97,7 @@ impl Body {
         theirs.set_nonblocking(true)?;
         let bell = Waker::from(Arc::new(Bell(ours)));
         let jobs = Jobs::start(settings.pool_threads, settings.open_files_max, &bell)?;
-        let failed = |error: StartError| errors::raise(py, "StartError", (error.to_string(),));
+        let failed = |error: StartError| errors::start(py, &error);
         let (config, seed) = jobs::engine_settings(&settings, jobs.threads()).map_err(failed)?;
         let engine = Engine::holding(doors::Engine::new(config, seed, now), now);
         Ok(Self {
@@ -129,6 +129,12 @@ impl Body {
         (self.settings.engine.lsd, self.settings.engine.dht)
     }
 
+    /// Where resume data and the DHT's table are kept, if they are.
+    #[getter]
+    fn state_folder(&self) -> Option<PathBuf> {
+        self.kept.as_ref().and_then(|kept| kept.dht_table().parent().map(Path::to_owned))
+    }
+
     /// The bounds of a torrent file that is fetched: bytes, and seconds.
     #[getter]
     fn fetches(&self) -> (usize, f64) {
@@ -149,10 +155,9 @@ impl Body {
     /// warned of; raises StartError.
     fn load_filter(&self, py: Python<'_>, now: f64) -> PyResult<Option<String>> {
         let Some(path) = &self.settings.ip_filter else { return Ok(None) };
-        let (filter, warning) = py.detach(|| jobs::read_filter(path)).map_err(|error| {
-            let message = format!("{}: {error}", path.display());
-            errors::raise(py, "StartError", (message,))
-        })?;
+        let (filter, warning) = py
+            .detach(|| jobs::read_filter(path))
+            .map_err(|error| errors::start(py, &StartError::Filter { path: path.clone(), error }))?;
         let command = Command::IpFilter(Some(Arc::new(filter)));
         // An engine that was just made takes it.
         let _ = self.engine.get().with(py, now, |inner, now| inner.engine.command(now, command))?;
@@ -383,9 +388,10 @@ impl Body {
                     self.jobs.keep(kept.dht_table(), table);
                 }
             }
-            // Nobody asks the DHT through these doors yet.
-            Event::Dht(DhtNews::Lookup(_) | DhtNews::Followed(_)) => {}
-            Event::Torrent(..)
+            // No look-up is begun through these doors.
+            Event::Dht(DhtNews::Lookup(_)) => {}
+            Event::Dht(DhtNews::Followed(_))
+            | Event::Torrent(..)
             | Event::Listening(..)
             | Event::Pool(_)
             | Event::Lagged(_)

@@ -2,6 +2,7 @@
 
 use crate::bytes::{lend, take};
 use crate::ledger::Inner;
+use crate::magnet::key_link;
 use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
 use crate::{effects, errors, events, options, snapshots, statistics, status_class};
@@ -9,10 +10,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, JobId, LocalId, Segment, TorrentId};
 use millstream_core::engine::{
-    self as doors, Command, Effect, Incoming, Input, LinkEnd, LinkInfo, Owed, Rates, Reply, Selection,
-    SocketKind,
+    self as doors, Command, DhtCommand, DhtNews, Effect, Incoming, Input, LinkEnd, LinkInfo, Owed, Rates,
+    Reply, Selection, SocketKind,
 };
 use millstream_core::wire::http::{ContentRange, HttpHead};
+use millstream_core::wire::magnet::KeyLink;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -216,9 +218,10 @@ impl Engine {
         let mut taken = Vec::new();
         let mut inner = self.lock(py);
         while let Some(event) = inner.engine.poll_event() {
-            // Nobody asks the DHT through these doors yet.
-            if !matches!(event, millstream_core::engine::Event::Dht(_)) {
-                taken.push(event);
+            match event {
+                // No look-up is begun through these doors, and the table is a driver's that has a place for it.
+                doors::Event::Dht(DhtNews::Lookup(_) | DhtNews::Table(_)) => {}
+                other => taken.push(other),
             }
         }
         drop(inner);
@@ -336,6 +339,23 @@ impl Engine {
     /// Asks the current tracker how many are in the swarm (BEP 48): `Scraped` or `TrackerFailed` tells.
     fn scrape(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
         self.tell(py, now, Command::Scrape(TorrentId(torrent)))
+    }
+
+    /// Asks now whether there is a newer torrent (BEP 39): `UpdateAvailable` tells of one.
+    fn check_update(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
+        self.tell(py, now, Command::CheckUpdate(TorrentId(torrent)))
+    }
+
+    /// Follows the key of a link (BEP 46): `KeyFollowed` tells which torrent it names, and each that takes its place.
+    fn follow(&self, py: Python<'_>, now: f64, link: &str) -> PyResult<()> {
+        let KeyLink { key, salt } = key_link(py, link)?;
+        self.tell(py, now, Command::Dht(Box::new(DhtCommand::Follow { key, salt })))
+    }
+
+    /// Follows it no more.
+    fn unfollow(&self, py: Python<'_>, now: f64, link: &str) -> PyResult<()> {
+        let KeyLink { key, salt } = key_link(py, link)?;
+        self.tell(py, now, Command::Dht(Box::new(DhtCommand::Unfollow { key, salt })))
     }
 
     /// Pieces in order rather than rarest first.

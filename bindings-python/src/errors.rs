@@ -1,5 +1,6 @@
 //! Refusals of the engine as exceptions of `millstream.errors`. Who is to blame is said there.
 
+use millstream::StartError;
 use millstream_core::engine::{CommandError, Refusal};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -12,6 +13,31 @@ pub(crate) fn raise<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>
     let module = ERRORS.get_or_try_init(py, || py.import("millstream.errors").map(Bound::unbind));
     let made = module.and_then(|module| module.bind(py).getattr(name)?.call1(args));
     made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// A session that can't start: which setting can't be had, and why, apart from the words.
+pub(crate) fn start(py: Python<'_>, error: &StartError) -> PyErr {
+    let (setting, reason) = match error {
+        StartError::Listen(why) => (Some("listen"), why.to_string()),
+        StartError::Bind(why) => (Some("bind"), why.to_string()),
+        StartError::Proxy(why) => (Some("proxy"), why.to_string()),
+        StartError::Filter { .. } => (Some("ip_filter"), error.to_string()),
+        StartError::Thread(_) | StartError::Seed(_) => (None, error.to_string()),
+    };
+    with(
+        py,
+        raise(py, "StartError", (error.to_string(),)),
+        &[("setting", setting), ("reason", Some(&reason))],
+    )
+}
+
+/// An exception with these attributes.
+fn with(py: Python<'_>, raised: PyErr, attributes: &[(&str, Option<&str>)]) -> PyErr {
+    let value = raised.value(py);
+    match attributes.iter().try_for_each(|(name, text)| value.setattr(*name, *text)) {
+        Ok(()) => raised,
+        Err(error) => error,
+    }
 }
 
 /// A torrent file that is none.
@@ -27,6 +53,11 @@ pub(crate) fn magnet(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
 /// A torrent that can't be made like that.
 pub(crate) fn create(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
     raise(py, "CreateError", (error.to_string(),))
+}
+
+/// A torrent that can't be made with this option.
+pub(crate) fn create_with(py: Python<'_>, error: &dyn core::fmt::Display, option: &str) -> PyErr {
+    with(py, create(py, error), &[("option", Some(option))])
 }
 
 /// Bytes that are no bencode, or a value that has none; where, if it is known.
@@ -105,10 +136,9 @@ pub(crate) fn command(py: Python<'_>, error: &CommandError) -> PyErr {
         CommandError::Duplicate(id) => {
             raise(py, "DuplicateTorrent", (format!("the torrent is there already, as {}", id.0), id.0))
         }
-        CommandError::TooMany(_)
-        | CommandError::NoFile(_)
-        | CommandError::Range
-        | CommandError::Stopping
-        | CommandError::Dht(_) => raise(py, "CommandError", (error.to_string(),)),
+        CommandError::NoFile(_) => raise(py, "NoSuchFile", (error.to_string(),)),
+        CommandError::TooMany(_) | CommandError::Range | CommandError::Stopping | CommandError::Dht(_) => {
+            raise(py, "CommandError", (error.to_string(),))
+        }
     }
 }

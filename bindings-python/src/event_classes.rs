@@ -56,6 +56,12 @@ value_classes! {
     /// Peers can reach us here.
     Listening { local: u64, address: SocketAddr }
 
+    /// A followed key names this torrent now (BEP 46), by its info-hash on the wire; `seq` is the version of what it says.
+    KeyFollowed { key: Raw, salt: Raw, info_hash: Raw, seq: i64 }
+
+    /// Something is amiss that doesn't stop the session.
+    SessionWarned { message: String }
+
     /// The network was found to bear more links or fewer: how many there may be, counting those that ended lately.
     PoolChanged { before: usize, after: usize }
 

@@ -1,15 +1,17 @@
 //! News on the way out.
 
 use crate::event_classes::{
-    Banned, Checked, Completed, Lagged, Listening, Metadata, PeerJoined, PeerLeft, PieceVerified,
-    PoolChanged, Progress, Removed, ResumeSaved, Scraped, Stopped, TorrentFailed, TrackerAnswered,
-    TrackerFailed, UpdateAvailable, Warned,
+    Banned, Checked, Completed, KeyFollowed, Lagged, Listening, Metadata, PeerJoined, PeerLeft,
+    PieceVerified, PoolChanged, Progress, Removed, ResumeSaved, Scraped, SessionWarned, Stopped,
+    TorrentFailed, TrackerAnswered, TrackerFailed, UpdateAvailable, Warned,
 };
 use crate::value_class::Raw;
 use crate::values::value;
 use core::net::SocketAddr;
-use millstream_core::engine::{Event, TorrentEvent};
+use millstream_core::engine::{DhtNews, Event, TorrentEvent};
+use millstream_core::net::Followed;
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 /// An event as Python has it; `None` for what Python isn't told.
 pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
@@ -19,7 +21,8 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Pool(change) => value(py, PoolChanged { before: change.from, after: change.to }),
         Event::Lagged(count) => value(py, Lagged { count }),
         Event::Stopped => value(py, Stopped {}),
-        Event::Dht(_) => Ok(py.None().into_bound(py)),
+        Event::Dht(DhtNews::Followed(news)) => followed(py, news),
+        Event::Dht(DhtNews::Lookup(_) | DhtNews::Table(_)) => Ok(py.None().into_bound(py)),
     }
 }
 
@@ -47,6 +50,18 @@ pub(crate) fn torrent_event(py: Python<'_>, torrent: u64, news: TorrentEvent) ->
         TorrentEvent::Saved => value(py, ResumeSaved { torrent }),
         TorrentEvent::Removed => value(py, Removed { torrent }),
     }
+}
+
+/// A followed key names this torrent now.
+pub(crate) fn followed(py: Python<'_>, news: Followed) -> PyResult<Bound<'_, PyAny>> {
+    let Followed { key, salt, seq, info_hash } = news;
+    let (key, salt) = (Raw(Arc::from(key)), Raw(salt.into()));
+    value(py, KeyFollowed { key, salt, info_hash: Raw(Arc::from(info_hash.0)), seq })
+}
+
+/// Something is amiss that doesn't stop the session.
+pub(crate) fn session_warned(py: Python<'_>, message: String) -> PyResult<Bound<'_, PyAny>> {
+    value(py, SessionWarned { message })
 }
 
 /// So many events were dropped.

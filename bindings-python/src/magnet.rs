@@ -136,6 +136,12 @@ impl Magnet {
     }
 }
 
+/// Reads a key's link.
+pub(crate) fn key_link(py: Python<'_>, link: &str) -> PyResult<wire::magnet::KeyLink> {
+    wire::magnet::KeyLink::parse(link)
+        .ok_or_else(|| errors::magnet(py, &"no `xs=urn:btpk:` names a key, or the salt is none"))
+}
+
 /// A link to whatever torrent a key names now: `magnet:?xs=urn:btpk:` (BEP 46). It names no torrent itself; the DHT is asked
 /// for its `target`.
 #[pyclass(frozen, eq, module = "millstream.sansio")]
@@ -156,10 +162,15 @@ impl KeyLink {
     /// Reads a link. Raises MagnetError if it names no key.
     #[staticmethod]
     fn parse(py: Python<'_>, link: &str) -> PyResult<Self> {
-        let parsed = wire::magnet::KeyLink::parse(link);
-        parsed
-            .map(Self)
-            .ok_or_else(|| errors::magnet(py, &"no `xs=urn:btpk:` names a key, or the salt is none"))
+        key_link(py, link).map(Self)
+    }
+
+    /// The magnet link of a torrent that the key was found to name, with all else that the key's own link says. Raises
+    /// MagnetError for a text that is no link.
+    #[staticmethod]
+    fn with_torrent(py: Python<'_>, link: &str, info_hash: &Bound<'_, PyAny>) -> PyResult<Magnet> {
+        let named = wire::magnet::KeyLink::with_torrent(link, InfoHash(digest(info_hash)?));
+        Magnet::parse(py, &named)
     }
 
     /// The publisher's ed25519 public key, 32 bytes.

@@ -2,13 +2,18 @@
 //! the library's.
 
 use crate::metainfo::Metainfo;
-use crate::{errors, options};
+use crate::{bytes, errors, options};
 use core::time::Duration;
+use millstream::core::create::OptionsError;
 use millstream::core::wire::metainfo::Version;
-use millstream::{CreateTorrent, CreateTorrentError, VerifyFilesError, verify_files};
+use millstream::{
+    CreateTorrent, CreateTorrentError, SignError, Signer as Signs, VerifyFilesError, certificate_der,
+    verify_files,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -72,7 +77,9 @@ pub(crate) fn verify(
         py.detach(|| verify_files(&torrent.0.info, &folder, threads, |done, all| teller.tell(done, all)));
     teller.end()?;
     let found = looked.map_err(|error| match error {
-        VerifyFilesError::Folder { error, .. } | VerifyFilesError::Read { error, .. } => error.into(),
+        VerifyFilesError::Folder { error: ref why, .. } | VerifyFilesError::Read { error: ref why, .. } => {
+            io::Error::new(why.kind(), error.to_string()).into()
+        }
         VerifyFilesError::Thread(error) => error.into(),
         VerifyFilesError::NoLayer(_) => errors::metainfo(py, &error),
     })?;
@@ -109,7 +116,11 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
         }
         "collections" => wanted.collections = value.extract()?,
         "update_url" => wanted.update_url = value.extract()?,
-        "originator" => wanted.originator = value.extract()?,
+        "originator" => {
+            let wrong = || errors::create_with(value.py(), &SignError::Certificate, "originator");
+            let given = (!value.is_none()).then(|| bytes::take(value)).transpose()?;
+            wanted.originator = given.map(|given| certificate_der(&given).ok_or_else(wrong)).transpose()?;
+        }
         "threads" => wanted.threads = value.extract()?,
         _ => return Err(options::unknown(value.py(), "option", name, &OPTIONS)),
     }
@@ -117,7 +128,46 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
 }
 
 fn create_error(py: Python<'_>, error: &CreateTorrentError) -> PyErr {
-    errors::create(py, error)
+    match error {
+        CreateTorrentError::Options(OptionsError::PieceLength(_)) => {
+            errors::create_with(py, error, "piece_length")
+        }
+        _ => errors::create(py, error),
+    }
+}
+
+/// Who signs torrents (BEP 35): an RSA key, and the X.509 certificate that goes with it.
+#[pyclass(frozen, module = "millstream")]
+pub(crate) struct Signer(Signs);
+
+#[pymethods]
+impl Signer {
+    /// Takes the contents of a key's file, in PEM or DER without a password, and of its certificate's. Raises CreateError.
+    #[new]
+    fn new(key: &Bound<'_, PyAny>, certificate: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (key_bytes, certificate_bytes) = (bytes::take(key)?, bytes::take(certificate)?);
+        let option = |error: &SignError| match error {
+            SignError::Certificate => "sign_certificate",
+            SignError::Key | SignError::Pair | SignError::Torrent(_) | SignError::Sign(_) => "sign_key",
+        };
+        let signer = Signs::new(&key_bytes, &certificate_bytes);
+        signer.map(Self).map_err(|error| errors::create_with(key.py(), &error, option(&error)))
+    }
+
+    /// The torrent file with the signature, which holds the certificate; one that it had of this signer is replaced. Raises
+    /// MetainfoError for what is no torrent.
+    fn sign<'py>(&self, torrent: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let (py, torrent) = (torrent.py(), bytes::take(torrent)?);
+        let signed = py.detach(|| self.0.sign(&torrent)).map_err(|error| match error {
+            SignError::Torrent(error) => errors::metainfo(py, &error),
+            error => errors::create(py, &error),
+        })?;
+        Ok(PyBytes::new(py, &signed))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "<Signer>"
+    }
 }
 
 /// Tells Python how far it is, now and then. What Python raises is kept for the end.

@@ -4,6 +4,7 @@ use crate::magnet::Magnet;
 use crate::values::{make, tuple};
 use crate::{bytes, errors};
 use core::hash::{Hash as _, Hasher as _};
+use millstream_core::verify::signed::signed_by;
 use millstream_core::wire;
 use millstream_core::wire::metainfo::{Info, MetainfoLimits, Version};
 use pyo3::prelude::*;
@@ -154,7 +155,8 @@ impl Metainfo {
             let path = PyTuple::new(py, &file.path)?;
             let raw: Vec<_> = file.raw_components().map(|component| PyBytes::new(py, component)).collect();
             let raw = PyTuple::new(py, raw)?;
-            make(py, "MetainfoFile", (path, file.length, file.offset, file.attributes.pad, raw))
+            let target = file.symlink.as_ref().map(|target| PyTuple::new(py, target)).transpose()?;
+            make(py, "MetainfoFile", (path, file.length, file.offset, file.attributes.pad, raw, target))
         })
     }
 
@@ -198,6 +200,32 @@ impl Metainfo {
     #[getter]
     fn creation_date(&self) -> Option<i64> {
         self.0.creation_date
+    }
+
+    /// Where newer torrents will be found (BEP 39).
+    #[getter]
+    fn update_url(&self) -> Option<&str> {
+        self.info().update_url()
+    }
+
+    /// The certificate of who signs newer torrents (BEP 39), in DER.
+    #[getter]
+    fn originator<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.info().originator().map(|certificate| PyBytes::new(py, certificate))
+    }
+
+    /// The names of those whose signatures it bears (BEP 35), unchecked: `is_signed_by` checks them.
+    #[getter]
+    fn signers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.signatures.iter().map(|signature| &signature.signer))
+    }
+
+    /// Whether the holder of this certificate, X.509 in PEM or DER, signed the torrent (BEP 35).
+    fn is_signed_by(&self, certificate: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(certificate) = millstream::certificate_der(&bytes::take(certificate)?) else {
+            return Ok(false);
+        };
+        Ok(signed_by(self.info(), &self.0.signatures, &certificate).is_some())
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

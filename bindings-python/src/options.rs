@@ -26,7 +26,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-pub(crate) const SETTINGS: [&str; 31] = [
+pub(crate) const SETTINGS: [&str; 32] = [
     "peer_id",
     "client",
     "torrents_max",
@@ -58,6 +58,7 @@ pub(crate) const SETTINGS: [&str; 31] = [
     "holepunch",
     "web_seeds",
     "utp",
+    "updates",
 ];
 
 /// Changes one of `SETTINGS`.
@@ -94,6 +95,7 @@ pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> 
         "holepunch" => config.holepunch = value.extract()?,
         "web_seeds" => config.web_seeds = value.extract()?,
         "utp" => config.utp = utp(value)?,
+        "updates" => config.updates = value.extract()?,
         _ => return Err(unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())

@@ -17,7 +17,7 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 
 /// All that a server can be told.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "udp",
     "http",
     "ws",
@@ -27,6 +27,7 @@ const SETTINGS: [&str; 12] = [
     "deny",
     "state",
     "interval",
+    "min_interval",
     "max_torrents",
     "max_peers",
     "max_peers_per_source",
@@ -133,6 +134,7 @@ fn set(config: &mut TrackerServerConfig, name: &str, value: &Bound<'_, PyAny>) -
             tracker.min_interval_s = tracker.min_interval_s.min(interval);
             tracker.signal_interval_s = tracker.signal_interval_s.min(interval);
         }
+        "min_interval" => config.tracker.min_interval_s = value.extract()?,
         "max_torrents" => config.tracker.torrents_max = value.extract()?,
         "max_peers" => config.tracker.peers_max = value.extract()?,
         "max_peers_per_source" => config.tracker.peers_per_source_max = value.extract()?,

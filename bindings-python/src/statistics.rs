@@ -15,12 +15,19 @@ pub(crate) fn statistics<'py>(py: Python<'py>, statistics: &Statistics) -> PyRes
 }
 
 fn named(all: &Statistics) -> Vec<(&'static str, u64)> {
-    let Statistics { link_faults, filter, offers, datagrams, pex, lsd, dht, pool, .. } = all;
+    let Statistics { link_faults, found, filter, offers, datagrams, pex, lsd, dht, pool, .. } = all;
     let mut named = vec![
         ("link_faults.handshake", link_faults.handshake),
         ("link_faults.plain", link_faults.plain),
         ("link_faults.encryption", link_faults.encryption),
         ("link_faults.other_torrent", link_faults.other_torrent),
+        ("found.user", found.user),
+        ("found.trackers", found.trackers),
+        ("found.incoming", found.incoming),
+        ("found.pex", found.pex),
+        ("found.dht", found.dht),
+        ("found.lsd", found.lsd),
+        ("found.resume", found.resume),
         ("filter.links_refused", filter.links_refused),
         ("filter.links_closed", filter.links_closed),
         ("filter.addresses", filter.addresses),

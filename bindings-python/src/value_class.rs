@@ -153,4 +153,4 @@ macro_rules! plain {
     )+};
 }
 
-plain!(u16, u32, u64, usize, (u64, u64), String, Option<String>);
+plain!(u16, u32, u64, i64, usize, (u64, u64), String, Option<String>);

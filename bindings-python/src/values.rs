@@ -58,6 +58,14 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
     Ok(SocketAddr::new(ip, port))
 }
 
+/// Whether this is the IP address of a host that anybody in the Internet may reach.
+#[pyfunction]
+pub(crate) fn is_public(host: &str) -> PyResult<bool> {
+    let ip: IpAddr =
+        host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;
+    Ok(millstream_core::base::is_public(ip))
+}
+
 /// Several addresses.
 pub(crate) fn take_addresses(object: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
     object.try_iter()?.map(|item| take_address(&item?)).collect()

@@ -159,6 +159,25 @@ class MemoryBackend:
             raise FetchError(f"{url}: the server answered 404")
         return self.world.urls[url]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def state_folder(self) -> Path | None:
+        return None
+
+    async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        return ((host, port),)
+
+    async def follow(self, link: str) -> None:
+        self.engine.follow(self.world.now, link)
+        self.world.wake()
+
+    def unfollow(self, link: str) -> None:
+        self.engine.unfollow(self.world.now, link)
+        self.world.wake()
+
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         if self.world.hold_adds is not None:
             await self.world.hold_adds.wait()
@@ -208,6 +227,9 @@ class MemoryBackend:
 
     async def scrape(self, torrent: int) -> None:
         await self._do(self.engine.scrape, torrent)
+
+    async def check_update(self, torrent: int) -> None:
+        await self._do(self.engine.check_update, torrent)
 
     async def save(self, torrent: int) -> None:
         await self._do(self.engine.save, torrent)

@@ -6,7 +6,7 @@ from ._create import CreateOptions, Verified, create_torrent, verify
 from ._download import download
 from ._events import Events, FileCompleted, TorrentFile
 from ._file import FileReader
-from ._millstream import Magnet, Metainfo, __version__
+from ._millstream import KeyLink, Magnet, Metainfo, Signer, __version__
 from ._session import Session
 from ._torrent import Torrent
 from ._values import (
@@ -16,6 +16,7 @@ from ._values import (
     Checked,
     Completed,
     Event,
+    KeyFollowed,
     Lagged,
     Listening,
     Metadata,
@@ -31,6 +32,7 @@ from ._values import (
     Scraped,
     SessionSettings,
     SessionStatistics,
+    SessionWarned,
     Settings,
     State,
     Status,
@@ -56,6 +58,7 @@ from .errors import (
     MagnetError,
     MetainfoError,
     MillstreamError,
+    NoSuchFile,
     ProtocolError,
     Refused,
     RemoteProtocolError,
@@ -87,6 +90,8 @@ __all__ = [
     "FetchError",
     "FileCompleted",
     "FileReader",
+    "KeyFollowed",
+    "KeyLink",
     "Lagged",
     "Listening",
     "ItemError",
@@ -98,6 +103,7 @@ __all__ = [
     "MetainfoError",
     "MetainfoFile",
     "MillstreamError",
+    "NoSuchFile",
     "PeerJoined",
     "PeerLeft",
     "PeerStatus",
@@ -114,7 +120,9 @@ __all__ = [
     "SessionClosed",
     "SessionSettings",
     "SessionStatistics",
+    "SessionWarned",
     "Settings",
+    "Signer",
     "StartError",
     "State",
     "Status",

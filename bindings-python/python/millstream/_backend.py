@@ -9,6 +9,7 @@ it doesn't know is a `TypeError`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Protocol, TypeAlias, Unpack
 
 from ._values import (
@@ -44,6 +45,26 @@ class Backend(Protocol):
         """The torrent file at an HTTP(S) URL: `FetchError`."""
         ...
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was amiss at the start and didn't stop it; `SessionWarned` tells what is amiss later."""
+        ...
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where resume data is kept, if it is."""
+        ...
+
+    async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        """The addresses of a host, by the way that all else takes; stand-ins where a proxy looks names up: `OSError`."""
+        ...
+
+    async def follow(self, link: str) -> None:
+        """Follows the key of a link (BEP 46): `KeyFollowed` tells which torrent it names: `CommandError`."""
+
+    def unfollow(self, link: str) -> None:
+        """Follows it no more."""
+
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         """Takes on a torrent file's bytes, or a magnet link. Gives its id, which counts up and is never used again.
         Resume data that the session kept is found by itself. Errors: `MetainfoError`, `MagnetError`,
@@ -71,6 +92,9 @@ class Backend(Protocol):
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None: ...
     async def announce(self, torrent: int) -> None: ...
     async def scrape(self, torrent: int) -> None: ...
+
+    async def check_update(self, torrent: int) -> None:
+        """Asks now whether there is a newer torrent (BEP 39): `UpdateAvailable` tells of one."""
 
     async def save(self, torrent: int) -> None:
         """Keeps resume data now: `ResumeSaved` tells the end."""

@@ -21,7 +21,9 @@ OnProgress = Callable[[int, int], object]
 class CreateOptions(TypedDict, total=False):
     """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12);
     `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is
-    where a newer torrent will be found, `originator` the certificate of who signs it, in DER (BEP 39); `creation_date`
+    where a newer torrent will be found, `originator` the certificate of who signs it (BEP 39);
+    `sign_key`, an RSA key, and `sign_certificate`, which go together, sign the torrent (BEP 35): contents of files in PEM
+    or DER; `creation_date`
     in seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
@@ -36,6 +38,8 @@ class CreateOptions(TypedDict, total=False):
     collections: Sequence[str]
     update_url: str | None
     originator: bytes | None
+    sign_key: bytes | None
+    sign_certificate: bytes | None
     threads: int
 
 
@@ -91,7 +95,13 @@ def create_torrent_now(
     path: str | os.PathLike[str], *, progress: OnProgress | None = None, **options: Unpack[CreateOptions]
 ) -> bytes:
     """The same on this thread, which it blocks."""
-    return _millstream.create_torrent(os.fspath(path), progress, **options)
+    key, certificate = options.pop("sign_key", None), options.pop("sign_certificate", None)
+    if (key is None) != (certificate is None):
+        raise TypeError("sign_key and sign_certificate go together")
+    # what can't sign is said before anything is read
+    signer = None if key is None or certificate is None else _millstream.Signer(key, certificate)
+    torrent = _millstream.create_torrent(os.fspath(path), progress, **options)
+    return torrent if signer is None else signer.sign(torrent)
 
 
 def verify_now(

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from . import _time
 from ._home import Home
-from ._values import Completed, Event, Lagged, Metadata, Removed, Stopped, TorrentFailed, UpdateAvailable
+from ._values import Completed, Event, KeyFollowed, Lagged, Metadata, Removed, Stopped, TorrentFailed, UpdateAvailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ News: TypeAlias = Event | FileCompleted
 """What a session and its torrents tell."""
 
 KEPT: frozenset[type] = frozenset(
-    {Metadata, Completed, FileCompleted, TorrentFailed, UpdateAvailable, Removed, Stopped}
+    {Metadata, Completed, FileCompleted, TorrentFailed, UpdateAvailable, KeyFollowed, Removed, Stopped}
 )
 """What reaches every reader, however slow. There can't be much of it."""
 

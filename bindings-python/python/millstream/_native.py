@@ -12,6 +12,7 @@ import logging
 import warnings
 import weakref
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Unpack
 
 from ._backend import OnNews
@@ -110,6 +111,16 @@ class NativeBackend:
         data: bytes = await self._answer(self._native.fetch(url))
         return data
 
+    async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        addresses: tuple[Address, ...] = await self._answer(self._native.look_up(host, port))
+        return addresses
+
+    async def follow(self, link: str) -> None:
+        await self._answer(self._native.follow(link))
+
+    def unfollow(self, link: str) -> None:
+        self._native.unfollow(link)
+
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         token = self._native.add(source, folder, **options)
         future = self._expect(token)
@@ -161,6 +172,9 @@ class NativeBackend:
     async def scrape(self, torrent: int) -> None:
         await self._answer(self._native.scrape(torrent))
 
+    async def check_update(self, torrent: int) -> None:
+        await self._answer(self._native.check_update(torrent))
+
     async def save(self, torrent: int) -> None:
         await self._answer(self._native.save(torrent))
 
@@ -185,6 +199,14 @@ class NativeBackend:
     @property
     def listening(self) -> tuple[Address, ...]:
         return self._native.listening()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._native.warnings())
+
+    @property
+    def state_folder(self) -> Path | None:
+        return self._native.state_folder()
 
     def status(self, torrent: int) -> Status:
         return self._native.status(torrent)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-import warnings
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, Unpack
+from warnings import warn as tell_warning
 from weakref import ref
 
 from . import _drivers, _sources, _time
 from ._backend import Backend, OnNews
 from ._events import Events, Hub, Pulse
+from ._follow import Follows
 from ._home import Home
-from ._millstream import Magnet
+from ._millstream import KeyLink, Magnet
 from ._sources import Source
 from ._torrent import LOOK_AGAIN, Torrent
-from ._values import AddOptions, Address, Event, Lagged, Removed, SessionSettings, SessionStatistics
+from ._values import AddOptions, Address, Event, KeyFollowed, Lagged, Removed, SessionSettings, SessionStatistics
 from .errors import CLOSED, CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
@@ -71,6 +73,7 @@ class Session:
         self._torrents: dict[int, Torrent] = {}
         self._home = Home()
         self._hub = Hub(self._events_max, self._home)
+        self._follows = Follows(self._backend)
         self._closing: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
         self._left = Pulse()
@@ -112,14 +115,16 @@ class Session:
         self, source: Source, *, folder: str | os.PathLike[str] | None = None, **options: Unpack[AddOptions]
     ) -> Torrent:
         """Takes on a torrent: a magnet link, the path or URL of a torrent file, its bytes, what was parsed of it, or an
-        info-hash in hexadecimal digits. If this is cancelled, the torrent is not there.
+        info-hash in hexadecimal digits. A link of a key (BEP 46) means the torrent that the key names now: it waits for as
+        long as the DHT knows none. If this is cancelled, the torrent is not there.
 
         Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
         `CommandError`.
         """
         self._check_here()
         _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
-        parsed = await _sources.load(source, self._backend.fetch)
+        link = _sources.key_link(source)
+        parsed = await (_sources.load(source, self._backend.fetch) if link is None else self._named(link))
         place = self._folder if folder is None else Path(folder).absolute()
         self._check()
         wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
@@ -142,6 +147,16 @@ class Session:
             handle._set_metainfo(parsed)
         self._torrents[torrent] = handle
         return handle
+
+    async def follow(self, link: KeyLink | str) -> AsyncGenerator[KeyFollowed]:
+        """Follows a key through the DHT (BEP 46): the torrent that it names, and each that takes its place. It adds none:
+        `add(followed.info_hash.hex())` does. Ends when the session is closed. Raises `MagnetError` for what is no link of a
+        key, `CommandError` where the DHT is off."""
+        self._check_here()
+        parsed = KeyLink.parse(link) if isinstance(link, str) else link
+        async with contextlib.aclosing(self._follows.follow(parsed)) as news:
+            async for followed in news:
+                yield followed
 
     @property
     def torrents(self) -> tuple[Torrent, ...]:
@@ -172,6 +187,24 @@ class Session:
         """Where peers can reach us."""
         self._check()
         return self._backend.listening
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was amiss when it started and didn't stop it; `SessionWarned` tells what is amiss later."""
+        self._check()
+        return self._backend.warnings
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where resume data and the DHT's table are kept; `None` if they aren't."""
+        self._check()
+        return self._backend.state_folder
+
+    async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        """The addresses of a host, for `peers`. Behind a proxy a name isn't looked up here: it gets a stand-in, good for this
+        session alone, and the proxy hears the name. Raises `OSError`."""
+        self._check_here()
+        return await self._backend.look_up(host, port)
 
     @property
     def folder(self) -> Path:
@@ -215,7 +248,7 @@ class Session:
         count = len(self._torrents)
         return f"<Session at {where}: {count} torrent{'' if count == 1 else 's'}>"
 
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+    def __del__(self, warn: Callable[..., None] = tell_warning) -> None:
         if getattr(self, "_state", "new") == "open" and self._home.pid == os.getpid():
             warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self)
 
@@ -232,6 +265,13 @@ class Session:
         self._check()
         self._home.check()
 
+    async def _named(self, link: str) -> Magnet:
+        """The magnet link of the torrent that a key names now."""
+        async with contextlib.aclosing(self.follow(link)) as news:
+            async for followed in news:
+                return KeyLink.with_torrent(link, followed.info_hash)
+        raise SessionClosed(CLOSED)
+
     def _on_news(self, batch: Sequence[Event]) -> None:
         if self._hub:
             self._hub.publish(list(batch))
@@ -240,6 +280,8 @@ class Session:
             torrent: int | None = getattr(event, "torrent", None)
             if torrent is not None:
                 of.setdefault(torrent, []).append(event)
+            elif isinstance(event, KeyFollowed):
+                self._follows.on_followed(event)
             elif isinstance(event, Lagged):
                 for handle in self.torrents:
                     handle._on_lag(event.count)
@@ -285,6 +327,7 @@ class Session:
                 torrent._leave()
             self._torrents.clear()
             self._left.beat()
+            self._follows.end()
             self._hub.end()
 
 

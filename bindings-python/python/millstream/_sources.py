@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import string
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from ._millstream import Magnet, Metainfo
+from ._millstream import KeyLink, Magnet, Metainfo
 from .errors import MagnetError, MetainfoError
 
 TORRENT_BYTES_MAX = 64 << 20
@@ -18,16 +19,33 @@ TORRENT_BYTES_MAX = 64 << 20
 INLINE_BYTES_MAX = 256 << 10
 """Longer torrent files are parsed on another thread. Bytes."""
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Metainfo | Magnet"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Metainfo | Magnet | KeyLink"
 """A magnet link, the path or URL of a torrent file, an info-hash in 40 or 64 hexadecimal digits, a torrent file's
-bytes, or what was parsed of one of these."""
+bytes, or what was parsed of one of these; a link of a key, for the torrent that it names now (BEP 46)."""
+
+
+def key_link(source: Source) -> str | None:
+    """The link of a key in a torrent's place, if it is one."""
+    if isinstance(source, KeyLink):
+        return str(source)
+    if not isinstance(source, str) or not is_magnet(source):
+        return None
+    try:
+        Magnet.parse(source)
+    except MagnetError:
+        with contextlib.suppress(MagnetError):
+            KeyLink.parse(source)
+            return source
+    return None
 
 
 async def load(source: Source, fetch: Callable[[str], Awaitable[bytes]]) -> Metainfo | Magnet:
-    """Reads a source, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`, `FetchError`,
+    """Reads a source that names a torrent, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`, `FetchError`,
     `OSError`."""
     if isinstance(source, (Metainfo, Magnet)):
         return source
+    if isinstance(source, KeyLink):
+        raise MagnetError("only the DHT knows which torrent the key names")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return await parse(bytes(source))
     text = os.fspath(source)

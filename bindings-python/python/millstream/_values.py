@@ -14,6 +14,7 @@ from ._millstream import (
     Banned as Banned,
     Checked as Checked,
     Completed as Completed,
+    KeyFollowed as KeyFollowed,
     Lagged as Lagged,
     Listening as Listening,
     Metadata as Metadata,
@@ -25,6 +26,7 @@ from ._millstream import (
     Removed as Removed,
     ResumeSaved as ResumeSaved,
     Scraped as Scraped,
+    SessionWarned as SessionWarned,
     Status as Status,
     Stopped as Stopped,
     TorrentFailed as TorrentFailed,
@@ -411,6 +413,8 @@ Event: TypeAlias = (
     | ResumeSaved
     | Removed
     | Listening
+    | KeyFollowed
+    | SessionWarned
     | PoolChanged
     | Lagged
     | Stopped
@@ -473,13 +477,14 @@ class SessionStatistics:
 @dataclass(frozen=True, slots=True)
 class MetainfoFile:
     """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut. `raw_path` is the
-    path as the torrent has it, which may lead anywhere."""
+    path as the torrent has it, which may lead anywhere; `symlink` is where a symbolic link points to (BEP 47)."""
 
     path: tuple[str, ...]
     length: int
     offset: int
     pad: bool
     raw_path: tuple[bytes, ...] = ()
+    symlink: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,6 +535,8 @@ class Settings(TypedDict, total=False):
     holepunch: bool
     web_seeds: bool
     utp: Literal["on", "off", "only"] | bool
+    updates: bool
+    """Whether newer torrents are looked for where torrents name a place for them (BEP 39). On, unless told."""
 
 
 class SessionSettings(Settings, total=False):

@@ -82,7 +82,9 @@ class RemoteProtocolError(ProtocolError):
 
 
 class CreateError(MillstreamError, ValueError):
-    """A torrent that can't be made like that."""
+    """A torrent that can't be made like that. `option` is the one that is to blame, if it is one."""
+
+    option: str | None = None
 
 
 class DriverError(MillstreamError, ValueError):
@@ -91,6 +93,10 @@ class DriverError(MillstreamError, ValueError):
 
 class CommandError(MillstreamError):
     """The application wants what can't be done now."""
+
+
+class NoSuchFile(CommandError, LookupError):
+    """The torrent has no file of this number."""
 
 
 class TorrentNotFound(CommandError, LookupError):
@@ -110,7 +116,11 @@ class WrongLoop(CommandError):
 
 
 class StartError(MillstreamError, OSError):
-    """A session can't start: the host is to blame, or what it was told to bind."""
+    """A session can't start: the host is to blame, or what it was told to bind. `setting` is the one that can't be had, if
+    it is one, and `reason` says why in fewer words."""
+
+    setting: str | None = None
+    reason: str = ""
 
 
 class FetchError(MillstreamError, OSError):

@@ -34,11 +34,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
+from warnings import warn as tell_warning
 
 from . import _download, _time
 from . import _events as streams
@@ -139,6 +139,20 @@ class Session:
         return self._session.listening
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was amiss when it started and didn't stop it."""
+        return self._session.warnings
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where resume data and the DHT's table are kept; `None` if they aren't."""
+        return self._session.state_folder
+
+    def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        """The addresses of a host, for `peers`; behind a proxy a stand-in, good for this session alone."""
+        return self._thread.call(self._session.look_up(host, port))
+
+    @property
     def folder(self) -> Path:
         """Where torrents go that name no folder."""
         return self._session.folder
@@ -167,7 +181,7 @@ class Session:
     def __repr__(self) -> str:
         return repr(self._session)
 
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+    def __del__(self, warn: Callable[..., None] = tell_warning) -> None:
         if getattr(self, "_open", False) and self._pid == os.getpid():
             self._open = False
             # what runs on the loop would hold the session's inside for ever
@@ -304,6 +318,10 @@ class Torrent:
     def scrape(self) -> None:
         """Asks its tracker how many are in the swarm (BEP 48)."""
         self._thread.call(self._torrent.scrape())
+
+    def check_update(self) -> None:
+        """Asks now whether there is a newer torrent (BEP 39): `UpdateAvailable` tells of one."""
+        self._thread.call(self._torrent.check_update())
 
     def save(self) -> None:
         """Keeps resume data now: `ResumeSaved` tells the end."""

@@ -2,12 +2,14 @@
 
 use crate::values::{address, tuple};
 use crate::{errors, snapshots, statistics};
+use core::net::SocketAddr;
 use millstream::{
-    AddError, CommandFailed, FetchError, PeerStatus, Session, SessionStatistics, StartError, Torrent,
+    AddError, CommandFailed, FetchError, Follow, PeerStatus, Session, SessionStatistics, StartError, Torrent,
     TrackerStatus, WebSeedStatus,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use std::io;
 use std::sync::Arc;
 
 /// What a call gives.
@@ -16,6 +18,9 @@ pub(crate) enum Answer {
     Started(Arc<Session>),
     Added(Torrent),
     Fetched(Vec<u8>),
+    /// The session keeps it.
+    Following(Follow),
+    Addresses(Vec<SocketAddr>),
     Peers(Vec<PeerStatus>),
     Trackers(Vec<TrackerStatus>),
     WebSeeds(Vec<WebSeedStatus>),
@@ -28,6 +33,7 @@ pub(crate) enum Fault {
     Add(AddError),
     Fetch(FetchError),
     Command(CommandFailed),
+    Host(io::Error),
 }
 
 impl From<StartError> for Fault {
@@ -48,6 +54,12 @@ impl From<FetchError> for Fault {
     }
 }
 
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
 impl From<CommandFailed> for Fault {
     fn from(error: CommandFailed) -> Self {
         Self::Command(error)
@@ -58,9 +70,10 @@ impl Answer {
     /// As Python has it.
     pub(crate) fn show(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         match self {
-            Self::Done | Self::Started(_) => Ok(py.None().into_bound(py)),
+            Self::Done | Self::Started(_) | Self::Following(_) => Ok(py.None().into_bound(py)),
             Self::Added(torrent) => Ok(torrent.id().0.into_pyobject(py)?.into_any()),
             Self::Fetched(bytes) => Ok(PyBytes::new(py, &bytes).into_any()),
+            Self::Addresses(all) => addresses(py, all).map(Bound::into_any),
             Self::Peers(peers) => tuple(py, peers, snapshots::peer).map(Bound::into_any),
             Self::Trackers(trackers) => tuple(py, trackers, snapshots::tracker).map(Bound::into_any),
             Self::WebSeeds(seeds) => tuple(py, seeds, snapshots::web_seed).map(Bound::into_any),
@@ -73,7 +86,8 @@ impl Fault {
     /// As Python has it.
     pub(crate) fn raise(self, py: Python<'_>) -> PyErr {
         match self {
-            Self::Start(error) => errors::raise(py, "StartError", (error.to_string(),)),
+            Self::Host(error) => error.into(),
+            Self::Start(error) => errors::start(py, &error),
             Self::Fetch(FetchError::Ended)
             | Self::Add(AddError::Ended | AddError::Fetch(FetchError::Ended))
             | Self::Command(CommandFailed::Ended) => errors::session_closed(py),
@@ -92,9 +106,6 @@ impl Fault {
 }
 
 /// Addresses as Python has them.
-pub(crate) fn addresses<'py>(
-    py: Python<'py>,
-    all: Vec<core::net::SocketAddr>,
-) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn addresses<'py>(py: Python<'py>, all: Vec<SocketAddr>) -> PyResult<Bound<'py, PyTuple>> {
     tuple(py, all, |py, addr| Ok(address(addr).into_pyobject(py)?.into_any()))
 }

@@ -10,16 +10,19 @@ mod torrent;
 
 use crate::status_class::status;
 use crate::values::take_addresses;
-use crate::{errors, events, options};
+use crate::{errors, events, magnet, options};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
 use calls::{Answered, Calls};
-use core::task::Waker;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 use millstream::{
-    CommandFailed, Events, Rates, Selection, Session, SessionConfig, SessionEvent, Torrent, TorrentId,
+    CommandFailed, Events, Follow, Followed, Rates, Selection, Session, SessionConfig, SessionEvent, Torrent,
+    TorrentId,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex};
 
@@ -43,6 +46,8 @@ struct Inner {
     config: Option<SessionConfig>,
     session: Option<Arc<Session>>,
     news: Option<Events<SessionEvent>>,
+    /// Keys that are followed.
+    follows: Vec<Follow>,
     /// Torrents have ids up to this one.
     last: u64,
     /// Sockets that were told of.
@@ -50,7 +55,14 @@ struct Inner {
 }
 
 /// What a drain takes with it.
-type Taken = (Vec<Answered>, Vec<SessionEvent>, u64, u64);
+struct Taken {
+    answered: Vec<Answered>,
+    news: Vec<SessionEvent>,
+    followed: Vec<Followed>,
+    dropped: u64,
+    /// Sockets that were told of before.
+    sockets: u64,
+}
 
 /// Answers, each a token with a value or an exception; news; lines for the log, each with its level.
 type Drained<'py> = (Vec<Bound<'py, PyTuple>>, Vec<Bound<'py, PyAny>>, Vec<log::Line>);
@@ -65,7 +77,15 @@ impl NativeSession {
         let bell = Arc::new(Bell::new()?);
         log::listen(&bell);
         let calls = Calls::new(Arc::clone(&bell));
-        let inner = Inner { calls, config: Some(config), session: None, news: None, last: 0, sockets: 0 };
+        let inner = Inner {
+            calls,
+            config: Some(config),
+            session: None,
+            news: None,
+            follows: Vec::new(),
+            last: 0,
+            sockets: 0,
+        };
         Ok(Self { process: process::id(), bell, inner: Mutex::new(inner) })
     }
 
@@ -94,6 +114,7 @@ impl NativeSession {
         let timeout = options::seconds(timeout)?;
         let mut inner = lock(&self.inner);
         inner.config = None;
+        inner.follows.clear();
         let leaving = inner.session.take().map(|session| session.shutdown(timeout));
         if leaving.is_none() {
             // It hasn't started, or nobody waited until it had.
@@ -115,7 +136,7 @@ impl NativeSession {
     /// What lies ready: answers as tokens with values or exceptions, news, and lines for the log.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Drained<'py>> {
         self.own(py)?;
-        let (answered, news, dropped, sockets) = py.detach(|| self.take());
+        let Taken { answered, news, followed, dropped, sockets } = py.detach(|| self.take());
         let mut answers = Vec::with_capacity(answered.len());
         for (token, answer) in answered {
             let shown = match answer {
@@ -138,9 +159,12 @@ impl NativeSession {
                 }
                 SessionEvent::Lagged(count) => batch.push(events::lagged(py, count)?),
                 SessionEvent::Stopped => batch.push(events::stopped(py)?),
-                // The log has it: it belongs to no torrent.
-                SessionEvent::Warning(_) => {}
+                // The log has it, too.
+                SessionEvent::Warning(message) => batch.push(events::session_warned(py, message)?),
             }
+        }
+        for followed in followed {
+            batch.insert(0, events::followed(py, followed)?);
         }
         Ok((answers, batch, log::take()))
     }
@@ -149,6 +173,35 @@ impl NativeSession {
     fn listening<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let session = lock(&self.inner).session.clone();
         answer::addresses(py, session.map(|session| session.listening()).unwrap_or_default())
+    }
+
+    /// What was amiss when it started and didn't stop it.
+    fn warnings(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(self.session(py)?.warnings())
+    }
+
+    /// Where resume data and the DHT's table are kept, if they are.
+    fn state_folder(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
+        Ok(self.session(py)?.state_folder().map(Path::to_owned))
+    }
+
+    /// The addresses of a host. Behind a proxy they are stand-ins, good for this session alone.
+    fn look_up(&self, py: Python<'_>, host: String, port: u16) -> PyResult<u64> {
+        self.ask(py, |session| async move { Ok(Answer::Addresses(session.look_up(&host, port).await?)) })
+    }
+
+    /// Follows a key (BEP 46): `KeyFollowed` tells which torrent it names, and each that takes its place.
+    fn follow(&self, py: Python<'_>, link: &str) -> PyResult<u64> {
+        let link = magnet::key_link(py, link)?;
+        self.ask(py, |session| async move { Ok(Answer::Following(session.follow(link).await?)) })
+    }
+
+    /// Follows it no more.
+    fn unfollow(&self, py: Python<'_>, link: &str) -> PyResult<()> {
+        let link = magnet::key_link(py, link)?;
+        self.own(py)?;
+        lock(&self.inner).follows.retain(|follow| *follow.link() != link);
+        Ok(())
     }
 
     /// Fetches a torrent file.
@@ -249,6 +302,11 @@ impl NativeSession {
         self.tell(py, torrent, |torrent| async move { torrent.scrape().await })
     }
 
+    /// Asks now whether there is a newer torrent (BEP 39).
+    fn check_update(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
+        self.tell(py, torrent, |torrent| async move { torrent.check_update().await })
+    }
+
     /// Keeps the torrent's resume data now.
     fn save(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
         self.tell(py, torrent, |torrent| async move { torrent.save().await })
@@ -345,9 +403,14 @@ impl NativeSession {
         self.bell.hear();
         let mut inner = lock(&self.inner);
         let inner = &mut *inner;
-        let answered = inner.calls.take();
-        for (_, answer) in &answered {
+        let mut answered = inner.calls.take();
+        for (_, answer) in &mut answered {
             match answer {
+                Ok(Answer::Following(_)) => {
+                    if let Ok(Answer::Following(follow)) = core::mem::replace(answer, Ok(Answer::Done)) {
+                        inner.follows.push(follow);
+                    }
+                }
                 Ok(Answer::Started(session)) => {
                     inner.news = Some(session.events());
                     inner.session = Some(Arc::clone(session));
@@ -357,10 +420,11 @@ impl NativeSession {
             }
         }
         let (news, dropped) = inner.news.as_mut().map(|news| take_news(news, &self.bell)).unwrap_or_default();
+        let followed = take_followed(&mut inner.follows, &self.bell);
         let sockets = inner.sockets;
         inner.sockets +=
             news.iter().filter(|event| matches!(event, SessionEvent::Listening(_))).count() as u64;
-        (answered, news, dropped, sockets)
+        Taken { answered, news, followed, dropped, sockets }
     }
 }
 
@@ -372,6 +436,19 @@ fn take_news(news: &mut Events<SessionEvent>, bell: &Arc<Bell>) -> (Vec<SessionE
         bell.ring();
     }
     (batch, dropped)
+}
+
+/// Which torrents the followed keys name that weren't told. The next rings the bell.
+fn take_followed(follows: &mut [Follow], bell: &Arc<Bell>) -> Vec<Followed> {
+    let waker = Waker::from(Arc::clone(bell));
+    let mut cx = Context::from_waker(&waker);
+    let mut all = Vec::new();
+    for follow in follows {
+        while let Poll::Ready(Some(followed)) = pin!(follow.next()).poll(&mut cx) {
+            all.push(followed);
+        }
+    }
+    all
 }
 
 impl Drop for NativeSession {

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Unpack
 
 from .._backend import OnNews
@@ -26,6 +27,7 @@ from .._values import (
     WebSeedStatus,
 )
 from ..errors import CLOSED, SessionClosed
+from .names import look_up
 from .sockets import bind_all
 from .turns import BELL_BYTES, Turns
 
@@ -49,6 +51,7 @@ class AsyncioBackend:
         self._bell: socket.socket | None = None
         self._stopped: asyncio.Event = asyncio.Event()
         self._listening: list[Address] = []
+        self._warnings: list[str] = []
         self._shown: dict[int, tuple[Status, float]] = {}
 
     async def start(self, on_news: OnNews) -> None:
@@ -61,7 +64,8 @@ class AsyncioBackend:
         if dht and not await loop.run_in_executor(None, body.restore_dht, loop.time()):
             log.warning("the DHT's table is unusable: the node begins anew")
         pairs, warnings = bind_all(*body.listen)
-        for text in [*warnings, *([warning] if warning else [])]:
+        self._warnings = [*warnings, *([warning] if warning else [])]
+        for text in self._warnings:
             log.warning(text)
         self._on_news = on_news
         turns = self._turns = Turns(body, self._on_events)
@@ -104,6 +108,32 @@ class AsyncioBackend:
         """A torrent file."""
         turns = self._live
         return await turns.errands.fetch(url, *turns.body.fetches)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was amiss at the start."""
+        return tuple(self._warnings)
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where resume data is kept."""
+        return self._begun.body.state_folder
+
+    async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        """The addresses of a host."""
+        _ = self._live
+        return tuple(await look_up(host.removeprefix("[").removesuffix("]"), port))
+
+    async def follow(self, link: str) -> None:
+        """Which torrent a key names."""
+        turns = self._ask()
+        turns.engine.follow(turns.now(), link)
+
+    def unfollow(self, link: str) -> None:
+        """No more."""
+        if not self._closed:
+            turns = self._ask()
+            turns.engine.unfollow(turns.now(), link)
 
     async def add(self, source: bytes | str, folder: str, **options: Unpack[AddOptions]) -> int:
         """Takes on a torrent, with what was kept of it."""
@@ -185,6 +215,11 @@ class AsyncioBackend:
         """Asks how many are in the swarm."""
         turns = self._ask(torrent)
         turns.engine.scrape(turns.now(), torrent)
+
+    async def check_update(self, torrent: int) -> None:
+        """Asks whether there is a newer torrent."""
+        turns = self._ask(torrent)
+        turns.engine.check_update(turns.now(), torrent)
 
     async def save(self, torrent: int) -> None:
         """Keeps resume data now."""
