@@ -132,13 +132,16 @@ def test_who_leaves_before_it_agrees_may_be_called_plain() -> None:
 
 def test_nothing_is_said_before_encryption_is_agreed_upon() -> None:
     ours, theirs = caller(), called()
+    early = caller()
     with pytest.raises(RemoteProtocolError, match="before it was called"):
-        caller().receive_data(b"x")
+        early.receive_data(b"x")
+    assert (early.our_state, ours.our_state) == ("error", "greeting")
     assert ours.receive_data(b"") == [] and ours.data_to_send() == b""
     theirs.receive_data(ours.handshake())
     for _ in range(2):
         with pytest.raises(LocalProtocolError, match="wait"):
             ours.send(s.Interested())
+        assert (ours.our_state, ours.their_state) == ("encrypting", "greeting")
         ours.receive_data(theirs.data_to_send())
     with pytest.raises(LocalProtocolError, match="already"):
         ours.handshake()

@@ -134,9 +134,10 @@ impl Cover {
             Stage::Open(None) => Ok(Opened::Data(data)),
             Stage::Open(Some(crypt)) => Ok(Opened::Data(crypt.decrypt(data))),
             Stage::Uncalled(..) if data.is_empty() => Ok(Opened::Wait),
-            Stage::Uncalled(..) => {
-                Err(Broken { message: "the peer spoke before it was called".to_owned(), reason: "encryption" })
-            }
+            Stage::Uncalled(..) => Err(Broken {
+                message: "the peer spoke before it was called".to_owned(),
+                reason: "encryption",
+            }),
             Stage::Meeting(lobby) => {
                 let answer = lobby.on_received(data);
                 self.follow(answer, hashes, is_ours)

@@ -9,6 +9,7 @@ mod values;
 use crate::bytes::take;
 use crate::message::Piece;
 use crate::{errors, outcomes};
+use cover::Cover;
 use millstream_core::peer::{Bounds, Reader};
 use millstream_core::wire::handshake::{Feature, Reserved};
 use millstream_core::wire::message::{Message, PIECE_HEADER_BYTES, RawBlock, piece_header};
@@ -17,7 +18,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
-use cover::Cover;
 use rules::{Broken, End, Inner, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use values::{native, value};
@@ -134,9 +134,10 @@ impl PeerConnection {
                 let unagreed = inner.cover.is_unagreed();
                 inner.end = Some(match (whole, unagreed) {
                     (true, _) => End::Eof,
-                    (false, false) => {
-                        End::Fault { message: "the peer stopped within a message".to_owned(), reason: "ended" }
-                    }
+                    (false, false) => End::Fault {
+                        message: "the peer stopped within a message".to_owned(),
+                        reason: "ended",
+                    },
                     (false, true) => End::Fault {
                         message: "the peer left before it agreed upon encryption".to_owned(),
                         reason: "encryption",

@@ -7,7 +7,9 @@ use millstream_core::base::Instant;
 use millstream_core::tracker::{Fault, Protocol, ProtocolStatistics, signal};
 use millstream_core::wire::InfoHash;
 use millstream_core::wire::tracker::TrackerEvent;
-use millstream_core::wire::tracker_ws::{SignalAnnounce, SignalReply, SignalRequest, read_request, write_reply};
+use millstream_core::wire::tracker_ws::{
+    SignalAnnounce, SignalReply, SignalRequest, read_request, write_reply,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A text for a socket, by its number.
