@@ -146,6 +146,11 @@ impl ConnectionPool {
             it.held,
         ))
     }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let it = self.0.last(py, |machine, now| machine.pool.status(now));
+        format!("<ConnectionPool: {} open, {} opening, size {}>", it.open, it.half_open, it.size)
+    }
 }
 
 fn unknown(py: Python<'_>, what: impl Display, name: &str) -> PyErr {

@@ -36,6 +36,13 @@ impl<T> Room<T> {
         answer.ok_or_else(|| errors::driver(py, format!("the clock went back from {last:?} to {now:?}")))
     }
 
+    /// Calls the machine at the moment that it was told last.
+    pub(crate) fn last<R>(&self, py: Python<'_>, call: impl FnOnce(&mut T, Instant) -> R) -> R {
+        let mut room = self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let now = room.1;
+        call(&mut room.0, now)
+    }
+
     /// Calls the machine without a moment.
     pub(crate) fn with<R>(&self, py: Python<'_>, call: impl FnOnce(&mut T) -> R) -> R {
         call(&mut self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).0)

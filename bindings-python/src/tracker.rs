@@ -1,4 +1,6 @@
-//! A tracker for Python: datagrams and HTTP requests in, answers out. What they mean is core's.
+//! A tracker for Python: datagrams, HTTP requests and messages of WebSockets in, answers out. What they mean is core's.
+
+mod sockets;
 
 use crate::bytes::take;
 use crate::peer::info_hash;
@@ -14,6 +16,7 @@ use millstream_core::tracker::{
 use millstream_core::wire::InfoHash;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use sockets::Sockets;
 use std::sync::Arc;
 
 /// A tracker: no socket, thread or clock. Moments are seconds since whenever you like, and never go back.
@@ -23,6 +26,7 @@ pub(crate) struct Tracker(Room<Machine>);
 struct Machine {
     tracker: tracker::Tracker,
     ids: ConnectionIds,
+    sockets: Sockets,
 }
 
 #[pymethods]
@@ -32,13 +36,19 @@ impl Tracker {
     #[pyo3(signature = (seed, *, now = 0.0, **settings))]
     fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = seed.py();
-        let mut config = TrackerConfig::default();
+        let (mut config, mut sockets) = (TrackerConfig::default(), Sockets::default());
         for (name, value) in settings.into_iter().flatten() {
             let name: String = name.extract()?;
-            set(&mut config, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+            let done = match name.as_str() {
+                "sockets_max" => value.extract().map(|max| sockets.sockets_max = max),
+                "torrents_per_socket_max" => value.extract().map(|max| sockets.torrents_per_socket_max = max),
+                _ => set(&mut config, &name, &value),
+            };
+            done.map_err(|error| options::about(&name, &value, error))?;
         }
         let seed = self::seed(seed)?;
-        let machine = Machine { tracker: tracker::Tracker::new(config, seed), ids: ConnectionIds::new(seed) };
+        let tracker = tracker::Tracker::new(config, seed);
+        let machine = Machine { tracker, ids: ConnectionIds::new(seed), sockets };
         Ok(Self(Room::new(machine, moment(py, now)?)))
     }
 
@@ -74,6 +84,34 @@ impl Tracker {
         let answer =
             self.0.at(py, now, |machine, now| http::answer(now, &mut machine.tracker, &target, from))?;
         Ok((answer.status, PyBytes::new(py, &answer.body)))
+    }
+
+    /// A WebSocket was opened from `addr`: its number here. Raises Refused if `sockets_max` are open: close it.
+    fn websocket_opened(&self, addr: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let (py, from) = (addr.py(), take_address(addr)?);
+        let opened = self.0.with(py, |machine| machine.sockets.open(from.ip()));
+        opened.ok_or_else(|| {
+            errors::raise(py, "Refused", ("as many WebSockets are open as this tracker takes",))
+        })
+    }
+
+    /// A text message came on a WebSocket: what is to be sent on which, each a number and a text (WebTorrent's announces,
+    /// offers, answers and scrapes). What can't be read is counted, and answered with a reason. Raises DriverError if
+    /// there is no such socket.
+    fn receive_message<'py>(
+        &self,
+        socket: u64,
+        text: &Bound<'py, PyString>,
+        now: f64,
+    ) -> PyResult<Vec<(u64, String)>> {
+        let said = text.to_string_lossy();
+        let told = self.0.at(text.py(), now, |machine, now| machine.on_text(now, socket, &said))?;
+        told.ok_or_else(|| errors::driver(text.py(), format!("there is no open WebSocket {socket}")))
+    }
+
+    /// A WebSocket was closed, by whomever: its peers are gone. Nothing is sent on it any more; a second time does no harm.
+    fn websocket_closed(&self, py: Python<'_>, socket: u64, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.on_closed(now, socket))
     }
 
     /// Which torrents are served: those of `allow`, or all without it, but none of `deny`.
@@ -140,8 +178,10 @@ impl Tracker {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let told = self.0.with(py, |machine| *machine.tracker.statistics());
-        format!("<Tracker: {} torrents, {} peers>", told.torrents, told.peers)
+        let (told, sockets) =
+            self.0.with(py, |machine| (*machine.tracker.statistics(), machine.sockets.len()));
+        let sockets = if sockets == 0 { String::new() } else { format!(", {sockets} WebSockets") };
+        format!("<Tracker: {} torrents, {} peers{sockets}>", told.torrents, told.peers)
     }
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import random
 import runpy
 import socket
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wsproto
 
 from millstream import sansio as s
 
@@ -84,6 +87,47 @@ def test_the_tracker_answers_over_a_socket() -> None:
         assert struct.unpack_from(">II", ask.recv(100)) == (0, 7)
         thread.join(20)
         assert not thread.is_alive()
+
+
+def test_the_tracker_hands_an_offer_over_a_websocket() -> None:
+    example = load("websocket_tracker.py")
+
+    async def client(port: int) -> tuple[Any, asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        ws = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+        writer.write(ws.send(wsproto.events.Request(host="127.0.0.1", target="/")))
+        return ws, reader, writer
+
+    async def next_text(ws: Any, reader: asyncio.StreamReader) -> Any:
+        while True:
+            for event in ws.events():
+                if isinstance(event, wsproto.events.TextMessage):
+                    return json.loads(event.data)
+            ws.receive_data(await reader.read(4096))
+
+    async def meet() -> None:
+        server = example["Server"](s.Tracker(1, now=0.0))
+        async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listener:
+            port = listener.sockets[0].getsockname()[1]
+            said: dict[str, Any] = {"action": "announce", "info_hash": "h" * 20, "left": 5}
+            offers = [{"offer_id": "o" * 20, "offer": {"type": "offer", "sdp": "v=0"}}]
+            ours, theirs = await client(port), await client(port)
+            for (ws, reader, writer), more in ((ours, {"peer_id": "a" * 20}), (theirs, {"peer_id": "b" * 20})):
+                if ws is theirs[0]:
+                    more |= {"offers": offers}  # type: ignore[dict-item]
+                while ws.state.name != "OPEN":
+                    ws.receive_data(await reader.read(4096))
+                    list(ws.events())
+                writer.write(ws.send(wsproto.events.TextMessage(json.dumps(said | more))))
+                assert (await next_text(ws, reader))["interval"] == 120
+            handed = await next_text(ours[0], ours[1])
+            assert handed["offer"]["sdp"] == "v=0" and handed["peer_id"] == "b" * 20
+            for _, _, writer in (ours, theirs):
+                writer.close()
+            while server.tracker.statistics.peers:
+                await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(meet(), 20))
 
 
 def test_the_look_up_finds_who_announced() -> None:

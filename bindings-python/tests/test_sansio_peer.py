@@ -303,9 +303,11 @@ def test_the_end_within_a_message_is_the_peer_s_fault() -> None:
             server.receive_eof()
         assert caught.value.reason == "ended"
     ours, theirs = pair()
+    assert (ours.client, theirs.client, ours.our_state, ours.their_state) == (True, False, "open", "open")
     theirs.receive_data(ours.send(s.Have(1)))
     theirs.receive_eof()
     theirs.receive_eof()
+    assert (theirs.our_state, theirs.their_state) == ("open", "ended")
     assert theirs.send(s.Have(1))
     with pytest.raises(LocalProtocolError, match="after the end"):
         theirs.receive_data(b"x")

@@ -56,6 +56,7 @@ class TrackerSettings(TypedDict, total=False):
     min_interval_s: int
     """Seconds before which a peer is asked not to announce again: 60."""
     signal_interval_s: int
+    """Seconds between announces of a peer over a WebSocket, each of which brings fresh offers: 120."""
     torrents_max: int
     """Torrents held: 1,000,000, about 400 bytes each. An announce of one more is refused."""
     peers_max: int
@@ -64,6 +65,12 @@ class TrackerSettings(TypedDict, total=False):
     peers_per_source_max: int
     """Peers held of one torrent and one IPv4 address or IPv6 /64: 64. Without it one host fills a swarm."""
     offers_per_socket_max: int
+    """Offers that a WebSocket was handed in one torrent and may answer: 64, 48 bytes each. An older one can't be
+    answered any more."""
+    sockets_max: int
+    """WebSockets open: 10,000. One more is refused."""
+    torrents_per_socket_max: int
+    """Torrents that one WebSocket may announce: 1000, about 100 bytes each. One more is refused to it."""
     numwant_default: int
     """Peers given to who doesn't say how many it wants: 50."""
     numwant_max: int

@@ -61,16 +61,17 @@ class RemoteProtocolError(ProtocolError):
     """The peer sent what may not be: close the link. `messages` are those that came before, in the same bytes.
 
     `reason` is `handshake` (it isn't about this torrent, or no BitTorrent at all), `malformed` (its bytes make no
-    sense), `misbehaved` (they do, but it may not send them) or `ended` (it stopped within a message).
+    sense), `misbehaved` (they do, but it may not send them), `ended` (it stopped within a message) or `encryption` (it
+    called plain where encryption is required, or doesn't encrypt as was agreed: some can only be called plain).
     """
 
-    reason: Literal["handshake", "malformed", "misbehaved", "ended"]
+    reason: Literal["handshake", "malformed", "misbehaved", "ended", "encryption"]
     messages: Sequence[Message]
 
     def __init__(
         self,
         message: str = "",
-        reason: Literal["handshake", "malformed", "misbehaved", "ended"] = "malformed",
+        reason: Literal["handshake", "malformed", "misbehaved", "ended", "encryption"] = "malformed",
         messages: Sequence[Message] = (),
     ) -> None:
         super().__init__(message, reason, messages)

@@ -2,8 +2,9 @@
 come out.
 
 - `Engine`: the whole client as one deterministic machine;
-- `PeerConnection`: one connection to a peer, in h11's manners;
-- `DhtNode` and `Tracker`: a node of the DHT and a tracker, in aioquic's;
+- `PeerConnection`: one connection to a peer, plain or encrypted, in h11's manners;
+- `DhtNode`: a node of the DHT, in aioquic's;
+- `Tracker`: a tracker over UDP, HTTP and WebSockets;
 - `ConnectionPool`: how many connections a network bears, for any protocol;
 - `Metainfo`, `Magnet`, `Plan`, `bencode`: torrent files and links, read and made.
 

@@ -1,6 +1,7 @@
 //! One connection to a peer, in h11's manners: bytes in, messages out; messages in, bytes out. It owns the doors; what may
 //! be said is in `rules`. When to say what is the caller's.
 
+mod cover;
 mod extensions;
 mod rules;
 mod values;
@@ -8,6 +9,7 @@ mod values;
 use crate::bytes::take;
 use crate::message::Piece;
 use crate::{errors, outcomes};
+use cover::Cover;
 use millstream_core::peer::{Bounds, Reader};
 use millstream_core::wire::handshake::{Feature, Reserved};
 use millstream_core::wire::message::{Message, PIECE_HEADER_BYTES, RawBlock, piece_header};
@@ -35,9 +37,14 @@ pub(crate) struct PeerConnection {
 impl PeerConnection {
     /// A side that called (`client`) or was called. `info_hash` is one, or several: a client greets with the first and takes
     /// any for an answer; who is called takes any, or all if none is given.
+    ///
+    /// `encryption` (MSE) is `off`, `prefer` or `require`: whether we call encrypted, and whether we take such calls, or
+    /// none but such. `encryption_levels` says what the stream behind may be carried as: `plaintext` and `rc4`, or with
+    /// `require` `rc4` alone, unless told. Then `seed` is needed, of its own for each connection: 32 random bytes.
     #[new]
     #[pyo3(signature = (*, client, peer_id, info_hash = None, pieces = None, fast = true, dht = false, v2 = false,
-        extensions = None, message_bytes_max = 1 << 20, block_bytes_max = 128 << 10, request_bytes_max = 128 << 10))]
+        extensions = None, message_bytes_max = 1 << 20, block_bytes_max = 128 << 10, request_bytes_max = 128 << 10,
+        encryption = "off", encryption_levels = None, seed = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn new(
         client: bool,
@@ -51,11 +58,15 @@ impl PeerConnection {
         message_bytes_max: u32,
         block_bytes_max: u32,
         request_bytes_max: u32,
+        encryption: &str,
+        encryption_levels: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let hashes = info_hash.map_or_else(|| Ok(Vec::new()), info_hashes)?;
         if client && hashes.is_empty() {
             return Err(PyValueError::new_err("who calls says which torrent: info_hash"));
         }
+        let cover = Cover::new(client, !hashes.is_empty(), encryption, encryption_levels, seed)?;
         let ours = extensions::ours(extensions)?;
         let mut reserved = Reserved::NONE;
         let features = [
@@ -77,7 +88,7 @@ impl PeerConnection {
             pieces,
             bounds: Bounds { block_bytes_max, message_bytes_max },
             request_bytes_max,
-            greeting: Vec::new(),
+            cover,
             greeted: false,
             handshake: None,
             reader: Reader::default(),
@@ -94,12 +105,17 @@ impl PeerConnection {
     }
 
     /// The handshake to send: at once if we called, after the peer's `Handshake` if it did. Raises LocalProtocolError if
-    /// it isn't its time.
+    /// it isn't its time. Of an encrypted call it is the first part; `data_to_send` has the others.
     fn handshake<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let greeting = self.lock(py).greet();
-        greeting
-            .map(|handshake| PyBytes::new(py, &handshake.encode()))
-            .map_err(|message| errors::local_protocol(py, message))
+        greeting.map(|bytes| PyBytes::new(py, &bytes)).map_err(|message| errors::local_protocol(py, message))
+    }
+
+    /// What the handshake of an encrypted connection wants written: ask after `receive_data`, as long as no `Handshake`
+    /// came. `handshake` and `send` give it too, before their own.
+    fn data_to_send<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let waiting = self.lock(py).cover.take_waiting();
+        PyBytes::new(py, &waiting)
     }
 
     /// The messages that these bytes complete. Raises RemoteProtocolError for the peer's fault, now and whenever more comes;
@@ -108,17 +124,28 @@ impl PeerConnection {
         self.receive(py, take(data)?)
     }
 
-    /// The peer sends no more. Raises RemoteProtocolError if it stopped within a message, or before its handshake.
+    /// The peer sends no more. Raises RemoteProtocolError if it stopped within a message, or before its handshake; with the
+    /// reason `encryption` if it didn't agree to be called encrypted: call it again, plain, if you may.
     fn receive_eof(&self, py: Python<'_>) -> PyResult<()> {
         let end = {
             let mut inner = self.lock(py);
             let whole = inner.handshake.is_some() && inner.reader.is_empty();
             if inner.end.is_none() {
-                inner.end = Some(if whole {
-                    End::Eof
-                } else {
-                    End::Fault { message: "the peer stopped within a message".to_owned(), reason: "ended" }
+                let unagreed = inner.cover.is_unagreed();
+                inner.end = Some(match (whole, unagreed) {
+                    (true, _) => End::Eof,
+                    (false, false) => End::Fault {
+                        message: "the peer stopped within a message".to_owned(),
+                        reason: "ended",
+                    },
+                    (false, true) => End::Fault {
+                        message: "the peer left before it agreed upon encryption".to_owned(),
+                        reason: "encryption",
+                    },
                 });
+                if !whole {
+                    inner.close();
+                }
             }
             inner.end.clone()
         };
@@ -167,7 +194,9 @@ impl PeerConnection {
         }
         let mut inner = self.lock(py);
         (inner.state, inner.begun) = (state, begun);
-        Ok(PyBytes::new(py, &out))
+        let wire = inner.cover.seal(out);
+        drop(inner);
+        Ok(PyBytes::new(py, &wire))
     }
 
     /// How many pieces there are is known now: what comes is checked by it.
@@ -185,6 +214,37 @@ impl PeerConnection {
             (None, None) => "no handshake yet".to_owned(),
         };
         format!("<PeerConnection {side}: {state}>")
+    }
+
+    /// Where we stand: `greeting` until `handshake`, `encrypting` until an encrypted call is agreed upon, `open`, or `error`:
+    /// after a fault of the peer nothing is sent.
+    #[getter]
+    fn our_state(&self, py: Python<'_>) -> &'static str {
+        let inner = self.lock(py);
+        match (&inner.end, inner.greeted) {
+            (Some(End::Fault { .. }), _) => "error",
+            (Some(End::Eof) | None, false) => "greeting",
+            (Some(End::Eof) | None, true) if inner.cover.is_unagreed() => "encrypting",
+            (Some(End::Eof) | None, true) => "open",
+        }
+    }
+
+    /// Where the peer stands: `greeting` until its `Handshake`, `open`, `ended` after `receive_eof`, or `error`.
+    #[getter]
+    fn their_state(&self, py: Python<'_>) -> &'static str {
+        let inner = self.lock(py);
+        match (&inner.end, inner.handshake) {
+            (Some(End::Fault { .. }), _) => "error",
+            (Some(End::Eof), _) => "ended",
+            (None, None) => "greeting",
+            (None, Some(_)) => "open",
+        }
+    }
+
+    /// Whether we called.
+    #[getter]
+    fn client(&self, py: Python<'_>) -> bool {
+        self.lock(py).client
     }
 
     /// Whether we serve the peer.
@@ -217,6 +277,13 @@ impl PeerConnection {
         self.lock(py).both(Feature::Fast)
     }
 
+    /// How the stream is carried behind an encrypted handshake, once that is agreed upon: `plaintext` or `rc4`. None on a
+    /// connection that was plain from its first byte.
+    #[getter]
+    fn encryption_level(&self, py: Python<'_>) -> Option<&'static str> {
+        self.lock(py).cover.level()
+    }
+
     /// The extensions that the peer speaks, with its numbers for them (BEP 10).
     #[getter]
     fn peer_extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -245,7 +312,7 @@ impl PeerConnection {
                 None => {
                     if let Err(Broken { message, reason }) = inner.take_in(data, &mut received) {
                         inner.end = Some(End::Fault { message, reason });
-                        inner.reader = Reader::default();
+                        inner.close();
                     }
                 }
             }
@@ -265,13 +332,22 @@ impl PeerConnection {
 
     fn send_piece<'py>(&self, py: Python<'py>, piece: &Piece) -> PyResult<Bound<'py, PyBytes>> {
         let Piece { index, begin, data } = piece;
-        let refused = {
+        let message = Message::Piece { index: *index, begin: *begin, data };
+        let sealed = {
             let mut inner = self.lock(py);
-            let refused = inner.may_say(&Message::Piece { index: *index, begin: *begin, data });
+            let refused = inner.may_say(&message);
             inner.begun |= refused.is_ok();
-            refused
+            refused.map(|()| {
+                (!inner.cover.is_clear()).then(|| {
+                    let mut wire = Vec::with_capacity(PIECE_HEADER_BYTES + data.len());
+                    message.encode(&mut wire);
+                    inner.cover.seal(wire)
+                })
+            })
         };
-        refused.map_err(|message| errors::local_protocol(py, message))?;
+        if let Some(wire) = sealed.map_err(|message| errors::local_protocol(py, message))? {
+            return Ok(PyBytes::new(py, &wire));
+        }
         let mut head = Vec::with_capacity(PIECE_HEADER_BYTES);
         piece_header(&mut head, RawBlock { index: *index, begin: *begin, length: data.len() as u32 });
         PyBytes::new_with(py, head.len() + data.len(), |out| {

@@ -1,10 +1,11 @@
 //! What may come and what may be sent on a connection between peers. It owns framing, what was agreed upon and what a
 //! side told; not Python's values.
 
+use super::cover::{Cover, Opened};
 use super::extensions::News;
 use millstream_core::base::{Bits, Chunk};
 use millstream_core::peer::{Bounds, Fault, Frame, Misbehaved, Parts, Reader};
-use millstream_core::wire::handshake::{Feature, HANDSHAKE_BYTES, Handshake, Reserved};
+use millstream_core::wire::handshake::{Feature, Handshake, Reserved};
 use millstream_core::wire::message::{Message, id};
 use millstream_core::wire::{InfoHash, PeerId};
 
@@ -24,8 +25,8 @@ pub(super) struct Inner {
     pub(super) pieces: Option<u32>,
     pub(super) bounds: Bounds,
     pub(super) request_bytes_max: u32,
-    /// The beginning of the peer's handshake, until all of it is there.
-    pub(super) greeting: Vec<u8>,
+    /// What hides the stream, and the peer's handshake until all of it is there.
+    pub(super) cover: Cover,
     pub(super) greeted: bool,
     pub(super) handshake: Option<Handshake>,
     pub(super) reader: Reader,
@@ -104,7 +105,8 @@ fn turn(message: &Message<'_>, choking: &mut bool, interested: &mut bool) {
 }
 
 impl Inner {
-    pub(super) fn greet(&mut self) -> Result<Handshake, String> {
+    /// The handshake to be written, or what hides it.
+    pub(super) fn greet(&mut self) -> Result<Vec<u8>, String> {
         self.is_open()?;
         if self.greeted {
             return Err("the handshake was given already".to_owned());
@@ -115,7 +117,14 @@ impl Inner {
         };
         let info_hash = info_hash.ok_or("who is called answers a handshake, and none has come")?;
         self.greeted = true;
-        Ok(Handshake { reserved: self.reserved, info_hash, peer_id: self.peer_id })
+        self.cover.greet(&Handshake { reserved: self.reserved, info_hash, peer_id: self.peer_id });
+        Ok(self.cover.take_waiting())
+    }
+
+    /// The peer is not heard any more: what was kept to understand it is given back.
+    pub(super) fn close(&mut self) {
+        self.reader = Reader::default();
+        self.cover.end();
     }
 
     /// Whether both sides said that they can.
@@ -132,7 +141,13 @@ impl Inner {
 
     pub(super) fn may_send(&self) -> Result<(), String> {
         self.is_open()?;
-        if self.greeted { Ok(()) } else { Err("the handshake goes first".to_owned()) }
+        if !self.greeted {
+            return Err("the handshake goes first".to_owned());
+        }
+        if self.cover.is_unagreed() {
+            return Err("encryption goes first: wait for the peer's handshake".to_owned());
+        }
+        Ok(())
     }
 
     fn knows(&self, index: u32) -> Result<(), String> {
@@ -170,41 +185,30 @@ impl Inner {
     }
 
     pub(super) fn take_in(&mut self, mut data: Vec<u8>, out: &mut Vec<Received>) -> Result<(), Broken> {
-        if self.handshake.is_none() {
-            let missing = HANDSHAKE_BYTES - self.greeting.len();
-            let rest = data.split_off(missing.min(data.len()));
-            self.greeting.append(&mut data);
-            let partial = Handshake::parse(&self.greeting)
-                .map_err(|error| Broken { message: error.to_string(), reason: "handshake" })?;
-            if let Some(info_hash) = partial.info_hash {
-                self.is_ours(info_hash)?;
-            }
-            let Some(handshake) = partial.whole() else { return Ok(()) };
-            if handshake.peer_id == self.peer_id {
-                return Err(Broken { message: "it is ourselves".to_owned(), reason: "handshake" });
-            }
-            self.handshake = Some(handshake);
-            out.push(Received::Handshake(handshake));
-            data = rest;
-        }
         if data.len() < SMALL_BYTES {
             // room to spare tells the reader to gather a block's bytes rather than to keep a slice of each small read
             data.reserve_exact(data.len() + 1);
         }
-        self.reader.push(Chunk::from(data));
+        let Self { cover, hashes, .. } = self;
+        let data = match cover.on_received(Chunk::from(data), hashes, |hash| is_one_of(hashes, hash))? {
+            Opened::Wait => return Ok(()),
+            Opened::Data(data) => data,
+            Opened::Whole(handshake, rest) => {
+                if handshake.peer_id == self.peer_id {
+                    return Err(Broken { message: "it is ourselves".to_owned(), reason: "handshake" });
+                }
+                self.handshake = Some(handshake);
+                out.push(Received::Handshake(handshake));
+                rest
+            }
+        };
+        self.reader.push(data);
         while let Some(frame) = self.reader.next(self.bounds)? {
             if let Some(received) = self.check(frame)? {
                 out.push(received);
             }
         }
         Ok(())
-    }
-
-    fn is_ours(&self, info_hash: InfoHash) -> Result<(), Broken> {
-        if self.hashes.is_empty() || self.hashes.contains(&info_hash) {
-            return Ok(());
-        }
-        Err(Broken { message: format!("another torrent: {info_hash}"), reason: "handshake" })
     }
 
     fn check(&mut self, frame: Frame) -> Result<Option<Received>, Broken> {
@@ -248,6 +252,14 @@ impl Inner {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Whether a handshake is about one of these torrents, or any if there are none.
+fn is_one_of(hashes: &[InfoHash], info_hash: InfoHash) -> Result<(), Broken> {
+    if hashes.is_empty() || hashes.contains(&info_hash) {
+        return Ok(());
+    }
+    Err(Broken { message: format!("another torrent: {info_hash}"), reason: "handshake" })
 }
 
 /// The bytes of a block in one piece.
