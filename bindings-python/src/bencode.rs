@@ -2,6 +2,7 @@
 
 use crate::bytes::take;
 use crate::errors;
+use crate::given::Int;
 use millstream_core::wire::bencode::{BencodeLimits, Document, Entries, Items, Kind, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -17,15 +18,15 @@ const DEPTH_MAX: u32 = 512;
 
 /// Reads one value that fills the whole input: int, bytes, list, or dict with bytes for keys. Raises BencodeError.
 #[pyfunction]
-#[pyo3(signature = (data, *, strict = true, depth_max = 64, items_max = 1_000_000))]
+#[pyo3(signature = (data, *, strict = true, depth_max = Int(64), items_max = Int(1_000_000)))]
 pub(crate) fn decode<'py>(
     data: &Bound<'py, PyAny>,
     strict: bool,
-    depth_max: u32,
-    items_max: u32,
+    depth_max: Int<u32>,
+    items_max: Int<u32>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, bytes) = (data.py(), take(data)?);
-    let limits = BencodeLimits { depth_max: depth_max.min(DEPTH_MAX), nodes_max: items_max };
+    let limits = BencodeLimits { depth_max: depth_max.0.min(DEPTH_MAX), nodes_max: items_max.0 };
     let document = Document::decode_within(&bytes, &limits)
         .map_err(|error| errors::bencode(py, &error.kind, Some(error.offset)))?;
     build(py, document.root(), strict)

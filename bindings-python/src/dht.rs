@@ -3,11 +3,12 @@
 mod values;
 
 use crate::bytes::take;
+use crate::errors;
+use crate::given::{Int, about, optional};
 use crate::outcomes::digest;
 use crate::peer::info_hash;
 use crate::room::{Room, fields, seed};
 use crate::values::{address, moment, seconds, take_address, take_addresses};
-use crate::{errors, options};
 use millstream_core::base::{Instant, Rng};
 use millstream_core::dht::{Busy, DhtConfig, Family, LookupId, Node, PutError, SecretKey};
 use millstream_core::wire::krpc::NodeId;
@@ -38,7 +39,7 @@ impl DhtNode {
         let mut config = DhtConfig::default();
         for (name, value) in settings.into_iter().flatten() {
             let name: String = name.extract()?;
-            set(&mut config, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+            set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
         }
         let now = moment(py, now)?;
         let mut node = Node::new(config, Rng::new(self::seed(seed)?), now);
@@ -132,11 +133,11 @@ impl DhtNode {
         &self,
         info_hash: &Bound<'_, PyAny>,
         now: f64,
-        port: Option<u16>,
+        port: Option<Int<u16>>,
         seed: bool,
     ) -> PyResult<u64> {
         let hash = self::info_hash(info_hash)?;
-        self.look_up(info_hash.py(), now, |node, now| node.announce(now, hash, port, seed))
+        self.look_up(info_hash.py(), now, |node, now| node.announce(now, hash, optional(port), seed))
     }
 
     /// Counts who is in a swarm (BEP 33); ends with `DhtScraped`.
@@ -152,19 +153,19 @@ impl DhtNode {
         target: &Bound<'_, PyAny>,
         now: f64,
         salt: Option<&Bound<'_, PyAny>>,
-        newer_than: Option<i64>,
+        newer_than: Option<Int<i64>>,
     ) -> PyResult<u64> {
         let point = NodeId(digest(target)?);
         let salt = salt.map_or_else(|| Ok(Vec::new()), take)?;
-        self.look_up(target.py(), now, |node, now| node.get(now, point, &salt, newer_than))
+        self.look_up(target.py(), now, |node, now| node.get(now, point, &salt, optional(newer_than)))
     }
 
     /// Stores an item at the nodes nearest to its target (BEP 44), with `cas` only over that sequence number; ends with
     /// `DhtStored`. Raises ItemError for what no node would store.
     #[pyo3(signature = (item, now, *, cas = None))]
-    fn put(&self, item: &Bound<'_, PyAny>, now: f64, cas: Option<i64>) -> PyResult<u64> {
+    fn put(&self, item: &Bound<'_, PyAny>, now: f64, cas: Option<Int<i64>>) -> PyResult<u64> {
         let (py, item) = (item.py(), values::take_item(item)?);
-        let lookup = self.0.at(py, now, |node, now| node.put(now, item, cas))?;
+        let lookup = self.0.at(py, now, |node, now| node.put(now, item, optional(cas)))?;
         lookup.map(|lookup| lookup.0).map_err(|error| match error {
             PutError::Item(error) => errors::item(py, &error),
             PutError::Busy(busy) => errors::busy(py, &busy),
@@ -178,8 +179,8 @@ impl DhtNode {
     }
 
     /// Ends a look-up without an event.
-    fn cancel(&self, py: Python<'_>, lookup: u64) {
-        self.0.with(py, |node| node.cancel(LookupId(lookup)));
+    fn cancel(&self, py: Python<'_>, lookup: Int<u64>) {
+        self.0.with(py, |node| node.cancel(LookupId(lookup.0)));
     }
 
     /// Our id, which differs by family (BEP 32, 45).
@@ -236,7 +237,7 @@ impl DhtNode {
 pub(crate) fn sign<'py>(
     secret: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
-    seq: i64,
+    seq: Int<i64>,
     salt: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
     let (py, secret) = (secret.py(), take(secret)?);
@@ -247,7 +248,7 @@ pub(crate) fn sign<'py>(
     } else {
         return Err(PyValueError::new_err(format!("a secret key has 32 or 64 bytes, not {}", secret.len())));
     };
-    let item = key.sign(&take(salt)?, seq, &take(value)?).map_err(|error| errors::item(py, &error))?;
+    let item = key.sign(&take(salt)?, seq.0, &take(value)?).map_err(|error| errors::item(py, &error))?;
     Ok((PyBytes::new(py, &item.key), PyBytes::new(py, &item.signature)))
 }
 

@@ -1,6 +1,7 @@
 //! The doors, as Python calls them.
 
 use crate::bytes::{lend, take};
+use crate::given::{Int, optional};
 use crate::ledger::Inner;
 use crate::magnet::key_link;
 use crate::outcomes::settle;
@@ -19,6 +20,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use std::sync::Mutex;
+
+/// The first and the last byte, and how many there are in all.
+type Range = (Int<u64>, Int<u64>, Option<Int<u64>>);
 
 /// Bytes that a transmit holds at most, unless told.
 const TRANSMIT_BYTES: usize = 256 << 10;
@@ -42,7 +46,7 @@ impl Engine {
     // ---- in: what happened outside
 
     /// A socket is bound; what is bound is announced. `kind` is "tcp", "udp" or "multicast" (BEP 14).
-    fn bound(&self, now: f64, local: u64, addr: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
+    fn bound(&self, now: f64, local: Int<u64>, addr: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
         let kind = match kind {
             "tcp" => SocketKind::TcpListener,
             "udp" => SocketKind::Udp,
@@ -53,24 +57,25 @@ impl Engine {
                 )));
             }
         };
-        self.input(addr.py(), now, Input::Bound { local: LocalId(local), addr: take_address(addr)?, kind })
+        self.input(addr.py(), now, Input::Bound { local: LocalId(local.0), addr: take_address(addr)?, kind })
     }
 
     /// A socket is gone.
-    fn unbound(&self, py: Python<'_>, now: f64, local: u64) -> PyResult<()> {
-        self.input(py, now, Input::Unbound { local: LocalId(local) })
+    fn unbound(&self, py: Python<'_>, now: f64, local: Int<u64>) -> PyResult<()> {
+        self.input(py, now, Input::Unbound { local: LocalId(local.0) })
     }
 
     /// A stranger opened a link to us. Gives the link's id; raises Refused.
     fn accept(
         &self,
         now: f64,
-        local: u64,
+        local: Int<u64>,
         to: &Bound<'_, PyAny>,
         remote: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
         let py = to.py();
-        let incoming = Incoming { local: LocalId(local), to: take_address(to)?, from: take_address(remote)? };
+        let incoming =
+            Incoming { local: LocalId(local.0), to: take_address(to)?, from: take_address(remote)? };
         let answer = self.with(py, now, |inner, now| inner.engine.accept(now, incoming))?;
         answer.map(|conn| conn.0).map_err(|refusal| errors::refused(py, refusal))
     }
@@ -79,7 +84,7 @@ impl Engine {
     fn opened(
         &self,
         now: f64,
-        conn: u64,
+        conn: Int<u64>,
         local: &Bound<'_, PyAny>,
         remote: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
@@ -87,7 +92,7 @@ impl Engine {
         self.input(
             remote.py(),
             now,
-            Input::Opened { conn: ConnId(conn), info: LinkInfo::between(local, remote_addr) },
+            Input::Opened { conn: ConnId(conn.0), info: LinkInfo::between(local, remote_addr) },
         )
     }
 
@@ -98,33 +103,42 @@ impl Engine {
         &self,
         py: Python<'_>,
         now: f64,
-        conn: u64,
-        status: u16,
-        length: Option<u64>,
-        range: Option<(u64, u64, Option<u64>)>,
-        retry_after: Option<u64>,
+        conn: Int<u64>,
+        status: Int<u16>,
+        length: Option<Int<u64>>,
+        range: Option<Range>,
+        retry_after: Option<Int<u64>>,
     ) -> PyResult<()> {
-        let range = range.map(|(first, last, total)| ContentRange { first, last, total });
-        let head = HttpHead { status, length, range, retry_after: retry_after.map(Duration::from_secs) };
+        let range = range.map(|(first, last, total)| ContentRange {
+            first: first.0,
+            last: last.0,
+            total: optional(total),
+        });
+        let head = HttpHead {
+            status: status.0,
+            length: optional(length),
+            range,
+            retry_after: retry_after.map(|after| Duration::from_secs(after.0)),
+        };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let info = LinkInfo { head: Some(Box::new(head)), ..LinkInfo::between(nowhere, nowhere) };
-        self.input(py, now, Input::Opened { conn: ConnId(conn), info })
+        self.input(py, now, Input::Opened { conn: ConnId(conn.0), info })
     }
 
     /// Bytes came on a link. They are copied once.
-    fn handle_received(&self, now: f64, conn: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn handle_received(&self, now: f64, conn: Int<u64>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let chunk = Chunk::from(take(data)?);
-        self.input(data.py(), now, Input::Received { conn: ConnId(conn), data: chunk })
+        self.input(data.py(), now, Input::Received { conn: ConnId(conn.0), data: chunk })
     }
 
     /// So many bytes of what `poll_transmit` gave went out.
-    fn wrote(&self, py: Python<'_>, now: f64, conn: u64, count: u64) -> PyResult<()> {
-        self.input(py, now, Input::Wrote { conn: ConnId(conn), bytes: count })
+    fn wrote(&self, py: Python<'_>, now: f64, conn: Int<u64>, count: Int<u64>) -> PyResult<()> {
+        self.input(py, now, Input::Wrote { conn: ConnId(conn.0), bytes: count.0 })
     }
 
     /// A link ended, or couldn't be opened.
     #[pyo3(signature = (now, conn, why = "finished"))]
-    fn closed(&self, py: Python<'_>, now: f64, conn: u64, why: &str) -> PyResult<()> {
+    fn closed(&self, py: Python<'_>, now: f64, conn: Int<u64>, why: &str) -> PyResult<()> {
         let why = match why {
             "finished" => LinkEnd::Finished,
             "reset" => LinkEnd::Reset,
@@ -135,12 +149,12 @@ impl Engine {
             "host" => LinkEnd::Host("the driver failed".to_owned()),
             _ => return Err(PyValueError::new_err(format!("{why:?} is no way for a link to end"))),
         };
-        self.input(py, now, Input::Closed { conn: ConnId(conn), why })
+        self.input(py, now, Input::Closed { conn: ConnId(conn.0), why })
     }
 
     /// Nothing of a link is left, after `Close`.
-    fn drained(&self, py: Python<'_>, now: f64, conn: u64) -> PyResult<()> {
-        let conn = ConnId(conn);
+    fn drained(&self, py: Python<'_>, now: f64, conn: Int<u64>) -> PyResult<()> {
+        let conn = ConnId(conn.0);
         let owed = self.with(py, now, |inner, now| {
             let owed = inner.closing.remove(&conn);
             if owed {
@@ -156,7 +170,7 @@ impl Engine {
     fn handle_datagram(
         &self,
         now: f64,
-        local: u64,
+        local: Int<u64>,
         addr: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
@@ -164,13 +178,13 @@ impl Engine {
         self.input(
             addr.py(),
             now,
-            Input::Datagrams { local: LocalId(local), from, to: None, data, stride: 0 },
+            Input::Datagrams { local: LocalId(local.0), from, to: None, data, stride: 0 },
         )
     }
 
     /// The answer to a job: one, also after Cancel. Raises DriverError for one that doesn't fit; the job stays owed.
-    fn done(&self, now: f64, job: u64, outcome: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (py, job) = (outcome.py(), JobId(job));
+    fn done(&self, now: f64, job: Int<u64>, outcome: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, job) = (outcome.py(), JobId(job.0));
         let owed = self.lock(py).owed.get(&job).copied();
         let none = || errors::driver(py, format!("no answer is owed for job {}", job.0));
         // no lock is held while Python's values are read: their attributes may be code
@@ -231,15 +245,16 @@ impl Engine {
 
     /// Bytes to write to a link, whole and in order: memoryviews of the engine's memory, at most about `max` bytes;
     /// empty if there are none. What is handed out is committed. It may make effects: poll them afterwards.
-    #[pyo3(signature = (now, conn, max = TRANSMIT_BYTES))]
+    #[pyo3(signature = (now, conn, max = Int(TRANSMIT_BYTES)))]
     fn poll_transmit<'py>(
         &self,
         py: Python<'py>,
         now: f64,
-        conn: u64,
-        max: usize,
+        conn: Int<u64>,
+        max: Int<usize>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let transmit = self.with(py, now, |inner, now| inner.engine.poll_transmit(now, ConnId(conn), max))?;
+        let transmit =
+            self.with(py, now, |inner, now| inner.engine.poll_transmit(now, ConnId(conn.0), max.0))?;
         let list = PyList::empty(py);
         for segment in transmit.into_iter().flat_map(|transmit| transmit.segments) {
             match segment {
@@ -256,11 +271,11 @@ impl Engine {
         &self,
         py: Python<'py>,
         now: f64,
-        local: u64,
+        local: Int<u64>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let max = usize::from(u16::MAX);
         let datagrams =
-            self.with(py, now, |inner, now| inner.engine.poll_datagrams(now, LocalId(local), max))?;
+            self.with(py, now, |inner, now| inner.engine.poll_datagrams(now, LocalId(local.0), max))?;
         let Some(it) = datagrams else { return Ok(None) };
         crate::values::make(py, "Datagrams", (address(it.to), lend(py, it.data)?, it.stride)).map(Some)
     }
@@ -291,59 +306,66 @@ impl Engine {
     }
 
     /// Leaves a torrent: announces, closes its links, keeps its files. `Removed` says when all is done.
-    fn remove(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Remove(TorrentId(torrent)))
+    fn remove(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Remove(TorrentId(torrent.0)))
     }
 
     /// Stops the transfer, keeps the torrent.
-    fn pause(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Pause(TorrentId(torrent)))
+    fn pause(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Pause(TorrentId(torrent.0)))
     }
 
     /// Goes on after a pause or a failure.
-    fn resume(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Resume(TorrentId(torrent)))
+    fn resume(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Resume(TorrentId(torrent.0)))
     }
 
     /// Checks all files again.
-    fn recheck(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Recheck(TorrentId(torrent)))
+    fn recheck(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Recheck(TorrentId(torrent.0)))
     }
 
     /// Which files are wanted, counted among real files; None is all.
-    fn select(&self, py: Python<'_>, now: f64, torrent: u64, files: Option<Vec<u32>>) -> PyResult<()> {
-        let selection = files.map_or(Selection::All, Selection::Files);
-        self.tell(py, now, Command::Select(TorrentId(torrent), selection))
+    fn select(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        torrent: Int<u64>,
+        files: Option<Vec<Int<u32>>>,
+    ) -> PyResult<()> {
+        let selection = files
+            .map_or(Selection::All, |files| Selection::Files(files.into_iter().map(|file| file.0).collect()));
+        self.tell(py, now, Command::Select(TorrentId(torrent.0), selection))
     }
 
     /// Gives a torrent the addresses of peers.
-    fn add_peers(&self, now: f64, torrent: u64, peers: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.tell(peers.py(), now, Command::Peers(TorrentId(torrent), take_addresses(peers)?))
+    fn add_peers(&self, now: f64, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.tell(peers.py(), now, Command::Peers(TorrentId(torrent.0), take_addresses(peers)?))
     }
 
     /// More web seeds of a torrent (BEP 19), by their URLs.
-    fn add_web_seeds(&self, py: Python<'_>, now: f64, torrent: u64, urls: Vec<String>) -> PyResult<()> {
-        self.tell(py, now, Command::WebSeeds(TorrentId(torrent), urls))
+    fn add_web_seeds(&self, py: Python<'_>, now: f64, torrent: Int<u64>, urls: Vec<String>) -> PyResult<()> {
+        self.tell(py, now, Command::WebSeeds(TorrentId(torrent.0), urls))
     }
 
     /// Saves the torrent's resume data now.
-    fn save(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Save(TorrentId(torrent)))
+    fn save(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Save(TorrentId(torrent.0)))
     }
 
     /// Announces now, as far as the trackers' minimum intervals allow.
-    fn announce(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Announce(TorrentId(torrent)))
+    fn announce(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Announce(TorrentId(torrent.0)))
     }
 
     /// Asks the current tracker how many are in the swarm (BEP 48): `Scraped` or `TrackerFailed` tells.
-    fn scrape(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::Scrape(TorrentId(torrent)))
+    fn scrape(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::Scrape(TorrentId(torrent.0)))
     }
 
     /// Asks now whether there is a newer torrent (BEP 39): `UpdateAvailable` tells of one.
-    fn check_update(&self, py: Python<'_>, now: f64, torrent: u64) -> PyResult<()> {
-        self.tell(py, now, Command::CheckUpdate(TorrentId(torrent)))
+    fn check_update(&self, py: Python<'_>, now: f64, torrent: Int<u64>) -> PyResult<()> {
+        self.tell(py, now, Command::CheckUpdate(TorrentId(torrent.0)))
     }
 
     /// Follows the key of a link (BEP 46): `KeyFollowed` tells which torrent it names, and each that takes its place.
@@ -359,8 +381,8 @@ impl Engine {
     }
 
     /// Pieces in order rather than rarest first.
-    fn set_sequential(&self, py: Python<'_>, now: f64, torrent: u64, on: bool) -> PyResult<()> {
-        self.tell(py, now, Command::Sequential(TorrentId(torrent), on))
+    fn set_sequential(&self, py: Python<'_>, now: f64, torrent: Int<u64>, on: bool) -> PyResult<()> {
+        self.tell(py, now, Command::Sequential(TorrentId(torrent.0), on))
     }
 
     /// Has these bytes of the torrent's span at `by`, before all others: `span` is the first and how many.
@@ -369,13 +391,13 @@ impl Engine {
         &self,
         py: Python<'_>,
         now: f64,
-        torrent: u64,
-        span: (u64, u64),
+        torrent: Int<u64>,
+        span: (Int<u64>, Int<u64>),
         by: f64,
     ) -> PyResult<()> {
-        let (start, length) = span;
+        let (Int(start), Int(length)) = span;
         let by = moment(py, by)?;
-        self.tell(py, now, Command::Deadline { torrent: TorrentId(torrent), start, length, by })
+        self.tell(py, now, Command::Deadline { torrent: TorrentId(torrent.0), start, length, by })
     }
 
     /// Limits the rates of the engine, or of one torrent, in bytes a second; None is no limit.
@@ -385,12 +407,13 @@ impl Engine {
         &self,
         py: Python<'_>,
         now: f64,
-        download: Option<u64>,
-        upload: Option<u64>,
-        torrent: Option<u64>,
+        download: Option<Int<u64>>,
+        upload: Option<Int<u64>>,
+        torrent: Option<Int<u64>>,
     ) -> PyResult<()> {
-        let rates = Rates { download, upload };
-        let command = torrent.map_or(Command::Rates(rates), |id| Command::TorrentRates(TorrentId(id), rates));
+        let rates = Rates { download: optional(download), upload: optional(upload) };
+        let command =
+            torrent.map_or(Command::Rates(rates), |id| Command::TorrentRates(TorrentId(id.0), rates));
         self.tell(py, now, command)
     }
 
@@ -403,45 +426,45 @@ impl Engine {
     // ---- what it knows
 
     /// A torrent at a glance. Raises TorrentNotFound.
-    fn status<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
-        let status = self.know(py, torrent, |engine, now| engine.status(now, TorrentId(torrent)))?;
-        status_class::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent))?)
+    fn status<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.know(py, torrent.0, |engine, now| engine.status(now, TorrentId(torrent.0)))?;
+        status_class::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent.0))?)
     }
 
     /// A torrent's info dictionary, once it is known.
-    fn info<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let info = self.know(py, torrent, |engine, _| engine.info(TorrentId(torrent)))?;
+    fn info<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let info = self.know(py, torrent.0, |engine, _| engine.info(TorrentId(torrent.0)))?;
         Ok(info.map(|info| PyBytes::new(py, info.raw())))
     }
 
     /// Which pieces are verified and written, as a bitfield of the wire (BEP 3), once the metadata is known.
-    fn verified<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let bits = self.know(py, torrent, |engine, _| engine.verified(TorrentId(torrent)))?;
+    fn verified<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let bits = self.know(py, torrent.0, |engine, _| engine.verified(TorrentId(torrent.0)))?;
         Ok(bits.map(|bits| PyBytes::new(py, &bits.to_bytes())))
     }
 
     /// The addresses of a torrent's connected peers, in join order.
-    fn peers<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
-        let peers = self.know(py, torrent, |engine, now| engine.peers(now, TorrentId(torrent)))?;
+    fn peers<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
+        let peers = self.know(py, torrent.0, |engine, now| engine.peers(now, TorrentId(torrent.0)))?;
         let each = |py, peer: doors::PeerStatus| Ok(address(peer.addr).into_pyobject(py)?.into_any());
         tuple(py, peers, each).map(Bound::into_any)
     }
 
     /// A torrent's connected peers at a glance, in join order.
-    fn peer_statuses<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
-        let peers = self.know(py, torrent, |engine, now| engine.peers(now, TorrentId(torrent)))?;
+    fn peer_statuses<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
+        let peers = self.know(py, torrent.0, |engine, now| engine.peers(now, TorrentId(torrent.0)))?;
         tuple(py, peers, snapshots::peer)
     }
 
     /// A torrent's trackers at a glance.
-    fn trackers<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
-        let trackers = self.know(py, torrent, |engine, _| engine.trackers(TorrentId(torrent)))?;
+    fn trackers<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
+        let trackers = self.know(py, torrent.0, |engine, _| engine.trackers(TorrentId(torrent.0)))?;
         tuple(py, trackers, snapshots::tracker)
     }
 
     /// A torrent's web seeds at a glance (BEP 19).
-    fn web_seeds<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyTuple>> {
-        let seeds = self.know(py, torrent, |engine, now| engine.web_seeds(now, TorrentId(torrent)))?;
+    fn web_seeds<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
+        let seeds = self.know(py, torrent.0, |engine, now| engine.web_seeds(now, TorrentId(torrent.0)))?;
         tuple(py, seeds, snapshots::web_seed)
     }
 

@@ -40,6 +40,11 @@ fn with(py: Python<'_>, raised: PyErr, attributes: &[(&str, Option<&str>)]) -> P
     }
 }
 
+/// An option, a setting or an argument that isn't what it may be, and which, if that is known already.
+pub(crate) fn option(py: Python<'_>, message: String, name: Option<&str>) -> PyErr {
+    raise(py, "OptionError", (message, name))
+}
+
 /// A torrent file that is none.
 pub(crate) fn metainfo(py: Python<'_>, error: &dyn core::fmt::Display) -> PyErr {
     raise(py, "MetainfoError", (error.to_string(),))

@@ -10,6 +10,7 @@ use crate::values::value;
 use core::net::SocketAddr;
 use millstream_core::engine::{DhtNews, Event, TorrentEvent};
 use millstream_core::net::Followed;
+use millstream_core::pool::PoolChange;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
     match event {
         Event::Torrent(id, news) => torrent_event(py, id.0, news),
         Event::Listening(local, address) => value(py, Listening { local: local.0, address }),
-        Event::Pool(change) => value(py, PoolChanged { before: change.from, after: change.to }),
+        Event::Pool(change) => pool_changed(py, change),
         Event::Lagged(count) => value(py, Lagged { count }),
         Event::Stopped => value(py, Stopped {}),
         Event::Dht(DhtNews::Followed(news)) => followed(py, news),
@@ -62,6 +63,11 @@ pub(crate) fn followed(py: Python<'_>, news: Followed) -> PyResult<Bound<'_, PyA
 /// Something is amiss that doesn't stop the session.
 pub(crate) fn session_warned(py: Python<'_>, message: String) -> PyResult<Bound<'_, PyAny>> {
     value(py, SessionWarned { message })
+}
+
+/// The network was found to bear more links or fewer.
+pub(crate) fn pool_changed(py: Python<'_>, change: PoolChange) -> PyResult<Bound<'_, PyAny>> {
+    value(py, PoolChanged { before: change.from, after: change.to })
 }
 
 /// So many events were dropped.

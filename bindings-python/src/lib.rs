@@ -9,6 +9,7 @@ mod engine;
 mod errors;
 mod event_classes;
 mod events;
+mod given;
 mod ledger;
 mod magnet;
 mod making;

@@ -1,6 +1,7 @@
 //! Magnet links, read and made.
 
 use crate::errors;
+use crate::given::Int;
 use crate::metainfo::{hash_of, made_again};
 use crate::outcomes::digest;
 use millstream_core::wire::{self, InfoHash, InfoHashV2};
@@ -28,8 +29,8 @@ impl Magnet {
         name: Option<String>,
         trackers: Vec<String>,
         web_seeds: Vec<String>,
-        peers: Vec<(String, u16)>,
-        select: Vec<(u32, u32)>,
+        peers: Vec<(String, Int<u16>)>,
+        select: Vec<(Int<u32>, Int<u32>)>,
         exact_sources: Vec<String>,
         acceptable_sources: Vec<String>,
     ) -> PyResult<Self> {
@@ -39,8 +40,8 @@ impl Magnet {
             name,
             trackers,
             web_seeds,
-            peers,
-            select: select.into_iter().map(|(first, last)| first..=last).collect(),
+            peers: peers.into_iter().map(|(host, port)| (host, port.0)).collect(),
+            select: select.into_iter().map(|(first, last)| first.0..=last.0).collect(),
             exact_sources,
             acceptable_sources,
         };

@@ -1,8 +1,10 @@
 //! Making torrents and checking files, on all cores and without the interpreter's lock. What a torrent looks like is
 //! the library's.
 
+use crate::given::{Int, about, given};
 use crate::metainfo::Metainfo;
 use crate::{bytes, errors, options};
+use core::ops::ControlFlow;
 use core::time::Duration;
 use millstream::core::create::OptionsError;
 use millstream::core::wire::metainfo::Version;
@@ -10,7 +12,6 @@ use millstream::{
     CreateTorrent, CreateTorrentError, SignError, Signer as Signs, VerifyFilesError, certificate_der,
     verify_files,
 };
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::io;
@@ -41,7 +42,7 @@ const OPTIONS: [&str; 13] = [
 type Range = (u64, u64);
 
 /// Makes a torrent file of a file or a folder. Blocks, and lets other threads run. `progress` is called now and then
-/// with bytes done and bytes in all. Raises CreateError.
+/// with bytes done and bytes in all; what it raises ends the work. Raises CreateError.
 #[pyfunction]
 #[pyo3(signature = (path, progress = None, **options))]
 pub(crate) fn create_torrent<'py>(
@@ -53,7 +54,7 @@ pub(crate) fn create_torrent<'py>(
     let mut wanted = CreateTorrent::new(path);
     for (name, value) in options.into_iter().flatten() {
         let name: String = name.extract()?;
-        set(&mut wanted, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+        set(&mut wanted, &name, &value).map_err(|error| about(&name, &value, error))?;
     }
     let mut teller = Teller::new(progress);
     let made = py.detach(|| wanted.create(|done, all| teller.tell(done, all)));
@@ -64,24 +65,24 @@ pub(crate) fn create_torrent<'py>(
 /// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those
 /// in good pieces, how many pieces there are and are good, and what is missing.
 #[pyfunction]
-#[pyo3(signature = (torrent, folder, progress = None, threads = 0))]
+#[pyo3(signature = (torrent, folder, progress = None, threads = Int(0)))]
 pub(crate) fn verify(
     py: Python<'_>,
     torrent: &Metainfo,
     folder: PathBuf,
     progress: Option<Py<PyAny>>,
-    threads: usize,
+    threads: Int<usize>,
 ) -> PyResult<(u64, u64, u32, u32, Vec<Range>)> {
     let mut teller = Teller::new(progress);
     let looked =
-        py.detach(|| verify_files(&torrent.0.info, &folder, threads, |done, all| teller.tell(done, all)));
+        py.detach(|| verify_files(&torrent.0.info, &folder, threads.0, |done, all| teller.tell(done, all)));
     teller.end()?;
     let found = looked.map_err(|error| match error {
         VerifyFilesError::Folder { error: ref why, .. } | VerifyFilesError::Read { error: ref why, .. } => {
             io::Error::new(why.kind(), error.to_string()).into()
         }
         VerifyFilesError::Thread(error) => error.into(),
-        VerifyFilesError::NoLayer(_) => errors::metainfo(py, &error),
+        VerifyFilesError::NoLayer(_) | VerifyFilesError::Stopped => errors::metainfo(py, &error),
     })?;
     let missing = found.missing.iter().map(|range| (range.offset, range.length)).collect();
     Ok((found.length, found.verified, found.pieces, found.pieces_verified, missing))
@@ -90,7 +91,7 @@ pub(crate) fn verify(
 fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "version" => {
-            wanted.version = match value.extract::<String>()?.as_str() {
+            wanted.version = match given::<String>(value)?.as_str() {
                 "v1" => Version::V1,
                 "v2" => Version::V2,
                 "hybrid" => Version::Hybrid,
@@ -100,28 +101,25 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
                 }
             }
         }
-        "piece_length" => wanted.piece_length = value.extract()?,
-        "trackers" => wanted.trackers = value.extract()?,
-        "web_seeds" => wanted.web_seeds = value.extract()?,
-        "private" => wanted.private = value.extract()?,
-        "source" => wanted.source = value.extract()?,
-        "comment" => wanted.comment = value.extract()?,
-        "creation_date" => wanted.creation_date = value.extract()?,
+        "piece_length" => wanted.piece_length = given(value)?,
+        "trackers" => wanted.trackers = given(value)?,
+        "web_seeds" => wanted.web_seeds = given(value)?,
+        "private" => wanted.private = given(value)?,
+        "source" => wanted.source = given(value)?,
+        "comment" => wanted.comment = given(value)?,
+        "creation_date" => wanted.creation_date = given(value)?,
         "similar" => {
-            let digests: Vec<Vec<u8>> = value.extract()?;
-            let digest = |digest: Vec<u8>| {
-                digest.try_into().map_err(|_| PyTypeError::new_err("an info-hash has 20 bytes"))
-            };
-            wanted.similar = digests.into_iter().map(digest).collect::<PyResult<_>>()?;
+            let each = |hash: PyResult<Bound<'_, PyAny>>| crate::outcomes::digest(&hash?);
+            wanted.similar = value.try_iter()?.map(each).collect::<PyResult<_>>()?;
         }
-        "collections" => wanted.collections = value.extract()?,
-        "update_url" => wanted.update_url = value.extract()?,
+        "collections" => wanted.collections = given(value)?,
+        "update_url" => wanted.update_url = given(value)?,
         "originator" => {
             let wrong = || errors::create_with(value.py(), &SignError::Certificate, "originator");
             let given = (!value.is_none()).then(|| bytes::take(value)).transpose()?;
             wanted.originator = given.map(|given| certificate_der(&given).ok_or_else(wrong)).transpose()?;
         }
-        "threads" => wanted.threads = value.extract()?,
+        "threads" => wanted.threads = given(value)?,
         _ => return Err(options::unknown(value.py(), "option", name, &OPTIONS)),
     }
     Ok(())
@@ -170,7 +168,8 @@ impl Signer {
     }
 }
 
-/// Tells Python how far it is, now and then. What Python raises is kept for the end.
+/// Tells Python how far it is, now and then, and lets it end the work: by an exception of who is told, or of a key that
+/// interrupts.
 struct Teller {
     to: Option<Py<PyAny>>,
     told: Option<Instant>,
@@ -182,13 +181,22 @@ impl Teller {
         Self { to, told: None, raised: None }
     }
 
-    fn tell(&mut self, done: u64, all: u64) {
-        let Some(to) = self.to.as_ref().filter(|_| self.raised.is_none()) else { return };
+    fn tell(&mut self, done: u64, all: u64) -> ControlFlow<()> {
         if done < all && self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-            return;
+            return ControlFlow::Continue(());
         }
         self.told = Some(Instant::now());
-        self.raised = Python::attach(|py| to.call1(py, (done, all)).err());
+        let heard = Python::attach(|py| {
+            py.check_signals()?;
+            self.to.as_ref().map_or(Ok(()), |to| to.call1(py, (done, all)).map(drop))
+        });
+        match heard {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(raised) => {
+                self.raised = Some(raised);
+                ControlFlow::Break(())
+            }
+        }
     }
 
     fn end(self) -> PyResult<()> {

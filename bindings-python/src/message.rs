@@ -2,6 +2,7 @@
 //! The rare ones are dataclasses of `millstream._messages`.
 
 use crate::bytes::{lend, take};
+use crate::given::Int;
 use crate::value_class::value_classes;
 use core::hash::{Hash, Hasher};
 use millstream_core::base::Chunk;
@@ -70,8 +71,8 @@ pub(crate) struct Piece {
 #[pymethods]
 impl Piece {
     #[new]
-    fn new(index: u32, begin: u32, block: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self { index, begin, data: take(block)?.into() })
+    fn new(index: Int<u32>, begin: Int<u32>, block: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self { index: index.0, begin: begin.0, data: take(block)?.into() })
     }
 
     #[classattr]

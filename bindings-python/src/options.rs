@@ -1,10 +1,10 @@
 //! Settings and options given by name. An unknown name is a mistake, and the answer says which name may be meant.
 
+use crate::given::{about, given};
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
 use crate::values::take_addresses;
 use crate::{bytes, errors};
-use core::time::Duration;
 use millstream_core::engine::{
     AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source, UtpUse,
 };
@@ -65,37 +65,37 @@ pub(crate) const SETTINGS: [&str; 32] = [
 pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "peer_id" => config.peer_id = Some(PeerId(crate::outcomes::digest(value)?)),
-        "client" => config.client = value.extract()?,
-        "torrents_max" => config.torrents_max = value.extract()?,
-        "links_max" => config.links_max = value.extract()?,
-        "torrent_links_max" => config.torrent_links_max = value.extract()?,
-        "half_open_max" => config.half_open_max = value.extract()?,
-        "handshakes_max" => config.handshakes_max = value.extract()?,
-        "handshake_timeout" => config.handshake_timeout = duration(value)?,
-        "connect_timeout" => config.connect_timeout = duration(value)?,
-        "store_bytes_max" => config.store_bytes_max = value.extract()?,
-        "upload_ahead_bytes_max" => config.upload_ahead_bytes_max = value.extract()?,
-        "requests_outstanding_max" => config.requests_outstanding_max = value.extract()?,
-        "credit_bytes" => config.credit_bytes = value.extract()?,
-        "upload_slots" => config.upload_slots = value.extract()?,
-        "seed_policy" => config.seed_policy = seed_policy(&value.extract::<String>()?)?,
-        "download_rate" => config.rates.download = value.extract()?,
-        "upload_rate" => config.rates.upload = value.extract()?,
-        "check_jobs_max" => config.check_jobs_max = value.extract()?,
-        "save_interval" => config.save_interval = duration(value)?,
-        "events_max" => config.events_max = value.extract()?,
-        "numwant" => config.numwant = value.extract()?,
-        "announce_port" => config.announce_port = value.extract()?,
-        "metadata_bytes_max" => config.metadata_bytes_max = value.extract()?,
-        "encryption" => config.encryption = encryption(&value.extract::<String>()?)?,
-        "key_exchanges_max" => config.key_exchanges_max = value.extract()?,
-        "dht" => config.dht = value.extract()?,
-        "lsd" => config.lsd = value.extract()?,
-        "pex" => config.pex = value.extract()?,
-        "holepunch" => config.holepunch = value.extract()?,
-        "web_seeds" => config.web_seeds = value.extract()?,
+        "client" => config.client = given(value)?,
+        "torrents_max" => config.torrents_max = given(value)?,
+        "links_max" => config.links_max = given(value)?,
+        "torrent_links_max" => config.torrent_links_max = given(value)?,
+        "half_open_max" => config.half_open_max = given(value)?,
+        "handshakes_max" => config.handshakes_max = given(value)?,
+        "handshake_timeout" => config.handshake_timeout = given(value)?,
+        "connect_timeout" => config.connect_timeout = given(value)?,
+        "store_bytes_max" => config.store_bytes_max = given(value)?,
+        "upload_ahead_bytes_max" => config.upload_ahead_bytes_max = given(value)?,
+        "requests_outstanding_max" => config.requests_outstanding_max = given(value)?,
+        "credit_bytes" => config.credit_bytes = given(value)?,
+        "upload_slots" => config.upload_slots = given(value)?,
+        "seed_policy" => config.seed_policy = seed_policy(&given::<String>(value)?)?,
+        "download_rate" => config.rates.download = given(value)?,
+        "upload_rate" => config.rates.upload = given(value)?,
+        "check_jobs_max" => config.check_jobs_max = given(value)?,
+        "save_interval" => config.save_interval = given(value)?,
+        "events_max" => config.events_max = given(value)?,
+        "numwant" => config.numwant = given(value)?,
+        "announce_port" => config.announce_port = given(value)?,
+        "metadata_bytes_max" => config.metadata_bytes_max = given(value)?,
+        "encryption" => config.encryption = encryption(&given::<String>(value)?)?,
+        "key_exchanges_max" => config.key_exchanges_max = given(value)?,
+        "dht" => config.dht = given(value)?,
+        "lsd" => config.lsd = given(value)?,
+        "pex" => config.pex = given(value)?,
+        "holepunch" => config.holepunch = given(value)?,
+        "web_seeds" => config.web_seeds = given(value)?,
         "utp" => config.utp = utp(value)?,
-        "updates" => config.updates = value.extract()?,
+        "updates" => config.updates = given(value)?,
         _ => return Err(unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())
@@ -111,17 +111,6 @@ pub(crate) fn seed(seed: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
     };
     let len = given.len();
     given.try_into().map_err(|_| PyValueError::new_err(format!("a seed of {len} bytes: 32 are needed")))
-}
-
-/// A duration from seconds.
-pub(crate) fn duration(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    seconds(value.extract()?)
-}
-
-/// A duration from so many seconds.
-pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("{seconds} seconds are no duration")))
 }
 
 /// An allocation by its name.
@@ -147,7 +136,7 @@ fn utp(value: &Bound<'_, PyAny>) -> PyResult<UtpUse> {
     if let Ok(on) = value.extract::<bool>() {
         return Ok(if on { UtpUse::On } else { UtpUse::Off });
     }
-    match value.extract::<String>()?.as_str() {
+    match given::<String>(value)?.as_str() {
         "on" => Ok(UtpUse::On),
         "off" => Ok(UtpUse::Off),
         "only" => Ok(UtpUse::Only),
@@ -208,15 +197,15 @@ const OPTIONS: [&str; 10] = [
 fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "peers" => add.peers = take_addresses(value)?,
-        "only_peers" => add.only_peers = value.extract()?,
-        "paused" => add.paused = value.extract()?,
-        "sequential" => add.sequential = value.extract()?,
+        "only_peers" => add.only_peers = given(value)?,
+        "paused" => add.paused = given(value)?,
+        "sequential" => add.sequential = given(value)?,
         "resume" => add.resume = if value.is_none() { None } else { Some(bytes::take(value)?) },
-        "files" => add.selection = value.extract::<Option<Vec<u32>>>()?.map(Selection::Files),
-        "super_seed" => add.super_seed = value.extract()?,
-        "allocation" => add.allocation = allocation(&value.extract::<String>()?)?,
-        "download_rate" => add.rates = Rates { download: value.extract()?, ..add.rates },
-        "upload_rate" => add.rates = Rates { upload: value.extract()?, ..add.rates },
+        "files" => add.selection = given::<Option<Vec<u32>>>(value)?.map(Selection::Files),
+        "super_seed" => add.super_seed = given(value)?,
+        "allocation" => add.allocation = allocation(&given::<String>(value)?)?,
+        "download_rate" => add.rates = Rates { download: given(value)?, ..add.rates },
+        "upload_rate" => add.rates = Rates { upload: given(value)?, ..add.rates },
         _ => return Err(unknown(value.py(), "option", name, &OPTIONS)),
     }
     Ok(())
@@ -254,19 +243,4 @@ pub(crate) fn unknown(py: Python<'_>, kind: &str, name: &str, known: &[&str]) ->
         Err(error) => return error,
     };
     PyTypeError::new_err(message)
-}
-
-/// A number that doesn't fit, or a value of the wrong type, with the name of what it was given for.
-pub(crate) fn about(name: &str, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
-    let py = value.py();
-    let ours = error.get_type(py).module().is_ok_and(|module| module.to_cow().is_ok_and(|m| m != "builtins"));
-    if ours || error.value(py).to_string().contains(name) {
-        return error;
-    }
-    let message = format!("{name}: {}", error.value(py));
-    if error.is_instance_of::<PyTypeError>(py) {
-        PyTypeError::new_err(message)
-    } else {
-        PyValueError::new_err(message)
-    }
 }

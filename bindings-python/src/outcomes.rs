@@ -2,6 +2,7 @@
 
 use crate::bytes::take;
 use crate::errors;
+use crate::given::field;
 use crate::values::{class, make, take_addresses};
 use millstream_core::base::{Chunk, Digests};
 use millstream_core::engine::{FileNow, HostError, HostErrorKind, Outcome, Owed, OwedError};
@@ -53,7 +54,7 @@ fn outcome(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
         "Saved" if known => Ok(Outcome::Saved),
         "HttpAnswer" if known => {
             let body = Chunk::from(take(&answer.getattr("body")?)?);
-            Ok(Outcome::Http { status: answer.getattr("status")?.extract()?, body })
+            Ok(Outcome::Http { status: field(answer, "status")?, body })
         }
         "Exchanged" if known => exchanged(answer),
         "Resolved" if known => Ok(Outcome::Resolved(take_addresses(&answer.getattr("addresses")?)?)),
@@ -80,8 +81,8 @@ fn files(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
     let mut files = Vec::new();
     for file in answer.getattr("files")?.try_iter()? {
         let file = file?;
-        let length = file.getattr("length")?.extract()?;
-        files.push(FileNow { length, modified_ns: file.getattr("modified_ns")?.extract()? });
+        let length = field(&file, "length")?;
+        files.push(FileNow { length, modified_ns: field(&file, "modified_ns")? });
     }
     Ok(Outcome::Files(files))
 }

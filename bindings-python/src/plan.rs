@@ -1,5 +1,6 @@
 //! Torrents in the making.
 
+use crate::given::{Int, about, given};
 use crate::values::{extent, make, tuple};
 use crate::{errors, outcomes};
 use millstream_core::create::{CreateFile, CreateOptions, Plan as CorePlan};
@@ -22,23 +23,31 @@ impl Plan {
     fn new(
         py: Python<'_>,
         name: &str,
-        files: Vec<(Vec<String>, u64)>,
+        files: Vec<(Vec<String>, Int<u64>)>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let file = |(path, length)| CreateFile { path, length, ..CreateFile::default() };
+        let file = |(path, Int(length))| CreateFile { path, length, ..CreateFile::default() };
         let mut wanted = CreateOptions::new(name, files.into_iter().map(file).collect());
         for (key, value) in options.into_iter().flatten() {
             let key: String = key.extract()?;
             match key.as_str() {
-                "version" => wanted.version = version(py, &value.extract::<String>()?)?,
-                "piece_length" => wanted.piece_length = value.extract()?,
-                "multi_file" => wanted.multi_file = value.extract()?,
-                "private" => wanted.private = value.extract()?,
-                "source" => wanted.source = value.extract()?,
-                "trackers" => wanted.trackers = value.extract()?,
-                "web_seeds" => wanted.web_seeds = value.extract()?,
-                "comment" => wanted.comment = value.extract()?,
-                "creation_date" => wanted.creation_date = value.extract()?,
+                "version" => wanted.version = version(py, &given::<String>(&value)?)?,
+                "piece_length" => {
+                    wanted.piece_length = given(&value).map_err(|error| about(&key, &value, error))?
+                }
+                "multi_file" => {
+                    wanted.multi_file = given(&value).map_err(|error| about(&key, &value, error))?
+                }
+                "private" => wanted.private = given(&value).map_err(|error| about(&key, &value, error))?,
+                "source" => wanted.source = given(&value).map_err(|error| about(&key, &value, error))?,
+                "trackers" => wanted.trackers = given(&value).map_err(|error| about(&key, &value, error))?,
+                "web_seeds" => {
+                    wanted.web_seeds = given(&value).map_err(|error| about(&key, &value, error))?
+                }
+                "comment" => wanted.comment = given(&value).map_err(|error| about(&key, &value, error))?,
+                "creation_date" => {
+                    wanted.creation_date = given(&value).map_err(|error| about(&key, &value, error))?
+                }
                 _ => return Err(PyTypeError::new_err(format!("there is no option {key:?} for a torrent"))),
             }
         }
@@ -68,10 +77,10 @@ impl Plan {
     }
 
     /// The digests of a piece, in any order.
-    fn on_digests(&self, piece: u32, digests: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn on_digests(&self, piece: Int<u32>, digests: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = digests.py();
         let digests = outcomes::digests(digests)?;
-        let taken = self.lock(py).as_mut().ok_or_else(|| finished(py))?.on_digests(piece, &digests);
+        let taken = self.lock(py).as_mut().ok_or_else(|| finished(py))?.on_digests(piece.0, &digests);
         taken.map_err(|error| errors::create(py, &error))
     }
 

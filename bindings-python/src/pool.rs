@@ -1,8 +1,9 @@
 //! The pool of connections for Python: how many to open, and when. It opens nothing; what it decides and why is core's.
 
+use crate::errors;
+use crate::given::{Int, about};
 use crate::room::{Room, fields};
 use crate::values::{moment, seconds};
-use crate::{errors, options};
 use core::fmt::Display;
 use core::time::Duration;
 use millstream_core::pool::{CloseReason, Connections, Mood, OpenError, PoolConfig, Prospect, Sign};
@@ -28,15 +29,15 @@ impl ConnectionPool {
         let mut config = PoolConfig::default();
         for (name, value) in settings.into_iter().flatten() {
             let name: String = name.extract()?;
-            set(&mut config, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+            set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
         }
         let now = moment(py, now)?;
         Ok(Self(Room::new(Machine { pool: Connections::new(now, config), next: 1 }, now)))
     }
 
     /// An owner wants another connection, or none any more. It stands until it is said otherwise.
-    fn set_wants(&self, py: Python<'_>, owner: u64, wants: bool, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.pool.on_wants(now, owner, wants))
+    fn set_wants(&self, py: Python<'_>, owner: Int<u64>, wants: bool, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.pool.on_wants(now, owner.0, wants))
     }
 
     /// Who may open a connection now, in fair turns. The same, until `started` or `set_wants` is called.
@@ -47,7 +48,7 @@ impl ConnectionPool {
     /// A connection is being opened for an owner; gives its number. `prospect` is "fresh", "proven" or
     /// "failed": whether the address was never tried, answered when it was tried last, or was silent.
     #[pyo3(signature = (owner, now, *, prospect = "fresh"))]
-    fn started(&self, py: Python<'_>, owner: u64, now: f64, prospect: &str) -> PyResult<u64> {
+    fn started(&self, py: Python<'_>, owner: Int<u64>, now: f64, prospect: &str) -> PyResult<u64> {
         let prospect = match prospect {
             "fresh" => Prospect::Fresh,
             "proven" => Prospect::Proven,
@@ -57,19 +58,19 @@ impl ConnectionPool {
         self.0.at(py, now, |machine, now| {
             let key = machine.next;
             machine.next += 1;
-            machine.pool.on_started(now, key, owner, prospect);
+            machine.pool.on_started(now, key, owner.0, prospect);
             key
         })
     }
 
     /// A connection that was being opened is open.
-    fn opened(&self, py: Python<'_>, connection: u64, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.pool.on_opened(now, connection))
+    fn opened(&self, py: Python<'_>, connection: Int<u64>, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.pool.on_opened(now, connection.0))
     }
 
     /// A connection couldn't be opened: "timed_out", "refused", "unreachable", "no_room" (of our own host)
     /// or "cancelled".
-    fn failed(&self, py: Python<'_>, connection: u64, why: &str, now: f64) -> PyResult<()> {
+    fn failed(&self, py: Python<'_>, connection: Int<u64>, why: &str, now: f64) -> PyResult<()> {
         let error = match why {
             "timed_out" => OpenError::TimedOut,
             "refused" => OpenError::Refused,
@@ -78,28 +79,28 @@ impl ConnectionPool {
             "cancelled" => OpenError::Cancelled,
             _ => return Err(unknown(py, "reason", why)),
         };
-        self.0.at(py, now, |machine, now| machine.pool.on_failed(now, connection, error))
+        self.0.at(py, now, |machine, now| machine.pool.on_failed(now, connection.0, error))
     }
 
     /// An open connection ended: "ours", "finished" by the other side, or "lost".
-    fn closed(&self, py: Python<'_>, connection: u64, why: &str, now: f64) -> PyResult<()> {
+    fn closed(&self, py: Python<'_>, connection: Int<u64>, why: &str, now: f64) -> PyResult<()> {
         let reason = match why {
             "ours" => CloseReason::Ours,
             "finished" => CloseReason::Finished,
             "lost" => CloseReason::Lost,
             _ => return Err(unknown(py, "reason", why)),
         };
-        self.0.at(py, now, |machine, now| machine.pool.on_closed(now, connection, reason))
+        self.0.at(py, now, |machine, now| machine.pool.on_closed(now, connection.0, reason))
     }
 
     /// So many bytes came in.
-    fn received(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.pool.on_received(now, connection, bytes))
+    fn received(&self, py: Python<'_>, connection: Int<u64>, bytes: Int<u64>, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.pool.on_received(now, connection.0, bytes.0))
     }
 
     /// So many bytes went out.
-    fn sent(&self, py: Python<'_>, connection: u64, bytes: u64, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.pool.on_sent(now, connection, bytes))
+    fn sent(&self, py: Python<'_>, connection: Int<u64>, bytes: Int<u64>, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.pool.on_sent(now, connection.0, bytes.0))
     }
 
     /// Who should close the connection it can best do without: more are open than the network was found to bear.

@@ -65,8 +65,8 @@ pub(crate) fn seed(given: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
 macro_rules! fields {
     ($config:ident, $name:ident, $value:ident; plain: $($plain:ident)*; seconds: $($seconds:ident)*) => {
         match $name {
-            $(stringify!($plain) => $config.$plain = $value.extract()?,)*
-            $(stringify!($seconds) => $config.$seconds = $crate::options::duration($value)?,)*
+            $(stringify!($plain) => $config.$plain = $crate::given::given($value)?,)*
+            $(stringify!($seconds) => $config.$seconds = $crate::given::given($value)?,)*
             _ => {
                 let all = [$(stringify!($plain),)* $(stringify!($seconds),)*];
                 return Err($crate::options::unknown($value.py(), "setting", $name, &all));

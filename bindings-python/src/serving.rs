@@ -1,5 +1,6 @@
 //! The tracker as a server on threads of its own, for Python. What it serves and remembers is the library's.
 
+use crate::given::{about, given};
 use crate::values::{address, take_addresses};
 use crate::{errors, options};
 use core::future::Future;
@@ -55,10 +56,10 @@ impl TrackerServer {
         for (name, value) in settings.into_iter().flatten() {
             let name: String = name.extract()?;
             match name.as_str() {
-                "allow" => allow = value.extract::<Option<String>>()?,
-                "deny" => deny = value.extract::<Option<String>>()?,
+                "allow" => allow = given(&value)?,
+                "deny" => deny = given(&value)?,
                 _ => {
-                    set(&mut config, &name, &value).map_err(|error| options::about(&name, &value, error))?;
+                    set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
                 }
             }
         }
@@ -125,19 +126,19 @@ fn set(config: &mut TrackerServerConfig, name: &str, value: &Bound<'_, PyAny>) -
         "http" => config.http = take_addresses(value)?,
         "ws" => config.websocket = take_addresses(value)?,
         "stats" => config.stats = take_addresses(value)?,
-        "workers" => config.workers = value.extract()?,
-        "state" => config.state = value.extract()?,
+        "workers" => config.workers = given(value)?,
+        "state" => config.state = given(value)?,
         "interval" => {
-            let interval = value.extract()?;
+            let interval = given(value)?;
             let tracker = &mut config.tracker;
             tracker.interval_s = interval;
             tracker.min_interval_s = tracker.min_interval_s.min(interval);
             tracker.signal_interval_s = tracker.signal_interval_s.min(interval);
         }
-        "min_interval" => config.tracker.min_interval_s = value.extract()?,
-        "max_torrents" => config.tracker.torrents_max = value.extract()?,
-        "max_peers" => config.tracker.peers_max = value.extract()?,
-        "max_peers_per_source" => config.tracker.peers_per_source_max = value.extract()?,
+        "min_interval" => config.tracker.min_interval_s = given(value)?,
+        "max_torrents" => config.tracker.torrents_max = given(value)?,
+        "max_peers" => config.tracker.peers_max = given(value)?,
+        "max_peers_per_source" => config.tracker.peers_per_source_max = given(value)?,
         _ => return Err(options::unknown(value.py(), "setting", name, &SETTINGS)),
     }
     Ok(())

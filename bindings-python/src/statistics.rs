@@ -56,6 +56,8 @@ fn named(all: &Statistics) -> Vec<(&'static str, u64)> {
         ("pool.open_ms", pool.open_ms),
         ("pool.rate", pool.rate),
     ];
+    // without it, nothing is held back
+    named.extend(pool.held.map(|held| ("pool.held", held as u64)));
     if let Some(dht) = dht {
         let nodes = dht.families.iter().map(|family| family.nodes as u64).sum();
         let good = dht.families.iter().map(|family| family.good as u64).sum();

@@ -3,10 +3,11 @@
 mod sockets;
 
 use crate::bytes::take;
+use crate::errors;
+use crate::given::{Int, about, given};
 use crate::peer::info_hash;
 use crate::room::{Room, fields, seed};
 use crate::values::{moment, seconds, take_address};
-use crate::{errors, options};
 use core::time::Duration;
 use millstream_core::base::Instant;
 use millstream_core::tracker::state::{SavedState, StateWriter};
@@ -40,11 +41,11 @@ impl Tracker {
         for (name, value) in settings.into_iter().flatten() {
             let name: String = name.extract()?;
             let done = match name.as_str() {
-                "sockets_max" => value.extract().map(|max| sockets.sockets_max = max),
-                "torrents_per_socket_max" => value.extract().map(|max| sockets.torrents_per_socket_max = max),
+                "sockets_max" => given(&value).map(|max| sockets.sockets_max = max),
+                "torrents_per_socket_max" => given(&value).map(|max| sockets.torrents_per_socket_max = max),
                 _ => set(&mut config, &name, &value),
             };
-            done.map_err(|error| options::about(&name, &value, error))?;
+            done.map_err(|error| about(&name, &value, error))?;
         }
         let seed = self::seed(seed)?;
         let tracker = tracker::Tracker::new(config, seed);
@@ -100,18 +101,18 @@ impl Tracker {
     /// there is no such socket.
     fn receive_message<'py>(
         &self,
-        socket: u64,
+        socket: Int<u64>,
         text: &Bound<'py, PyString>,
         now: f64,
     ) -> PyResult<Vec<(u64, String)>> {
         let said = text.to_string_lossy();
-        let told = self.0.at(text.py(), now, |machine, now| machine.on_text(now, socket, &said))?;
-        told.ok_or_else(|| errors::driver(text.py(), format!("there is no open WebSocket {socket}")))
+        let told = self.0.at(text.py(), now, |machine, now| machine.on_text(now, socket.0, &said))?;
+        told.ok_or_else(|| errors::driver(text.py(), format!("there is no open WebSocket {}", socket.0)))
     }
 
     /// A WebSocket was closed, by whomever: its peers are gone. Nothing is sent on it any more; a second time does no harm.
-    fn websocket_closed(&self, py: Python<'_>, socket: u64, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.on_closed(now, socket))
+    fn websocket_closed(&self, py: Python<'_>, socket: Int<u64>, now: f64) -> PyResult<()> {
+        self.0.at(py, now, |machine, now| machine.on_closed(now, socket.0))
     }
 
     /// Which torrents are served: those of `allow`, or all without it, but none of `deny`.
@@ -159,9 +160,9 @@ impl Tracker {
     }
 
     /// All torrents and peers, for `restore`; `unix_time` is the time of day in seconds since 1970.
-    fn save<'py>(&self, py: Python<'py>, now: f64, unix_time: u64) -> PyResult<Bound<'py, PyBytes>> {
+    fn save<'py>(&self, py: Python<'py>, now: f64, unix_time: Int<u64>) -> PyResult<Bound<'py, PyBytes>> {
         let saved = self.0.at(py, now, |machine, now| {
-            let (mut writer, head) = StateWriter::new(unix_time);
+            let (mut writer, head) = StateWriter::new(unix_time.0);
             let (body, _) = machine.tracker.save(now, 0, usize::MAX);
             writer.add(&body);
             [&head[..], &body, &writer.finish()].concat()
@@ -170,10 +171,10 @@ impl Tracker {
     }
 
     /// Takes in what was saved and isn't too old; how many peers that were. Raises StateError if it is damaged.
-    fn restore(&self, data: &Bound<'_, PyAny>, now: f64, unix_time: u64) -> PyResult<usize> {
+    fn restore(&self, data: &Bound<'_, PyAny>, now: f64, unix_time: Int<u64>) -> PyResult<usize> {
         let (py, bytes) = (data.py(), take(data)?);
         let saved = SavedState::read(&bytes).map_err(|error| errors::state(py, &error))?;
-        let away = Duration::from_secs(unix_time.saturating_sub(saved.at_s));
+        let away = Duration::from_secs(unix_time.0.saturating_sub(saved.at_s));
         self.0.at(py, now, |machine, now: Instant| machine.tracker.restore(now, &saved, away, |_| true))
     }
 

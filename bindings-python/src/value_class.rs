@@ -1,6 +1,7 @@
 //! Values as Python has them: frozen classes that are compared, hashed, pickled, shown and matched on by their fields.
 //! What Python sees of a field is made when it is looked at, so that making a value costs next to nothing.
 
+use crate::given::given;
 use crate::values::{address, take_address};
 use core::net::SocketAddr;
 use pyo3::prelude::*;
@@ -34,7 +35,8 @@ macro_rules! value_classes {
                 #[new]
                 #[allow(clippy::too_many_arguments, reason = "as many as it has fields; Python gives them by name")]
                 fn new($($field: &pyo3::Bound<'_, pyo3::PyAny>),*) -> pyo3::PyResult<Self> {
-                    Ok(Self { $($field: $crate::value_class::Field::take($field)?),* })
+                    Ok(Self { $($field: $crate::value_class::Field::take($field)
+                        .map_err(|error| $crate::given::about(stringify!($field), $field, error))?),* })
                 }
 
                 #[classattr]
@@ -147,7 +149,7 @@ macro_rules! plain {
             }
 
             fn take(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-                object.extract()
+                given(object)
             }
         }
     )+};

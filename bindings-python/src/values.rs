@@ -1,6 +1,7 @@
 //! Small values both ways: classes of `millstream._values`, addresses, moments.
 
 use crate::errors;
+use crate::given::{about, given};
 use core::net::{IpAddr, SocketAddr};
 use millstream_core::base::{Extent, Instant, Part};
 use pyo3::PyClass;
@@ -51,7 +52,11 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
     let wrong = |_| PyTypeError::new_err("an address is a tuple of an IP address in text and a port");
     let tuple = object.cast::<PyTuple>().map_err(|error| wrong(error.into()))?;
     let host: String = tuple.get_item(0).and_then(|host| host.extract()).map_err(wrong)?;
-    let port: u16 = tuple.get_item(1).and_then(|port| port.extract()).map_err(wrong)?;
+    let port = tuple.get_item(1).map_err(wrong)?;
+    let port: u16 = given(&port).map_err(|error| match error.is_instance_of::<PyTypeError>(object.py()) {
+        true => wrong(error),
+        false => about("port", &port, error),
+    })?;
     let host = host.split('%').next().unwrap_or_default();
     let ip: IpAddr =
         host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from millstream._values import (
     Lagged,
     Metadata,
     PeerJoined,
+    PeerLeft,
     PieceVerified,
+    PoolChanged,
     Progress,
     Removed,
     ResumeSaved,
@@ -107,6 +110,71 @@ def test_what_is_verified_is_shown_when_it_is_told(tmp_path: Path) -> None:
             await leech.recheck(taken)
             await news.until(Checked(taken))
             assert leech.verified(taken) == bytes(3)
+
+    asyncio.run(story())
+
+
+def test_a_status_is_never_older_than_the_events_that_were_told(tmp_path: Path) -> None:
+    torrent = stored(tmp_path / "seed", length=4_000_000)
+
+    async def story() -> None:
+        async with session() as (seed, _), session() as (leech, news):
+            await seed.add(torrent, str(tmp_path / "seed"), only_peers=True)
+            late: list[tuple[Event, object]] = []
+            told = {PieceVerified: 0, PeerJoined: 0}
+
+            def look(batch: Sequence[Event]) -> None:
+                for event in batch:
+                    status = leech.status(taken)
+                    match event:
+                        case PieceVerified():
+                            told[PieceVerified] += 1
+                            fine = status.pieces_verified >= told[PieceVerified] and status.verified > 0
+                        case PeerJoined():
+                            fine = status.peers > 0 or any(isinstance(e, PeerLeft) for e in batch)
+                        case _:
+                            fine = True
+                    if not fine:
+                        late.append((event, status))
+                news(batch)
+
+            leech._on_news = look
+            taken = await leech.add(torrent, str(tmp_path / "leech"), only_peers=True)
+            await leech.add_peers(taken, seed.listening)
+            await news.until(Completed(taken))
+            assert told[PieceVerified] > 200
+            assert not late, late[0]
+
+    asyncio.run(story())
+
+
+def test_a_smaller_network_is_told(tmp_path: Path) -> None:
+    """Where addresses answered until now, and then many are silent, the pool tries whether fewer links are better."""
+
+    async def story() -> None:
+        doors = await asyncio.start_server(lambda _, writer: writer.close(), "0.0.0.0", 0)
+        port: int = doors.sockets[0].getsockname()[1]
+        with ExitStack() as stack:
+            mute = stack.enter_context(socket.socket())
+            mute.bind(("0.0.0.0", 0))
+            mute.listen(0)
+            # its queue is full: who calls now hears nothing
+            for _ in range(4):
+                caller = stack.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(mute.getsockname())
+            async with session(connect_timeout=2.0) as (backend, news):
+                peers = [(f"127.0.1.{n}", port) for n in range(1, 250)]
+                magnet = "magnet:?xt=urn:btih:" + "11" * 20
+                taken = await backend.add(magnet, str(tmp_path), peers=peers, only_peers=True)
+                async with asyncio.timeout(20):
+                    while (await backend.statistics()).counts["pool.lingering"] < 250:
+                        await asyncio.sleep(0.05)
+                await backend.add_peers(taken, [(f"127.0.2.{n}", mute.getsockname()[1]) for n in range(1, 250)])
+                await news.until_all(lambda seen: any(isinstance(event, PoolChanged) for event in seen))
+                change = next(event for event in news.seen if isinstance(event, PoolChanged))
+                assert change.after != change.before
+        doors.close()
 
     asyncio.run(story())
 
@@ -366,9 +434,12 @@ def test_warnings_of_the_driver_are_logged(tmp_path: Path, caplog: pytest.LogCap
 
 
 ALONE = f"""
-import asyncio, os, sys
+import asyncio, gc, os, sys
 from millstream._native import NativeBackend
 from millstream import errors
+def writes():
+    with open("/proc/self/io") as counts:
+        return [line for line in counts if line.startswith("syscw")]
 async def main():
     global backend
     backend = NativeBackend(**{dict(HERMETIC)!r})
@@ -391,8 +462,10 @@ def test_a_process_ends_though_nobody_closed(ending: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="writes are counted there")
 def test_a_forked_process_is_refused_and_ends() -> None:
     script = """
+    backend._native.fetch("http://127.0.0.1:1/under.way")
     child = os.fork()
     if child == 0:
         for call in (lambda: backend.status(torrent), lambda: backend._native.close(1)):
@@ -401,9 +474,13 @@ def test_a_forked_process_is_refused_and_ends() -> None:
                 os._exit(1)
             except errors.SessionClosed:
                 pass
-        backend._loop = None
+        loop = backend._loop
+        loop.call_soon_threadsafe = lambda *_: os._exit(2)
+        before = writes()
+        # what it gives up here is nothing to the other: no wake-up on what both processes have open
         del backend
-        os._exit(0)
+        gc.collect()
+        os._exit(0 if writes() == before and len(os.listdir("/proc/self/task")) == 1 else 3)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert backend.status(torrent).state == "metadata"
     await backend.close(1)

@@ -317,6 +317,21 @@ def test_download_is_one_call(drivers: Drivers) -> None:
     drivers.run(story)
 
 
+def test_a_download_of_what_is_no_torrent_fails_before_anything_is_bound(
+    drivers: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "start", lambda self: pytest.fail("it was started"))
+
+    async def story() -> None:
+        for source in (b"no torrent", "magnet:?xt=nothing", "/nowhere/at.all", memoryview(b"de")):
+            with pytest.raises((MetainfoError, MagnetError, OSError)):
+                await download(source, drivers.folder, driver=drivers.driver, **drivers.settings)
+        with pytest.raises(TypeError):
+            await download(b"/a/path/in/bytes" and 17, drivers.folder)  # type: ignore[arg-type]
+
+    drivers.run(story)
+
+
 def test_a_session_that_nobody_closed_is_warned_of(drivers: Drivers) -> None:
     async def story() -> None:
         session = await drivers.session("one").start()

@@ -6,6 +6,7 @@ mod walk;
 use crate::crew::{self, Bench};
 use crate::hash::Hasher;
 use crate::lock;
+use core::ops::ControlFlow;
 use millstream_core::base::Extent;
 use millstream_core::create::{CreateError, CreateJob, CreateOptions, OptionsError, Plan};
 use millstream_core::wire::metainfo::Version;
@@ -93,6 +94,9 @@ pub enum CreateTorrentError {
     /// A thread couldn't be started.
     #[error("a thread couldn't be started: {0}")]
     Thread(#[from] io::Error),
+    /// Who was told of the progress ended it.
+    #[error("it was stopped")]
+    Stopped,
 }
 
 impl CreateTorrent {
@@ -116,8 +120,12 @@ impl CreateTorrent {
         }
     }
 
-    /// Reads and digests it all; the torrent file's bytes. Blocks. `progress` hears of bytes done and bytes in all.
-    pub fn create(self, progress: impl FnMut(u64, u64)) -> Result<Vec<u8>, CreateTorrentError> {
+    /// Reads and digests it all; the torrent file's bytes. Blocks. `progress` hears of bytes done and bytes in all, and
+    /// ends the work when it breaks: `CreateTorrentError::Stopped`.
+    pub fn create(
+        self,
+        progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Vec<u8>, CreateTorrentError> {
         let walk = walk(&self.path)?;
         let threads = self.threads;
         let plan = Plan::new(self.options(&walk))?;
@@ -148,7 +156,7 @@ fn digest(
     plan: Plan,
     walk: &Walk,
     threads: usize,
-    mut progress: impl FnMut(u64, u64),
+    mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Vec<u8>, CreateTorrentError> {
     let files: Vec<(PathBuf, u64)> = plan.files().map(|(path, length)| (walk.place(path), length)).collect();
     let with_bytes = || files.iter().filter(|(_, length)| *length > 0);
@@ -157,7 +165,9 @@ fn digest(
     };
     let before = stamps()?;
     let plan = Mutex::new(plan);
-    progress(0, lock(&plan).progress().1);
+    if progress(0, lock(&plan).progress().1).is_break() {
+        return Err(CreateTorrentError::Stopped);
+    }
     let step = |bench: &mut Bench| {
         let job = lock(&plan).next_job()?;
         Some(perform(bench, &job, &files).and_then(|digests| {
@@ -168,10 +178,13 @@ fn digest(
     };
     // Reports of several threads may overtake each other.
     let mut most = 0;
-    crew::run(threads, step, |(done, all)| {
+    let ended = crew::run(threads, step, |(done, all)| {
         most = most.max(done);
-        progress(most, all);
+        progress(most, all)
     })?;
+    if ended.is_break() {
+        return Err(CreateTorrentError::Stopped);
+    }
     if let Some(at) = before.iter().zip(stamps()?).position(|(before, after)| *before != after) {
         let changed = with_bytes().nth(at).map_or_else(PathBuf::new, |(path, _)| path.clone());
         return Err(CreateTorrentError::Changed(changed));
@@ -216,7 +229,12 @@ mod tests {
             let make = |threads| {
                 let options = CreateTorrent { version, threads, ..CreateTorrent::new(&folder) };
                 let mut last = (0, 0);
-                let torrent = options.create(|done, all| last = (done, all)).unwrap();
+                let torrent = options
+                    .create(|done, all| {
+                        last = (done, all);
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
                 assert_eq!(last, (150_000, 150_000));
                 torrent
             };
@@ -230,15 +248,34 @@ mod tests {
     }
 
     #[test]
+    fn who_is_told_of_the_progress_may_end_it() {
+        let folder = test_folder("create-stopped");
+        fs::write(folder.join("a"), vec![1; 400_000]).unwrap();
+        let told = core::cell::Cell::new(0);
+        let stop_after = |calls: u32| {
+            told.set(0);
+            let options = CreateTorrent { piece_length: Some(16 << 10), ..CreateTorrent::new(&folder) };
+            options.create(|_, _| {
+                told.set(told.get() + 1);
+                if told.get() == calls { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        };
+        for calls in [1, 3] {
+            assert!(matches!(stop_after(calls), Err(CreateTorrentError::Stopped)));
+            assert_eq!(told.get(), calls);
+        }
+    }
+
+    #[test]
     fn nothing_is_left_out_silently() {
         let folder = test_folder("create-special");
         fs::write(folder.join("a"), b"x").unwrap();
         symlink("/etc", folder.join("out")).unwrap();
-        let made = CreateTorrent::new(&folder).create(|_, _| ());
+        let made = CreateTorrent::new(&folder).create(|_, _| ControlFlow::Continue(()));
         assert!(matches!(made, Err(CreateTorrentError::Link(link)) if link.ends_with("out")));
         fs::remove_file(folder.join("out")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
-        let made = CreateTorrent::new(&folder).create(|_, _| ());
+        let made = CreateTorrent::new(&folder).create(|_, _| ControlFlow::Continue(()));
         assert!(matches!(made, Err(CreateTorrentError::Special(path)) if path.ends_with("socket")));
     }
 }

@@ -2,6 +2,7 @@
 //! It owns no rule about pieces; it is told what to read.
 
 use crate::hash::Hasher;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::fs::File;
 use std::io;
@@ -50,12 +51,13 @@ impl Bench {
 }
 
 /// Calls `step` on `threads` threads (0: one per core) until it gives `None` or an error. `report` hears on the calling
-/// thread what each step gave. The first error ends all.
+/// thread what each step gave. The first error ends all, and so does `report` when it breaks: steps under way are
+/// carried through, no other begins.
 pub(crate) fn run<T: Send, E: Send + From<io::Error>>(
     threads: usize,
     step: impl Fn(&mut Bench) -> Option<Result<T, E>> + Sync,
-    mut report: impl FnMut(T),
-) -> Result<(), E> {
+    mut report: impl FnMut(T) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, E> {
     let threads = match threads {
         0 => thread::available_parallelism().map_or(2, usize::from),
         given => given,
@@ -82,13 +84,19 @@ pub(crate) fn run<T: Send, E: Send + From<io::Error>>(
             }
         }
         drop(sender);
-        results.into_iter().try_for_each(|result| result.map(&mut report))
+        for result in results {
+            if report(result?).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::ops::ControlFlow;
     use core::sync::atomic::AtomicU32;
 
     #[test]
@@ -96,14 +104,31 @@ mod tests {
         let next = AtomicU32::new(0);
         let take = |max: u32| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < max);
         let mut seen = Vec::new();
-        run(3, |_| take(100).map(Ok::<_, io::Error>), |n| seen.push(n)).unwrap();
+        let mut note = |n| {
+            seen.push(n);
+            ControlFlow::Continue(())
+        };
+        assert!(run(3, |_| take(100).map(Ok::<_, io::Error>), &mut note).unwrap().is_continue());
         seen.sort_unstable();
         assert_eq!(seen, (0..100).collect::<Vec<_>>());
         next.store(0, Ordering::Relaxed);
         let fail = |_: &mut Bench| {
             take(1_000_000).map(|n| if n == 9 { Err(io::ErrorKind::Other.into()) } else { Ok(n) })
         };
-        assert!(run::<_, io::Error>(2, fail, |_| ()).is_err());
+        assert!(run::<_, io::Error>(2, fail, |_| ControlFlow::Continue(())).is_err());
         assert!(next.load(Ordering::Relaxed) < 1_000_000, "the rest was left alone");
+    }
+
+    #[test]
+    fn who_is_told_may_end_it() {
+        let next = AtomicU32::new(0);
+        let step = |_: &mut Bench| Some(Ok::<_, io::Error>(next.fetch_add(1, Ordering::Relaxed)));
+        let mut told = 0;
+        let ended = run(2, step, |_| {
+            told += 1;
+            if told == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(ended.unwrap().is_break());
+        assert_eq!(told, 5, "no step is reported after the end");
     }
 }

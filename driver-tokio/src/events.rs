@@ -9,6 +9,7 @@ use core::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use millstream_core::base::TorrentId;
 use millstream_core::engine::TorrentEvent;
+use millstream_core::pool::PoolChange;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -19,6 +20,8 @@ pub enum SessionEvent {
     Torrent(TorrentId, TorrentEvent),
     /// Peers can reach us here.
     Listening(SocketAddr),
+    /// The network was found to bear more links or fewer, or why there may be so many has changed.
+    Pool(PoolChange),
     /// Something is amiss that doesn't stop the session.
     Warning(String),
     /// The engine dropped so many events, because the driver was busy.
@@ -67,7 +70,7 @@ impl Weight for SessionEvent {
     fn is_kept(&self) -> bool {
         match self {
             Self::Torrent(_, event) => event.is_kept(),
-            Self::Listening(_) | Self::Warning(_) | Self::Lagged(_) => false,
+            Self::Listening(_) | Self::Pool(_) | Self::Warning(_) | Self::Lagged(_) => false,
             Self::Stopped => true,
         }
     }
@@ -75,9 +78,12 @@ impl Weight for SessionEvent {
     fn progress_of(&self) -> Option<TorrentId> {
         match self {
             Self::Torrent(id, TorrentEvent::Progress) => Some(*id),
-            Self::Torrent(..) | Self::Listening(_) | Self::Warning(_) | Self::Lagged(_) | Self::Stopped => {
-                None
-            }
+            Self::Torrent(..)
+            | Self::Listening(_)
+            | Self::Pool(_)
+            | Self::Warning(_)
+            | Self::Lagged(_)
+            | Self::Stopped => None,
         }
     }
 }

@@ -69,6 +69,7 @@ pub use millstream_core::engine::{
     Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig, WebSeedState, WebSeedStatus,
 };
 pub use millstream_core::net::Followed;
+pub use millstream_core::pool::PoolChange;
 pub use millstream_core::wire::magnet::KeyLink;
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "signed")]

@@ -3,6 +3,7 @@
 use crate::crew::{self, Bench};
 use crate::disk;
 use crate::hash::Hasher;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU32, Ordering};
 use millstream_core::base::{Digests, Part, PieceIndex, Want};
 use millstream_core::wire::merkle;
@@ -68,15 +69,19 @@ pub enum VerifyFilesError {
     /// A thread couldn't be started.
     #[error("a thread couldn't be started: {0}")]
     Thread(#[from] io::Error),
+    /// Who was told of the progress ended it.
+    #[error("it was stopped")]
+    Stopped,
 }
 
 /// Digests what `folder` holds of a torrent on `threads` threads (0: one per core). Blocks. Files that are missing or
-/// too short are missing bytes, not errors. `progress` hears of bytes looked at and bytes in all.
+/// too short are missing bytes, not errors. `progress` hears of bytes looked at and bytes in all, and ends the work when
+/// it breaks: `VerifyFilesError::Stopped`.
 pub fn verify_files(
     info: &Info,
     folder: &Path,
     threads: usize,
-    mut progress: impl FnMut(u64, u64),
+    mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Verified, VerifyFilesError> {
     if let Some(file) = info.missing_layers().next().and_then(|n| info.files().get(n as usize)) {
         return Err(VerifyFilesError::NoLayer(file.path.join("/")));
@@ -85,19 +90,24 @@ pub fn verify_files(
     let geometry = info.geometry();
     let mut good = vec![false; geometry.pieces() as usize];
     let (mut done, length) = (0, info.length());
-    progress(0, length);
+    if progress(0, length).is_break() {
+        return Err(VerifyFilesError::Stopped);
+    }
     let next = AtomicU32::new(0);
     let step = |bench: &mut Bench| {
         let piece = geometry.piece(next.fetch_add(1, Ordering::Relaxed))?;
         Some(check(bench, info, folder, piece).map(|good| (piece, good)))
     };
-    crew::run(threads, step, |(piece, is_good)| {
+    let ended = crew::run(threads, step, |(piece, is_good)| {
         if let Some(slot) = good.get_mut(piece.at()) {
             *slot = is_good;
         }
         done += real_bytes(info, piece);
-        progress(done, length);
+        progress(done, length)
     })?;
+    if ended.is_break() {
+        return Err(VerifyFilesError::Stopped);
+    }
     let mut sum = sum(info, &good);
     sum.missing.extend(missing_empty_files(info, folder)?);
     sum.missing.sort_by_key(|missing| (missing.offset, missing.length));
@@ -230,8 +240,9 @@ mod tests {
             fs::write(data.join("a"), vec![1; 50_000]).unwrap();
             fs::write(data.join("b"), vec![2; 40_000]).unwrap();
             let options = CreateTorrent { version, piece_length: Some(16_384), ..CreateTorrent::new(&data) };
-            let info = Metainfo::parse(&options.create(|_, _| ()).unwrap()).unwrap().info;
-            let look = || verify_files(&info, &folder, 2, |_, _| ()).unwrap();
+            let info =
+                Metainfo::parse(&options.create(|_, _| ControlFlow::Continue(())).unwrap()).unwrap().info;
+            let look = || verify_files(&info, &folder, 2, |_, _| ControlFlow::Continue(())).unwrap();
             assert!(look().is_complete(), "{version:?}");
             assert_eq!(look().verified, 90_000);
             let mut bytes = fs::read(data.join("a")).unwrap();
@@ -256,8 +267,9 @@ mod tests {
             fs::write(data.join("a"), vec![1; 20_000]).unwrap();
             fs::write(data.join("b"), []).unwrap();
             let options = CreateTorrent { version, ..CreateTorrent::new(&data) };
-            let info = Metainfo::parse(&options.create(|_, _| ()).unwrap()).unwrap().info;
-            let look = || verify_files(&info, &folder, 1, |_, _| ()).unwrap();
+            let info =
+                Metainfo::parse(&options.create(|_, _| ControlFlow::Continue(())).unwrap()).unwrap().info;
+            let look = || verify_files(&info, &folder, 1, |_, _| ControlFlow::Continue(())).unwrap();
             assert!(look().is_complete(), "{version:?}");
             fs::remove_file(data.join("b")).unwrap();
             assert_eq!(look().missing, [Missing { offset: 20_000, length: 0 }], "{version:?}");
@@ -270,10 +282,10 @@ mod tests {
         let folder = test_folder("verify-link");
         let outside = test_folder("verify-outside");
         fs::write(outside.join("a"), vec![1; 50_000]).unwrap();
-        let torrent = CreateTorrent::new(outside.join("a")).create(|_, _| ()).unwrap();
+        let torrent = CreateTorrent::new(outside.join("a")).create(|_, _| ControlFlow::Continue(())).unwrap();
         std::os::unix::fs::symlink(outside.join("a"), folder.join("a")).unwrap();
         let info = Metainfo::parse(&torrent).unwrap().info;
-        let looked = verify_files(&info, &folder, 1, |_, _| ());
+        let looked = verify_files(&info, &folder, 1, |_, _| ControlFlow::Continue(()));
         assert!(matches!(looked, Err(VerifyFilesError::Read { path, .. }) if path.ends_with("a")));
     }
 }

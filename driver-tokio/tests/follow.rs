@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::ControlFlow;
 use core::time::Duration;
 use millstream::core::dht::{Event, Item, Outcome, SecretKey};
 use millstream::core::wire::krpc::following_value;
@@ -67,7 +68,7 @@ async fn publish(node: &DhtNode, owner: &SecretKey, seq: i64, torrent: InfoHash)
 async fn seed(home: &Path, entry: &[String]) -> (Session, InfoHash) {
     let bytes: Vec<u8> = (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(home.join("file"), bytes).unwrap();
-    let torrent = CreateTorrent::new(home.join("file")).create(|_, _| {}).unwrap();
+    let torrent = CreateTorrent::new(home.join("file")).create(|_, _| ControlFlow::Continue(())).unwrap();
     let hash = Metainfo::parse(&torrent).unwrap().info.hashes().next().unwrap();
     let session = builder(home, entry).start().await.unwrap();
     let torrent = session.add(AddTorrent::bytes(torrent).folder(home)).await.unwrap();

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from ._millstream import Metainfo
 from ._values import Version
 
 OnProgress = Callable[[int, int], object]
-"""Hears of bytes done and bytes in all, on another thread."""
+"""Hears of bytes done and bytes in all, on another thread; what it raises ends the work."""
 
 
 class CreateOptions(TypedDict, total=False):
@@ -65,7 +67,8 @@ async def create_torrent(
 ) -> bytes:
     """Makes a torrent file of a file or a folder, a hybrid of v1 and v2 unless told. Raises `CreateError`.
 
-    Whoever cancels it waits for nothing, but the files are read to their end.
+    Whoever cancels it waits for nothing; the threads end with the pieces that they are at. What `progress` raises ends it
+    too, and is raised.
 
     >>> import tempfile
     >>> async def story(folder):
@@ -77,7 +80,8 @@ async def create_torrent(
     ...     asyncio.run(story(folder))
     (<Metainfo "hello.txt": hybrid, 5 bytes>, True)
     """
-    return await asyncio.to_thread(partial(create_torrent_now, path, progress=progress, **options))
+    with _going_on(progress) as told:
+        return await asyncio.to_thread(partial(create_torrent_now, path, progress=told, **options))
 
 
 async def verify(
@@ -87,8 +91,9 @@ async def verify(
     progress: OnProgress | None = None,
 ) -> Verified:
     """Checks what a folder holds of a torrent: its file's path, its bytes, or what was parsed of them. Nothing is
-    written. Raises `MetainfoError` and `OSError`."""
-    return await asyncio.to_thread(verify_now, torrent, folder, progress=progress)
+    written. Raises `MetainfoError` and `OSError`. Cancelled, it ends as `create_torrent` does."""
+    with _going_on(progress) as told:
+        return await asyncio.to_thread(verify_now, torrent, folder, progress=told)
 
 
 def create_torrent_now(
@@ -117,3 +122,24 @@ def verify_now(
         torrent = Metainfo.parse(Path(torrent).read_bytes())
     length, verified, pieces, good, missing = _millstream.verify(torrent, os.fspath(folder), progress)
     return Verified(length, verified, pieces, good, tuple(missing))
+
+
+class _Stopped(Exception):
+    """Nobody waits for it any more."""
+
+
+@contextmanager
+def _going_on(progress: OnProgress | None) -> Iterator[OnProgress]:
+    """What tells of progress, and ends the work that asks it once this is left."""
+    left = threading.Event()
+
+    def tell(done: int, length: int) -> None:
+        if left.is_set():
+            raise _Stopped
+        if progress is not None:
+            progress(done, length)
+
+    try:
+        yield tell
+    finally:
+        left.set()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Unpack
 
+from . import _sources
 from ._session import Driver, Session
 from ._sources import Source
 from ._torrent import Torrent
@@ -33,12 +34,20 @@ async def download(
     `Metainfo.files` counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and
     `TransferFailed`.
     """
+    # first what can be wrong without a session: nothing is bound for it. A URL is fetched by the session, and a key's
+    # torrent is sought by its DHT.
+    if not _sources.is_fetched(source) and _sources.key_link(source) is None:
+        source = await _sources.load(source, _never)
     async with Session(driver=driver, folder=folder, **settings) as session:
         torrent = await session.add(
             source, files=files, peers=list(peers), only_peers=only_peers, sequential=sequential
         )
         await follow(torrent, progress or (lambda _: None))
         return torrent.folder / (await torrent.metadata()).name
+
+
+async def _never(url: str) -> bytes:
+    raise AssertionError(f"{url} is fetched by the session")
 
 
 async def follow(torrent: Torrent, progress: Callable[[Status], object]) -> None:

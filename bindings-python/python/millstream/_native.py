@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -43,6 +44,7 @@ class NativeBackend:
     def __init__(self, **settings: Unpack[SessionSettings]) -> None:
         self._native = NativeSession(**settings)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
         self._on_news: OnNews = _ignore
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._ended = asyncio.Event()
@@ -94,7 +96,8 @@ class NativeBackend:
 
     def __del__(self) -> None:
         loop: asyncio.AbstractEventLoop | None = getattr(self, "_loop", None)
-        if loop is None:
+        # in a process that was forked all of it is the other's, and so is the loop
+        if loop is None or self._process != os.getpid():
             return
         warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
         # A closed loop reads nothing any more. An open one must not read what is no session's.

@@ -94,6 +94,11 @@ def is_url(text: str) -> bool:
     return text[:8].lower().startswith(("http://", "https://"))
 
 
+def is_fetched(source: object) -> bool:
+    """Whether a source is fetched over the network before it can be read."""
+    return isinstance(source, str) and is_url(source)
+
+
 def is_hash(text: str) -> bool:
     """Whether this is an info-hash."""
     return len(text) in (40, 64) and all(digit in string.hexdigits for digit in text)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from .errors import OptionError
+
+SECONDS_MAX = 4e9
+"""The longest duration that is taken, in seconds: more than a century."""
 
 
 def seconds(name: str, value: float) -> float:
-    """A duration in seconds. `ValueError` if it is negative, endless or no number."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value}: it must be seconds, 0 or more")
+    """A duration in seconds. `OptionError` if it is negative, too long or no number."""
+    if not 0 <= value <= SECONDS_MAX:
+        raise OptionError(f"{value} is no duration: seconds from 0 to {SECONDS_MAX:.0f} are", name)
     return value
 
 
 def patience(name: str, value: float | None) -> float | None:
-    """How long somebody waits, in seconds; `None` is as long as it takes. `ValueError` if negative or no number."""
+    """How long somebody waits, in seconds; `None` is as long as it takes. `OptionError` if negative or no number."""
     if value is not None and not value >= 0:
-        raise ValueError(f"{name} is {value}: it must be seconds, 0 or more, or None to wait as long as it takes")
+        raise OptionError(f"{value} is no time to wait: seconds from 0 on are, or None for as long as it takes", name)
     return value

@@ -12,12 +12,39 @@ if TYPE_CHECKING:
 CLOSED = "the session is closed"
 """What `SessionClosed` says, whoever notices."""
 
+_NOTE = "while processing '"
+"""How the bridge between Python and Rust says which argument was wrong."""
+
 FORKED = "the session belongs to the process that started it, and this one was forked"
 """What `SessionClosed` says in a process that was forked."""
 
 
 class MillstreamError(Exception):
     """Anything that millstream refuses."""
+
+
+class OptionError(MillstreamError, ValueError):
+    """A setting, an option or an argument that isn't what it may be: a number out of its range, a name that isn't there.
+    `name` is what it was given for, if known."""
+
+    name: str | None
+
+    def __init__(self, message: str = "", name: str | None = None) -> None:
+        super().__init__(message, name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.args[0]}" if self.name else str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[OptionError], tuple[str, str | None]]:
+        return type(self), (self.args[0], self.name)
+
+    def add_note(self, note: str, /) -> None:
+        """The native half learns which argument it was from a note that the bridge to it adds."""
+        if self.name is None and note.startswith(_NOTE):
+            self.name = note.removeprefix(_NOTE).rstrip("'")
+        else:
+            super().add_note(note)
 
 
 class MetainfoError(MillstreamError, ValueError):

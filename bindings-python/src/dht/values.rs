@@ -1,6 +1,7 @@
 //! Events, items and states of a node as Python has them: dataclasses of `millstream._dht`.
 
 use crate::bytes::take;
+use crate::given::field;
 use crate::outcomes::digest;
 use crate::values::address;
 use core::net::SocketAddr;
@@ -94,7 +95,7 @@ pub(super) fn take_item(given: &Bound<'_, PyAny>) -> PyResult<Item> {
     Ok(Item::Mutable(MutableItem {
         key: digest(&key)?,
         salt: take(&given.getattr("salt")?)?,
-        seq: given.getattr("seq")?.extract()?,
+        seq: field(given, "seq")?,
         value,
         signature: digest(&given.getattr("signature")?)?,
     }))

@@ -8,9 +8,10 @@ mod log;
 pub(crate) mod settings;
 mod torrent;
 
+use crate::given::{Int, Seconds, optional};
 use crate::status_class::status;
 use crate::values::take_addresses;
-use crate::{errors, events, magnet, options};
+use crate::{errors, events, magnet};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
 use calls::{Answered, Calls};
@@ -24,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// News taken in one go; the rest follows with the next call of the bell, so that the loop has its turn.
 const NEWS_MAX: usize = 4096;
@@ -109,13 +110,12 @@ impl NativeSession {
     }
 
     /// Ends all in good order within so many seconds.
-    fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<u64> {
+    fn close(&self, py: Python<'_>, timeout: Seconds) -> PyResult<u64> {
         self.own(py)?;
-        let timeout = options::seconds(timeout)?;
         let mut inner = lock(&self.inner);
         inner.config = None;
         inner.follows.clear();
-        let leaving = inner.session.take().map(|session| session.shutdown(timeout));
+        let leaving = inner.session.take().map(|session| session.shutdown(timeout.0));
         if leaving.is_none() {
             // It hasn't started, or nobody waited until it had.
             inner.calls.clear();
@@ -129,8 +129,8 @@ impl NativeSession {
     }
 
     /// Nobody waits for this call's answer any more.
-    fn forget(&self, token: u64) {
-        lock(&self.inner).calls.forget(token);
+    fn forget(&self, token: Int<u64>) {
+        lock(&self.inner).calls.forget(token.0);
     }
 
     /// What lies ready: answers as tokens with values or exceptions, news, and lines for the log.
@@ -157,6 +157,7 @@ impl NativeSession {
                     batch.push(events::listening(py, local, address)?);
                     local += 1;
                 }
+                SessionEvent::Pool(change) => batch.push(events::pool_changed(py, change)?),
                 SessionEvent::Lagged(count) => batch.push(events::lagged(py, count)?),
                 SessionEvent::Stopped => batch.push(events::stopped(py)?),
                 // The log has it, too.
@@ -186,8 +187,8 @@ impl NativeSession {
     }
 
     /// The addresses of a host. Behind a proxy they are stand-ins, good for this session alone.
-    fn look_up(&self, py: Python<'_>, host: String, port: u16) -> PyResult<u64> {
-        self.ask(py, |session| async move { Ok(Answer::Addresses(session.look_up(&host, port).await?)) })
+    fn look_up(&self, py: Python<'_>, host: String, port: Int<u16>) -> PyResult<u64> {
+        self.ask(py, |session| async move { Ok(Answer::Addresses(session.look_up(&host, port.0).await?)) })
     }
 
     /// Follows a key (BEP 46): `KeyFollowed` tells which torrent it names, and each that takes its place.
@@ -222,43 +223,50 @@ impl NativeSession {
     }
 
     /// Begins to remove a torrent.
-    fn remove(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.begin_remove().await })
+    fn remove(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.begin_remove().await })
     }
 
     /// Stops the transfer, keeps the torrent.
-    fn pause(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.pause().await })
+    fn pause(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.pause().await })
     }
 
     /// Goes on after a pause or a failure.
-    fn resume(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.resume().await })
+    fn resume(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.resume().await })
     }
 
     /// Checks all files again.
-    fn recheck(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.recheck().await })
+    fn recheck(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.recheck().await })
     }
 
     /// Chooses the files that are wanted; None is all.
-    fn select(&self, py: Python<'_>, torrent: u64, files: Option<Vec<u32>>) -> PyResult<u64> {
-        let selection = files.map_or(Selection::All, Selection::Files);
-        self.tell(py, torrent, |torrent| async move { torrent.select(selection).await })
+    fn select(&self, py: Python<'_>, torrent: Int<u64>, files: Option<Vec<Int<u32>>>) -> PyResult<u64> {
+        let selection = files
+            .map_or(Selection::All, |files| Selection::Files(files.into_iter().map(|file| file.0).collect()));
+        self.tell(py, torrent.0, |torrent| async move { torrent.select(selection).await })
     }
 
     /// Pieces in order rather than rarest first.
-    fn set_sequential(&self, py: Python<'_>, torrent: u64, on: bool) -> PyResult<u64> {
-        self.tell(py, torrent, move |torrent| async move { torrent.set_sequential(on).await })
+    fn set_sequential(&self, py: Python<'_>, torrent: Int<u64>, on: bool) -> PyResult<u64> {
+        self.tell(py, torrent.0, move |torrent| async move { torrent.set_sequential(on).await })
     }
 
     /// These bytes are wanted within so many seconds.
-    fn set_deadline(&self, py: Python<'_>, torrent: u64, span: (u64, u64), within: f64) -> PyResult<u64> {
-        let (start, length) = span;
-        let within = options::seconds(within)?;
+    fn set_deadline(
+        &self,
+        py: Python<'_>,
+        torrent: Int<u64>,
+        span: (Int<u64>, Int<u64>),
+        within: Seconds,
+    ) -> PyResult<u64> {
+        let (Int(start), Int(length)) = span;
+        let within = within.0;
         self.tell(
             py,
-            torrent,
+            torrent.0,
             move |torrent| async move { torrent.set_deadline(start, length, within).await },
         )
     }
@@ -267,13 +275,13 @@ impl NativeSession {
     fn set_rates(
         &self,
         py: Python<'_>,
-        torrent: Option<u64>,
-        download: Option<u64>,
-        upload: Option<u64>,
+        torrent: Option<Int<u64>>,
+        download: Option<Int<u64>>,
+        upload: Option<Int<u64>>,
     ) -> PyResult<u64> {
-        let rates = Rates { download, upload };
+        let rates = Rates { download: optional(download), upload: optional(upload) };
         match torrent {
-            Some(id) => self.tell(py, id, move |torrent| async move { torrent.set_rates(rates).await }),
+            Some(id) => self.tell(py, id.0, move |torrent| async move { torrent.set_rates(rates).await }),
             None => self.ask(py, move |session| async move {
                 session.set_rates(rates).await?;
                 Ok(Answer::Done)
@@ -282,51 +290,51 @@ impl NativeSession {
     }
 
     /// Gives a torrent the addresses of peers.
-    fn add_peers(&self, torrent: u64, peers: &Bound<'_, PyAny>) -> PyResult<u64> {
+    fn add_peers(&self, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<u64> {
         let addresses = take_addresses(peers)?;
-        self.tell(peers.py(), torrent, |torrent| async move { torrent.add_peers(addresses).await })
+        self.tell(peers.py(), torrent.0, |torrent| async move { torrent.add_peers(addresses).await })
     }
 
     /// Gives a torrent web seeds (BEP 19), by their URLs.
-    fn add_web_seeds(&self, py: Python<'_>, torrent: u64, urls: Vec<String>) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.add_web_seeds(urls).await })
+    fn add_web_seeds(&self, py: Python<'_>, torrent: Int<u64>, urls: Vec<String>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.add_web_seeds(urls).await })
     }
 
     /// Announces now, as far as the trackers' minimum intervals allow.
-    fn announce(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.announce().await })
+    fn announce(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.announce().await })
     }
 
     /// Asks the current tracker how many are in the swarm (BEP 48).
-    fn scrape(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.scrape().await })
+    fn scrape(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.scrape().await })
     }
 
     /// Asks now whether there is a newer torrent (BEP 39).
-    fn check_update(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.check_update().await })
+    fn check_update(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.check_update().await })
     }
 
     /// Keeps the torrent's resume data now.
-    fn save(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        self.tell(py, torrent, |torrent| async move { torrent.save().await })
+    fn save(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.save().await })
     }
 
     /// A torrent's connected peers.
-    fn peers(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        let torrent = self.torrent(py, torrent)?;
+    fn peers(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        let torrent = self.torrent(py, torrent.0)?;
         self.ask(py, |_| async move { Ok(Answer::Peers(torrent.peers().await)) })
     }
 
     /// A torrent's trackers.
-    fn trackers(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        let torrent = self.torrent(py, torrent)?;
+    fn trackers(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        let torrent = self.torrent(py, torrent.0)?;
         self.ask(py, |_| async move { Ok(Answer::Trackers(torrent.trackers().await)) })
     }
 
     /// A torrent's web seeds.
-    fn web_seeds(&self, py: Python<'_>, torrent: u64) -> PyResult<u64> {
-        let torrent = self.torrent(py, torrent)?;
+    fn web_seeds(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        let torrent = self.torrent(py, torrent.0)?;
         self.ask(py, |_| async move { Ok(Answer::WebSeeds(torrent.web_seeds().await)) })
     }
 
@@ -336,19 +344,19 @@ impl NativeSession {
     }
 
     /// A torrent at a glance, as the engine's thread showed it last. Waits for nobody.
-    fn status<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyAny>> {
-        status(py, self.torrent(py, torrent)?.status())
+    fn status<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
+        status(py, self.torrent(py, torrent.0)?.status())
     }
 
     /// A torrent's info dictionary, once it is known.
-    fn info<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let info = self.torrent(py, torrent)?.info();
+    fn info<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let info = self.torrent(py, torrent.0)?.info();
         Ok(info.map(|info| PyBytes::new(py, info.raw())))
     }
 
     /// Which pieces are verified and written, as a bitfield of the wire (BEP 3).
-    fn verified<'py>(&self, py: Python<'py>, torrent: u64) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.torrent(py, torrent)?.verified().to_bytes()))
+    fn verified<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.torrent(py, torrent.0)?.verified().to_bytes()))
     }
 }
 
@@ -454,8 +462,11 @@ fn take_followed(follows: &mut [Follow], bell: &Arc<Bell>) -> Vec<Followed> {
 impl Drop for NativeSession {
     fn drop(&mut self) {
         if process::id() != self.process {
-            // What was forked away from its threads may hold locks that nobody opens.
-            core::mem::forget(lock(&self.inner).session.take());
+            // What was forked away from its threads may hold locks that nobody opens, and what calls and readers say
+            // as they go would be heard by the other process, whose wakers have the same sockets.
+            let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let calls = core::mem::replace(&mut inner.calls, Calls::new(Arc::clone(&self.bell)));
+            core::mem::forget((calls, inner.session.take(), inner.news.take()));
         }
     }
 }

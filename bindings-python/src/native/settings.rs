@@ -1,6 +1,7 @@
 //! Settings of a session by name: the driver's own here, the engine's where the engine's are.
 
-use crate::options::{self, about, duration, unknown};
+use crate::given::{about, given};
+use crate::options::{self, unknown};
 use crate::values::take_addresses;
 use core::net::{Ipv4Addr, SocketAddr};
 use millstream::{EngineConfig, SessionConfig};
@@ -47,22 +48,22 @@ const SETTINGS: [&str; 21] = [
 fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "listen" => config.listen = listen(value)?,
-        "listen_tries_max" => config.listen_tries_max = value.extract()?,
-        "allocation" => config.allocation = options::allocation(&value.extract::<String>()?)?,
-        "state_folder" => config.state_folder = value.extract()?,
-        "keep_resume" => config.keep_resume = value.extract()?,
-        "open_files_max" => config.open_files_max = value.extract()?,
-        "pool_threads" => config.pool_threads = value.extract()?,
-        "receive_bytes_max" => config.receive_bytes_max = value.extract()?,
-        "sendfile_locally" => config.sendfile_locally = value.extract()?,
-        "torrent_file_bytes_max" => config.torrent_file_bytes_max = value.extract()?,
-        "events_max" => config.events_max = value.extract()?,
-        "fetch_timeout" => config.fetch_timeout = duration(value)?,
+        "listen_tries_max" => config.listen_tries_max = given(value)?,
+        "allocation" => config.allocation = options::allocation(&given::<String>(value)?)?,
+        "state_folder" => config.state_folder = given(value)?,
+        "keep_resume" => config.keep_resume = given(value)?,
+        "open_files_max" => config.open_files_max = given(value)?,
+        "pool_threads" => config.pool_threads = given(value)?,
+        "receive_bytes_max" => config.receive_bytes_max = given(value)?,
+        "sendfile_locally" => config.sendfile_locally = given(value)?,
+        "torrent_file_bytes_max" => config.torrent_file_bytes_max = given(value)?,
+        "events_max" => config.events_max = given(value)?,
+        "fetch_timeout" => config.fetch_timeout = given(value)?,
         "dht_bootstrap" => config.dht_bootstrap = nodes(value)?,
-        "proxy" => config.proxy = value.extract()?,
+        "proxy" => config.proxy = given(value)?,
         "router" => config.router = router(value)?,
-        "bind" => config.bind = value.extract()?,
-        "ip_filter" => config.ip_filter = value.extract::<Option<PathBuf>>()?,
+        "bind" => config.bind = given(value)?,
+        "ip_filter" => config.ip_filter = given::<Option<PathBuf>>(value)?,
         "seed" => config.seed = if value.is_none() { None } else { Some(seed(value)?) },
         _ => return set_engine(&mut config.engine, name, value),
     }
@@ -72,9 +73,9 @@ fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyRe
 /// What the engine without a driver has no use for, and the rest of what it has.
 fn set_engine(config: &mut EngineConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
-        "port_mapping" => config.port_mapping = value.extract()?,
-        "tracker_bytes_max" => config.tracker_bytes_max = value.extract()?,
-        "newcomer_credit_bytes" => config.newcomer_credit_bytes = value.extract()?,
+        "port_mapping" => config.port_mapping = given(value)?,
+        "tracker_bytes_max" => config.tracker_bytes_max = given(value)?,
+        "newcomer_credit_bytes" => config.newcomer_credit_bytes = given(value)?,
         _ if options::SETTINGS.contains(&name) => return options::set(config, name, value),
         _ => {
             let all: Vec<&str> = SETTINGS.iter().chain(&options::SETTINGS).copied().collect();
@@ -127,7 +128,7 @@ fn nodes(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
 }
 
 fn router(value: &Bound<'_, PyAny>) -> PyResult<Option<Ipv4Addr>> {
-    let Some(text) = value.extract::<Option<String>>()? else { return Ok(None) };
+    let Some(text) = given::<Option<String>>(value)? else { return Ok(None) };
     let wrong = |_| PyValueError::new_err(format!("{text:?} is no IPv4 address"));
     text.parse().map(Some).map_err(wrong)
 }

@@ -4,6 +4,7 @@
 use super::rules::{Broken, Inner};
 use super::values::class;
 use crate::bytes::take;
+use crate::given::{about, field as number, given};
 use crate::values::{address, take_address};
 use crate::{bencode, outcomes};
 use millstream_core::base::Chunk;
@@ -33,7 +34,7 @@ pub(crate) fn ours(told: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(String, u8)
         .cast::<PyMapping>()
         .map_err(|_| PyTypeError::new_err("extensions: a mapping of names to numbers"))?;
     let ours: Vec<(String, u8)> =
-        mapping.items()?.iter().map(|item| item.extract()).collect::<PyResult<_>>()?;
+        given(mapping.items()?.as_any()).map_err(|error| about("extensions", told, error))?;
     let mut numbers: Vec<u8> = ours.iter().map(|(_, number)| *number).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -252,7 +253,7 @@ impl Told {
         Ok(match &*name {
             "Bitfield" => Some(Self::Bitfield(take(&field("bits")?)?)),
             "Unknown" => {
-                Some(Self::Unknown { id: field("id")?.extract()?, payload: take(&field("payload")?)? })
+                Some(Self::Unknown { id: number(message, "id")?, payload: take(&field("payload")?)? })
             }
             "HashRequest" => Some(Self::HashRequest(range(message)?)),
             "HashReject" => Some(Self::HashReject(range(message)?)),
@@ -264,19 +265,19 @@ impl Told {
                 Some(Self::Hashes { range: range(message)?, hashes })
             }
             "ExtensionHandshake" => Some(own_handshake(message)?),
-            "MetadataRequest" => metadata(MetadataMessage::Request { piece: field("piece")?.extract()? }),
-            "MetadataReject" => metadata(MetadataMessage::Reject { piece: field("piece")?.extract()? }),
+            "MetadataRequest" => metadata(MetadataMessage::Request { piece: number(message, "piece")? }),
+            "MetadataReject" => metadata(MetadataMessage::Reject { piece: number(message, "piece")? }),
             "MetadataData" => {
-                let (data, total_size) = (take(&field("data")?)?, field("total_size")?.extract()?);
+                let (data, total_size) = (take(&field("data")?)?, number(message, "total_size")?);
                 if data.len() > METADATA_PIECE_BYTES {
                     return Err(PyValueError::new_err("a piece of metadata has at most 16 KiB"));
                 }
-                metadata(MetadataMessage::Data { piece: field("piece")?.extract()?, total_size, data: &data })
+                metadata(MetadataMessage::Data { piece: number(message, "piece")?, total_size, data: &data })
             }
             "Pex" => extended(Extension::UtPex, pex(message)?.encode()),
             "Holepunch" => extended(Extension::UtHolepunch, holepunch(message)?.encode()),
             "DontHave" => {
-                let index: u32 = field("index")?.extract()?;
+                let index: u32 = number(message, "index")?;
                 extended(Extension::LtDontHave, index.to_be_bytes().into())
             }
             "UploadOnly" => extended(Extension::UploadOnly, vec![u8::from(field("on")?.extract::<bool>()?)]),
@@ -358,7 +359,7 @@ fn is_known(number: u8) -> bool {
 }
 
 fn range(message: &Bound<'_, PyAny>) -> PyResult<HashRange> {
-    let number = |name: &str| message.getattr(name)?.extract::<u32>();
+    let number = |name: &str| number::<u32>(message, name);
     Ok(HashRange {
         pieces_root: outcomes::digest(&message.getattr("pieces_root")?)?,
         base_layer: number("base_layer")?,
@@ -403,7 +404,7 @@ fn pex(message: &Bound<'_, PyAny>) -> PyResult<PexMessage> {
     let mut told = PexMessage::default();
     for peer in message.getattr("added")?.try_iter()? {
         let peer = peer?;
-        let flags = PexFlags(peer.getattr("flags")?.extract()?);
+        let flags = PexFlags(number(&peer, "flags")?);
         told.added.push(PexPeer { addr: take_address(&peer.getattr("addr")?)?, flags });
     }
     for addr in message.getattr("dropped")?.try_iter()? {

@@ -7,6 +7,7 @@ mod rules;
 mod values;
 
 use crate::bytes::take;
+use crate::given::{Int, optional};
 use crate::message::Piece;
 use crate::{errors, outcomes};
 use cover::Cover;
@@ -43,21 +44,21 @@ impl PeerConnection {
     /// `require` `rc4` alone, unless told. Then `seed` is needed, of its own for each connection: 32 random bytes.
     #[new]
     #[pyo3(signature = (*, client, peer_id, info_hash = None, pieces = None, fast = true, dht = false, v2 = false,
-        extensions = None, message_bytes_max = 1 << 20, block_bytes_max = 128 << 10, request_bytes_max = 128 << 10,
-        encryption = "off", encryption_levels = None, seed = None))]
+        extensions = None, message_bytes_max = Int(1 << 20), block_bytes_max = Int(128 << 10),
+        request_bytes_max = Int(128 << 10), encryption = "off", encryption_levels = None, seed = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn new(
         client: bool,
         peer_id: &Bound<'_, PyAny>,
         info_hash: Option<&Bound<'_, PyAny>>,
-        pieces: Option<u32>,
+        pieces: Option<Int<u32>>,
         fast: bool,
         dht: bool,
         v2: bool,
         extensions: Option<&Bound<'_, PyAny>>,
-        message_bytes_max: u32,
-        block_bytes_max: u32,
-        request_bytes_max: u32,
+        message_bytes_max: Int<u32>,
+        block_bytes_max: Int<u32>,
+        request_bytes_max: Int<u32>,
         encryption: &str,
         encryption_levels: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
@@ -85,9 +86,9 @@ impl PeerConnection {
             reserved,
             ours,
             theirs: Vec::new(),
-            pieces,
-            bounds: Bounds { block_bytes_max, message_bytes_max },
-            request_bytes_max,
+            pieces: optional(pieces),
+            bounds: Bounds { block_bytes_max: block_bytes_max.0, message_bytes_max: message_bytes_max.0 },
+            request_bytes_max: request_bytes_max.0,
             cover,
             greeted: false,
             handshake: None,
@@ -158,15 +159,16 @@ impl PeerConnection {
     }
 
     /// Memory to read into, for `asyncio.BufferedProtocol`; then comes `buffer_updated`.
-    #[pyo3(signature = (sizehint = -1), text_signature = "($self, /, sizehint=-1)")]
-    fn get_buffer<'py>(&self, py: Python<'py>, sizehint: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+    #[pyo3(signature = (sizehint = Int(-1)), text_signature = "($self, /, sizehint=-1)")]
+    fn get_buffer<'py>(&self, py: Python<'py>, sizehint: Int<i64>) -> PyResult<Bound<'py, PyMemoryView>> {
         let _ = sizehint;
         let buffer = self.buffer.get_or_init(py, || PyByteArray::new(py, &[0; BUFFER_BYTES]).unbind());
         PyMemoryView::from(buffer.bind(py))
     }
 
     /// So many bytes were read into what `get_buffer` lent: as `receive_data`.
-    fn buffer_updated<'py>(&self, py: Python<'py>, nbytes: usize) -> PyResult<Bound<'py, PyList>> {
+    fn buffer_updated<'py>(&self, py: Python<'py>, nbytes: Int<usize>) -> PyResult<Bound<'py, PyList>> {
+        let nbytes = nbytes.0;
         let Some(buffer) = self.buffer.get(py).filter(|buffer| nbytes <= buffer.bind(py).len()) else {
             return Err(PyValueError::new_err(format!("{nbytes} bytes were never lent")));
         };
@@ -200,8 +202,8 @@ impl PeerConnection {
     }
 
     /// How many pieces there are is known now: what comes is checked by it.
-    fn set_pieces(&self, py: Python<'_>, pieces: u32) {
-        self.lock(py).pieces = Some(pieces);
+    fn set_pieces(&self, py: Python<'_>, pieces: Int<u32>) {
+        self.lock(py).pieces = Some(pieces.0);
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

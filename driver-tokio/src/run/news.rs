@@ -7,6 +7,7 @@ use crate::torrent::Shared;
 use core::time::Duration;
 use millstream_core::base::{Instant, TorrentId};
 use millstream_core::engine::{Command, Event, State, Status, TorrentEvent};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,16 +27,31 @@ impl Body {
         shared
     }
 
+    /// Takes what the engine tells. What is shown is shown before anything is told, so that who is told finds it.
     pub(super) fn take_news(&mut self) {
+        let mut news = Vec::new();
+        let mut changed = BTreeSet::new();
         while let Some(event) = self.engine.poll_event() {
+            if let Event::Torrent(id, event) = &event
+                && self.note(*id, event)
+            {
+                changed.insert(*id);
+            }
+            news.push(event);
+        }
+        for id in changed {
+            self.show(id);
+        }
+        for event in news {
             match event {
-                Event::Torrent(id, event) => self.on_torrent_event(id, event),
+                Event::Torrent(id, event) => self.tell(id, &event),
                 Event::Listening(_, addr) => {
                     lock(&self.board.listening).push(addr);
                     self.board.hub.publish(&SessionEvent::Listening(addr));
                 }
                 Event::Pool(change) => {
                     tracing::info!(from = change.from, to = change.to, why = ?change.mood, "the pool of links changes");
+                    self.board.hub.publish(&SessionEvent::Pool(change));
                 }
                 Event::Lagged(count) => self.board.hub.publish(&SessionEvent::Lagged(count)),
                 Event::Dht(news) => self.on_dht_news(news),
@@ -44,44 +60,57 @@ impl Body {
         }
     }
 
-    fn on_torrent_event(&mut self, id: TorrentId, event: TorrentEvent) {
-        match &event {
+    /// Notes what an event changes; whether the torrent's status is to be shown anew before it is told.
+    fn note(&mut self, id: TorrentId, event: &TorrentEvent) -> bool {
+        match event {
             // Told when it is shown: who is told then finds it.
             TorrentEvent::Progress => {
                 self.behind.insert(id);
-                return;
+                false
             }
             TorrentEvent::Verified(piece) => {
                 if let Some(seat) = self.seats.get(&id) {
                     seat.shared.mark(*piece);
                 }
                 self.behind.insert(id);
+                true
             }
             TorrentEvent::Peer { .. } => {
                 self.behind.insert(id);
+                true
             }
             TorrentEvent::Warning(warning) => {
                 tracing::warn!(torrent = id.0, warning);
                 self.behind.insert(id);
+                true
             }
-            TorrentEvent::TrackerAnswered { .. }
-            | TorrentEvent::TrackerFailed { .. }
-            | TorrentEvent::Scraped { .. }
-            | TorrentEvent::UpdateAvailable { .. }
-            | TorrentEvent::Banned { .. }
-            | TorrentEvent::Saved => {}
             TorrentEvent::Metadata(info) => {
                 if let Some(seat) = self.seats.get(&id) {
                     seat.shared.learn(Arc::clone(info));
                 }
                 self.show_content(id);
-                self.show(id);
+                true
             }
             TorrentEvent::Checked => {
                 self.show_content(id);
-                self.show(id);
+                true
             }
-            TorrentEvent::Completed | TorrentEvent::Failed(_) | TorrentEvent::Removed => self.show(id),
+            TorrentEvent::TrackerAnswered { .. }
+            | TorrentEvent::Banned { .. }
+            | TorrentEvent::Completed
+            | TorrentEvent::Failed(_)
+            | TorrentEvent::Removed => true,
+            TorrentEvent::TrackerFailed { .. }
+            | TorrentEvent::Scraped { .. }
+            | TorrentEvent::UpdateAvailable { .. }
+            | TorrentEvent::Saved => false,
+        }
+    }
+
+    /// Passes on what is shown already.
+    fn tell(&mut self, id: TorrentId, event: &TorrentEvent) {
+        if matches!(event, TorrentEvent::Progress) {
+            return;
         }
         let removed = matches!(event, TorrentEvent::Removed);
         if removed {
@@ -89,7 +118,7 @@ impl Body {
             self.behind.remove(&id);
             lock(&self.board.torrents).remove(&id);
         }
-        self.publish(id, &event);
+        self.publish(id, event);
         if removed && let Some(seat) = self.seats.remove(&id) {
             seat.shared.leave();
         }

@@ -5,6 +5,7 @@ use crate::inspect::Inspected;
 use crate::outcome::Trouble;
 use crate::signals::interruptible;
 use crate::ui::{self, Bar, text};
+use core::ops::ControlFlow;
 use millstream::core::create::OptionsError;
 use millstream::core::wire::Metainfo;
 use millstream::core::wire::metainfo::Version;
@@ -34,7 +35,10 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
             return Err(Trouble::Usage(format!("{} {words}", output.display())));
         }
         let bar = Bar::new("hashing", json);
-        let made = options.create(|done, all| bar.set(done, all));
+        let made = options.create(|done, all| {
+            bar.set(done, all);
+            ControlFlow::Continue(())
+        });
         bar.end();
         let mut bytes = made.map_err(|error| trouble(&error))?;
         if let Some(signer) = signer {

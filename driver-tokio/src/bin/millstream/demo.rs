@@ -6,6 +6,7 @@ use crate::outcome::Trouble;
 use crate::signals::Signals;
 use crate::ui::{self, News, Output, Track, text};
 use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::ControlFlow;
 use core::time::Duration;
 use millstream::core::base::Rng;
 use millstream::tracker::{TrackerConfig, TrackerServer, TrackerServerConfig};
@@ -203,7 +204,7 @@ fn make(folder: &Path, size: u64, tracker: String, seed: [u8; 32]) -> Result<(Ve
         left -= now as u64;
     }
     let options = CreateTorrent { trackers: vec![vec![tracker]], ..CreateTorrent::new(&path) };
-    let torrent = options.create(|_, _| ()).map_err(Trouble::failed)?;
+    let torrent = options.create(|_, _| ControlFlow::Continue(())).map_err(Trouble::failed)?;
     Ok((torrent, hex(&hasher.finalize())))
 }
 

@@ -359,7 +359,7 @@ impl<'a> Watch<'a> {
                 self.output.say(&Line { news: News::Warning { message: &message }, name: None, node: None });
             }
             SessionEvent::Lagged(_) => self.look_at_all(),
-            SessionEvent::Listening(_) | SessionEvent::Stopped => {}
+            SessionEvent::Listening(_) | SessionEvent::Pool(_) | SessionEvent::Stopped => {}
         }
     }
 

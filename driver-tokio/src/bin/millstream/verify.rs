@@ -5,6 +5,7 @@ use crate::outcome::Trouble;
 use crate::signals::interruptible;
 use crate::source;
 use crate::ui::{self, Bar, text};
+use core::ops::ControlFlow;
 use millstream::{Verified, verify_files};
 use serde::Serialize;
 
@@ -33,7 +34,10 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Trouble> {
     interruptible(move || {
         let (metainfo, _) = source::read_torrent(&args.torrent)?;
         let bar = Bar::new("verifying", args.json);
-        let looked = verify_files(&metainfo.info, &args.data, 0, |done, all| bar.set(done, all));
+        let looked = verify_files(&metainfo.info, &args.data, 0, |done, all| {
+            bar.set(done, all);
+            ControlFlow::Continue(())
+        });
         bar.end();
         let verified = looked.map_err(Trouble::failed)?;
         if args.json {
