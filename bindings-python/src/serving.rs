@@ -100,6 +100,12 @@ impl TrackerServer {
         json.ok_or_else(|| errors::session_closed(py))
     }
 
+    /// Raises ValueError for a text that is no list of info-hashes.
+    #[staticmethod]
+    fn check_list(text: &str) -> PyResult<()> {
+        read_list(text).map(drop).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     /// Serves what these lists say from now on.
     fn set_rules(&self, py: Python<'_>, allow: Option<String>, deny: Option<String>) -> PyResult<()> {
         let rules = rules(allow, deny)?;

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from drivers_stage import things
 
 from millstream._command import main, numbers, transfer
+from millstream._command.grammar import BadValue
 
 HERMETIC = ["--listen", "127.0.0.1:0", "--only-peers", "--port-mapping", "off"]
 
@@ -96,14 +96,12 @@ def test_one_process_seeds_and_another_downloads(folder: Path) -> None:
 
 def test_wrong_usage_ends_with_2_and_failure_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in (["download"], ["seed", "a"], ["no-such-thing"], ["download", "x", "--max-upload", "0"]):
-        with pytest.raises(SystemExit) as ended:
-            main(wrong)
-        assert ended.value.code == 2
+        assert main(wrong) == 2
     assert main(["download", str(folder / "none.torrent")]) == 1
     assert "none.torrent can't be read" in capsys.readouterr().err
     assert main(["create", str(folder / "seed" / "things"), "-o", str(folder / "a.torrent")]) == 0
     assert main(["download", str(folder / "a.torrent"), "--select", "0,7"]) == 2
-    assert "there is no file 7; there are 3 files" in capsys.readouterr().err
+    assert "there is no file 7, the last is 2; `python -m millstream inspect` lists them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -145,17 +143,17 @@ def test_numbers_are_read_and_shown_as_the_binary_does() -> None:
     sizes = {"0": 0, "16K": 1 << 14, "16kb": 16_000, "1.5MiB": 3 << 19, ".5k": 512, "18446744073709551615": 2**64 - 1}
     assert {text: numbers.size(text) for text in sizes} == sizes
     for wrong in ("", "K", ".", "1.2.3", "-1", "1e3", "18446744073709551616", "5 apples"):
-        with pytest.raises(ArgumentTypeError):
+        with pytest.raises(BadValue):
             numbers.size(wrong)
     assert numbers.rate("64MiB/s") == 64 << 20
     assert numbers.indexes("0,2,5-7") == [0, 2, 5, 6, 7] and numbers.indexes("3, 1-3") == [1, 2, 3]
     for wrong in ("", ",", "a", "3-1", "-1", "1-", "0-4000000000"):
-        with pytest.raises(ArgumentTypeError):
+        with pytest.raises(BadValue):
             numbers.indexes(wrong)
-    for good, pair in (("1.2.3.4:5", ("1.2.3.4", 5)), ("[::1]:5", ("::1", 5)), ("localhost:6881", ("localhost", 6881))):
-        assert numbers.host_and_port(good) == pair
+    for good in ("1.2.3.4:5", "[::1]:5", "localhost:6881"):
+        assert numbers.host_and_port(good) == good
     for wrong in ("1.2.3.4", "1.2.3.4:0", "::1:5", ":5", "a b:5", "host:0", "host:70000"):
-        with pytest.raises(ArgumentTypeError):
+        with pytest.raises(BadValue):
             numbers.host_and_port(wrong)
     shown = [numbers.show_size(n) for n in (0, 1023, 1024, 1536, 64 << 20, 2**64 - 1)]
     assert shown == ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "64.0 MiB", "15.9 EiB"]

@@ -3,59 +3,138 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
-from .._create import create_torrent_now, verify_now
-from .._millstream import Magnet, Metainfo
-from .._sources import is_magnet, read
-from ..errors import MagnetError, MetainfoError
+from .._create import CreateOptions, create_torrent_now, verify_now
+from .._millstream import KeyLink, Magnet, Metainfo, Signer
+from .._sources import TORRENT_BYTES_MAX, is_magnet, key_link
+from ..errors import CreateError, MagnetError, MetainfoError
+from . import bars
 from .arguments import Arguments
 from .lines import Trouble, say, say_json
-from .numbers import show_count, show_size
+from .numbers import show_count, show_error, show_path, show_size
+from .signals import interruptible
 
 LISTED_MAX = 50
 """Missing ranges that are listed for people; JSON has all."""
 
+PIECE_LENGTHS = "a power of two from 16 KiB to 1 GiB, and any length up to 1 GiB with --v1"
+
 
 def create(args: Arguments) -> int:
     """Makes a torrent file."""
-    place = args.output or Path(f"{args.path.resolve().name}.torrent")
-    root = args.path.resolve()
-    if place.resolve() == root or root in place.resolve().parents:
-        raise Trouble(2, f"{place} lies in what the torrent is made of, and would change it: put it elsewhere with -o")
-    torrent = create_torrent_now(
-        args.path,
-        version=args.version,
-        piece_length=args.piece_length,
-        trackers=[[url] for url in args.trackers],
-        web_seeds=args.web_seeds,
-        private=args.private,
-        comment=args.comment,
-        similar=args.similar,
-        collections=args.collections,
-        update_url=args.update_url,
-    )
-    save(place, torrent)
+    return interruptible(lambda: make(args))
+
+
+def make(args: Arguments) -> int:
+    """The same on this thread."""
+    signer = signer_of(args)
+    options = options_of(args)
+    place = args.output or default_place(args.path)
+    if lies_within(place, args.path):
+        words = "lies in what the torrent is made of, and would change it: put it elsewhere with -o"
+        raise Trouble(2, f"{show_path(place)} {words}")
+    tell, end = bars.blocking("hashing", args.json)
+    try:
+        torrent = create_torrent_now(args.path, progress=tell, **options)
+    except CreateError as error:
+        if error.option == "piece_length":
+            raise Trouble(2, f"--piece-length: {error}; choose {PIECE_LENGTHS}") from error
+        if error.option == "originator":
+            raise Trouble(2, f"--originator: {error}") from error
+        raise
+    finally:
+        end()
+    if signer is not None:
+        torrent = signer.sign(torrent)
     metainfo = Metainfo.parse(torrent)
-    if args.json:
-        say_json({"torrent": str(place), **told(metainfo)})
-        return 0
-    size, count = show_size(metainfo.length), show_count(sum(not file.pad for file in metainfo.files), "file")
-    pieces = f"{show_count(metainfo.pieces, 'piece')} of {show_size(metainfo.piece_length)}"
-    say(f"{place}: {size} in {count} and {pieces}")
-    for version, digest in (("v1", metainfo.info_hash_v1), ("v2", metainfo.info_hash_v2)):
-        if digest is not None:
-            say(f"info-hash {version} {digest.hex()}")
+    try:
+        save(place, torrent)
+    except OSError as error:
+        raise Trouble(1, f"{show_path(place)} can't be written: {show_error(error)}") from error
+    tell_made(metainfo, show_path(place), args.json)
     return 0
 
 
-def save(place: Path, data: bytes) -> None:
+def signer_of(args: Arguments) -> Signer | None:
+    """Who signs it, if anybody is to."""
+    if args.sign_key is None or args.sign_certificate is None:
+        return None
+    try:
+        return Signer(contents(args.sign_key), contents(args.sign_certificate))
+    except CreateError as error:
+        raise Trouble(2, str(error)) from error
+
+
+def options_of(args: Arguments) -> CreateOptions:
+    """What the torrent is made like."""
+    originator = None
+    if args.originator is not None:
+        originator = contents(args.originator)
+    return {
+        "version": "v1" if args.v1 else "v2" if args.v2 else "hybrid",
+        "piece_length": args.piece_length,
+        "trackers": [[url] for url in args.trackers],
+        "web_seeds": args.web_seeds,
+        "private": args.private,
+        "comment": args.comment,
+        "similar": args.similar,
+        "collections": args.collections,
+        "update_url": args.update_url,
+        "originator": originator,
+    }
+
+
+def contents(path: str) -> bytes:
+    """A file's bytes."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise Trouble(1, f"{show_path(path)} can't be read: {show_error(error)}") from error
+
+
+def default_place(path: str) -> str:
+    """The name that the files go by, in the current folder."""
+    name = Path(path).name
+    if name in ("", ".."):
+        try:
+            name = Path(path).resolve(strict=True).name
+        except OSError:
+            name = ""
+    return f"{name}.torrent"
+
+
+def lies_within(place: str, path: str) -> bool:
+    """Whether writing to `place` would change what is at `path`. What is no plain file changes nothing."""
+    try:
+        root = Path(path).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return False
+    try:
+        whole = Path(place).resolve(strict=True)
+        return whole.is_file() and whole.is_relative_to(root)
+    except (OSError, RuntimeError):
+        pass
+    try:
+        return Path(place).parent.resolve(strict=True).is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def save(place: str, data: bytes) -> None:
     """Writes all or nothing."""
-    if place.exists() and not place.is_file():
-        place.write_bytes(data)
+    try:
+        plain = stat.S_ISREG(os.stat(place).st_mode)
+    except OSError:
+        plain = True
+    if not plain:
+        # a terminal, a pipe, /dev/stdout is written to as it is
+        with open(place, "r+b", buffering=0) as there:
+            there.write(data)
         return
-    aside = place.with_name(f"{place.name}.{os.getpid()}.part")
+    aside = Path(f"{place}.{os.getpid()}.part")
     try:
         aside.write_bytes(data)
         aside.replace(place)
@@ -63,19 +142,48 @@ def save(place: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def load(text: str) -> Metainfo | Magnet:
-    """What a text names: a magnet link or the path of a torrent file."""
+def tell_made(metainfo: Metainfo, torrent: str, as_json: bool) -> None:
+    """Says what was made."""
+    if as_json:
+        say_json({"torrent": torrent, **told(metainfo)})
+        return
+    length, count = show_size(metainfo.length), show_count(sum(not file.pad for file in metainfo.files), "file")
+    pieces = f"{show_count(metainfo.pieces, 'piece')} of {show_size(metainfo.piece_length)}"
+    say(f"{torrent}: {length} in {count} and {pieces}")
+    for version, digest in (("v1", metainfo.info_hash_v1), ("v2", metainfo.info_hash_v2)):
+        if digest is not None:
+            say(f"info-hash {version} {digest.hex()}")
+
+
+def load_torrent(path: str) -> Metainfo:
+    """Reads a torrent file."""
+    shown = show_path(path)
+    try:
+        with open(path, "rb") as file:
+            torrent = file.read(TORRENT_BYTES_MAX + 1)
+    except OSError as error:
+        raise Trouble(1, f"{shown} can't be read: {show_error(error)}") from error
+    except ValueError as error:
+        # a name with a zero in it
+        raise Trouble(1, f"{shown} can't be read: file name contained an unexpected NUL byte") from error
+    if len(torrent) > TORRENT_BYTES_MAX:
+        raise Trouble(1, f"{shown} is no torrent: it is longer than {TORRENT_BYTES_MAX} bytes")
+    try:
+        return Metainfo.parse(torrent)
+    except MetainfoError as error:
+        raise Trouble(1, f"{shown} is no usable torrent: {error}") from error
+
+
+def load(text: str) -> Metainfo | Magnet | KeyLink:
+    """What a text names: a magnet link, a link of a key, or the path of a torrent file."""
+    if key_link(text) is not None:
+        return KeyLink.parse(text)
     if is_magnet(text):
         try:
             return Magnet.parse(text)
         except MagnetError as error:
             raise Trouble(1, f"the magnet link: {error}") from error
-    try:
-        return Metainfo.parse(read(Path(text)))
-    except OSError as error:
-        raise Trouble(1, f"{text} can't be read: {error.strerror or error}") from error
-    except MetainfoError as error:
-        raise Trouble(1, f"{text} is no usable torrent: {error}") from error
+    return load_torrent(text)
 
 
 def inspect(args: Arguments) -> int:
@@ -92,6 +200,9 @@ def inspect(args: Arguments) -> int:
     line("name", values["name"])
     line("info-hash v1", values["info_hash_v1"])
     line("info-hash v2", values["info_hash_v2"])
+    line("public key", values.get("public_key"))
+    line("salt", values.get("salt") or None)
+    line("stored at", values.get("target"))
     if values["length"] is not None:
         line("length", f"{show_size(values['length'])} ({values['length']} bytes)")
         line("pieces", f"{values['pieces']} of {show_size(values['piece_length'])}")
@@ -104,65 +215,74 @@ def inspect(args: Arguments) -> int:
     if values["creation_date"] is not None:
         line("created on", f"{values['creation_date']} seconds since 1970")
     for number, file in enumerate(values["files"]):
-        line(f"file {number}", f"{show_size(file['length']):>10}  {file['path']}")
+        to = f" -> {file['symlink']}" if "symlink" in file else ""
+        line(f"file {number}", f"{show_size(file['length']):>10}  {file['path']}{to}")
     return 0
 
 
-def told(source: Metainfo | Magnet) -> dict[str, Any]:
+def told(source: Metainfo | Magnet | KeyLink) -> dict[str, Any]:
     """What is told of a torrent. `None` is what isn't known, or isn't there."""
+    key: dict[str, Any] = {}
+    values: dict[str, Any] = {"name": None, "info_hash_v1": None, "info_hash_v2": None}
+    rest: dict[str, Any] = {"piece_length": None, "pieces": None, "length": None, "private": None, "files": []}
+    rest |= {"trackers": [], "web_seeds": [], "comment": None, "created_by": None, "creation_date": None}
+    if isinstance(source, KeyLink):
+        key = {"public_key": source.key.hex(), "salt": source.salt.hex(), "target": source.target.hex()}
+        return {**values, **key, **rest}
     v1, v2 = source.info_hash_v1, source.info_hash_v2
-    values: dict[str, Any] = {
+    values = {
         "name": source.name,
         "info_hash_v1": v1.hex() if v1 else None,
         "info_hash_v2": v2.hex() if v2 else None,
-        "piece_length": None,
-        "pieces": None,
-        "length": None,
-        "private": None,
-        "files": [],
-        "trackers": [],
-        "web_seeds": list(source.web_seeds),
-        "comment": None,
-        "created_by": None,
-        "creation_date": None,
     }
+    rest["web_seeds"] = list(source.web_seeds)
     if isinstance(source, Magnet):
-        values["trackers"] = list(source.trackers)
-        return values
-    root = [source.name] if source.multi_file else []
-    real = [file for file in source.files if not file.pad]
-    values |= {
+        rest["trackers"] = list(source.trackers)
+        return {**values, **rest}
+    rest |= {
         "piece_length": source.piece_length,
         "pieces": source.pieces,
         "length": source.length,
         "private": source.private,
-        "files": [{"path": "/".join([*root, *file.path]), "length": file.length} for file in real],
+        "files": listed(source),
         "trackers": [url for tier in source.trackers for url in tier],
         "comment": source.comment,
         "created_by": source.created_by,
         "creation_date": source.creation_date,
     }
-    return values
+    return {**values, **rest}
+
+
+def listed(metainfo: Metainfo) -> list[dict[str, Any]]:
+    """The real files; each one's place is its number for `--select`. Paths begin at the folder that `download -o` is given."""
+    root = [metainfo.name] if metainfo.multi_file else []
+    files = list[dict[str, Any]]()
+    for file in metainfo.files:
+        if not file.pad:
+            files.append({"path": "/".join([*root, *file.path]), "length": file.length})
+            if file.symlink is not None:
+                files[-1]["symlink"] = "/".join(file.symlink)
+    return files
 
 
 def verify(args: Arguments) -> int:
     """Checks stored files against a torrent."""
-    metainfo = load(args.torrent)
-    if isinstance(metainfo, Magnet):
-        raise Trouble(2, "a magnet link has no hashes of pieces: give a torrent file")
-    found = verify_now(metainfo, args.data)
-    missing = [{"offset": offset, "length": length} for offset, length in found.missing]
+    return interruptible(lambda: check(args))
+
+
+def check(args: Arguments) -> int:
+    """The same on this thread."""
+    metainfo = load_torrent(args.file or "")
+    tell, end = bars.blocking("verifying", args.json)
+    try:
+        found = verify_now(metainfo, args.data, progress=tell)
+    finally:
+        end()
     if args.json:
-        say_json(
-            {
-                "complete": found.is_complete,
-                "missing": missing,
-                "length": found.length,
-                "verified": found.verified,
-                "pieces": found.pieces,
-                "pieces_verified": found.pieces_verified,
-            }
-        )
+        missing = [{"offset": offset, "length": length} for offset, length in found.missing]
+        values: dict[str, Any] = {"complete": found.is_complete, "missing": missing, "length": found.length}
+        values |= {"verified": found.verified, "pieces": found.pieces, "pieces_verified": found.pieces_verified}
+        say_json(values)
     elif found.is_complete:
         say(f"complete: {show_size(found.length)} are verified")
     else:

@@ -1,10 +1,11 @@
-"""What is said, and where: results and JSON on stdout, complaints on stderr. A closed stdout is nobody's fault: the
+"""What is said, and where: results and JSON on stdout, bars and complaints on stderr. A closed stdout is nobody's fault: the
 work goes on unheard.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from typing import Any
 
 STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What would steer a terminal, or turn the direction of writing."""
+
+_unheard = False
 
 
 class Trouble(Exception):
@@ -23,54 +26,66 @@ class Trouble(Exception):
         self.words = words
 
 
-class Output:
-    """Plain lines, or JSON."""
+INTERRUPTED = 130
+"""The exit code after SIGINT or SIGTERM."""
 
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
 
-    def say(self, words: str | None, event: str, **values: Any) -> None:
-        """One thing: its words for people if they need any, its values for programs."""
-        if self.as_json:
-            say_json({"event": event, **values})
-        elif words is not None:
-            say(words)
-
-    def complain(self, words: str) -> None:
-        """It can't go on, and this is why."""
-        if self.as_json:
-            say_json({"event": "error", "message": words})
-        complain(words)
+def clean(text: str) -> str:
+    """A text that steers no terminal: a torrent's words must not."""
+    return STEERING.sub("\ufffd", text)
 
 
 def say(words: str) -> None:
     """One line on stdout."""
-    write(STEERING.sub("\ufffd", words))
+    say_bytes(clean(words).encode("utf-8", "replace") + b"\n")
 
 
 def say_json(value: Mapping[str, Any]) -> None:
     """One JSON object on a line of stdout."""
-    write(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+    say_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+
+def say_bytes(data: bytes) -> None:
+    """Bytes on stdout, as long as somebody reads it."""
+    global _unheard
+    if _unheard or sys.stdout is None or sys.stdout.closed:
+        return
+    try:
+        out = sys.stdout.buffer
+        out.write(data)
+        out.flush()
+    except OSError as error:
+        _unheard = True
+        # what is buffered is written by nobody any more, least of all at the end
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        if not isinstance(error, BrokenPipeError):
+            complain(f"stdout can't be written to: {error.strerror} (os error {error.errno})")
 
 
 def complain(words: str) -> None:
     """One sentence on stderr."""
+    head = "\x1b[1;31merror:\x1b[0m" if has_colours() else "error:"
+    to_stderr(f"{head} {clean(words)}\n")
+
+
+def to_stderr(text: str) -> None:
+    """Text on stderr, if somebody is there."""
     try:
-        sys.stderr.write(f"error: {STEERING.sub(chr(0xFFFD), words)}\n")
-    except OSError:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
         # nobody is there to be told
         return
 
 
-def write(line: str) -> None:
-    """One line on stdout, as long as somebody reads it."""
-    if sys.stdout.closed:
-        return
+def on_terminal() -> bool:
+    """Whether stderr is a terminal."""
     try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        try:
-            sys.stdout.close()
-        except BrokenPipeError:
-            return
+        return sys.stderr.isatty()
+    except (ValueError, AttributeError):
+        return False
+
+
+def has_colours() -> bool:
+    """Whether colours are wanted where stderr goes."""
+    return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

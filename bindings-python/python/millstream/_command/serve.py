@@ -9,28 +9,54 @@ from types import FrameType
 
 from .._millstream import TrackerServer
 from .arguments import Arguments
-from .lines import Output, Trouble, complain
-from .numbers import show_address
+from .lines import INTERRUPTED, Trouble, complain, say, say_json
+from .numbers import show_address, show_error, show_path
+from .signals import ENDING, end_now
 
 DEFAULT_PORT = 6969
+
+SHARE = 1.0
+"""How long Python's own thread sleeps at most before it looks for signals. Seconds."""
 
 
 def tracker(args: Arguments) -> int:
     """Serves."""
-    output = Output(args.json)
-    none = not (args.http or args.udp or args.ws)
-    default = [("0.0.0.0", DEFAULT_PORT)] if none else []
-    settings = {} if args.workers is None else {"workers": args.workers}
     woken, signals = threading.Event(), list[int]()
 
     def heed(number: int, _: FrameType | None) -> None:
+        if number in ENDING and set(ENDING) & set(signals):
+            end_now()
         signals.append(number)
         woken.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (*ENDING, signal.SIGHUP):
         signal.signal(number, heed)
+    server = start(args)
+    if warning := server.warning():
+        warn(args, warning)
+    listens(args, server)
+    while not set(ENDING) & set(signals):
+        woken.wait()
+        woken.clear()
+        if signal.SIGHUP in signals:
+            signals[:] = [number for number in signals if number != signal.SIGHUP]
+            reload(args, server)
+    torrents, peers, announces = server.counts()
+    close(server)
+    if args.json:
+        say_json({"event": "stopped", "torrents": torrents, "peers": peers, "announces": announces})
+    else:
+        say(f"stopped with {torrents} torrents and {peers} peers after {announces} announces")
+    return INTERRUPTED
+
+
+def start(args: Arguments) -> TrackerServer:
+    """A server as it is asked for."""
+    none = not (args.http or args.udp or args.ws)
+    default = [("0.0.0.0", DEFAULT_PORT)] if none else []
+    settings = {} if args.workers is None else {"workers": args.workers}
     allow, deny = lists(args)
-    server = TrackerServer(
+    return TrackerServer(
         udp=args.udp or default,
         http=args.http or default,
         ws=args.ws,
@@ -44,51 +70,66 @@ def tracker(args: Arguments) -> int:
         max_peers_per_source=args.max_peers_per_source,
         **settings,
     )
-    if warning := server.warning():
-        warn(output, warning)
-    listens(output, server)
-    while not {signal.SIGINT, signal.SIGTERM} & set(signals):
-        woken.wait()
-        woken.clear()
-        if signal.SIGHUP in signals:
-            signals[:] = [number for number in signals if number != signal.SIGHUP]
-            reload(args, output, server)
-    torrents, peers, announces = server.counts()
-    server.close()
-    words = f"stopped with {torrents} torrents and {peers} peers after {announces} announces"
-    output.say(words, "stopped", torrents=torrents, peers=peers, announces=announces)
-    return 130
+
+
+def close(server: TrackerServer) -> None:
+    """Stops in good order, on another thread: this one hears a second signal."""
+    failed = list[BaseException]()
+
+    def run() -> None:
+        try:
+            server.close()
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="millstream close")
+    thread.start()
+    while thread.is_alive():
+        thread.join(SHARE)
+    if failed:
+        raise failed[0]
 
 
 def lists(args: Arguments) -> tuple[str | None, str | None]:
     """The torrents that are allowed, and that are denied."""
 
-    def text(path: Path | None) -> str | None:
+    def text(path: str | None) -> str | None:
+        if path is None:
+            return None
         try:
-            return None if path is None else path.read_text()
-        except (OSError, ValueError) as error:
-            raise Trouble(1, f"{path}: {error}") from error
+            # as bytes: no end of line is anything else
+            read = Path(path).read_bytes().decode()
+            TrackerServer.check_list(read)
+            return read
+        except UnicodeDecodeError as error:
+            raise Trouble(1, f"{show_path(path)}: stream did not contain valid UTF-8") from error
+        except OSError as error:
+            raise Trouble(1, f"{show_path(path)}: {show_error(error)}") from error
+        except ValueError as error:
+            raise Trouble(1, f"{show_path(path)}: {error}") from error
 
     return text(args.allow), text(args.deny)
 
 
-def reload(args: Arguments, output: Output, server: TrackerServer) -> None:
+def reload(args: Arguments, server: TrackerServer) -> None:
     """Reads the lists again. If that fails, what was served goes on being served."""
     try:
         server.set_rules(*lists(args))
     except Trouble as trouble:
-        warn(output, trouble.words)
-    except ValueError as error:
-        warn(output, str(error))
+        warn(args, trouble.words)
+        return
+    if args.json:
+        say_json({"event": "reloaded"})
     else:
-        output.say("the lists are read again", "reloaded")
+        say("the lists are read again")
 
 
-def listens(output: Output, server: TrackerServer) -> None:
+def listens(args: Arguments, server: TrackerServer) -> None:
     """Says where it is reached."""
     shown = {kind: [show_address(at) for at in where] for kind, where in server.addresses().items()}
-    if output.as_json:
-        output.say(None, "listening", udp=shown["udp"], http=shown["http"], ws=shown["ws"], stats=shown["stats"])
+    if args.json:
+        kinds = {kind: shown[kind] for kind in ("udp", "http", "ws", "stats")}
+        say_json({"event": "listening", **kinds})
         return
     forms = {
         "udp": "udp://{}/announce",
@@ -98,11 +139,11 @@ def listens(output: Output, server: TrackerServer) -> None:
     }
     for kind, form in forms.items():
         for address in shown[kind]:
-            output.say(form.format(address), "listening")
+            say(form.format(address))
 
 
-def warn(output: Output, words: str) -> None:
+def warn(args: Arguments, words: str) -> None:
     """Something is amiss that doesn't stop it."""
-    if output.as_json:
-        output.say(None, "warning", message=words)
+    if args.json:
+        say_json({"event": "warning", "message": words})
     complain(words)

@@ -3,88 +3,164 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import time
-from pathlib import Path
+import contextlib
+import logging
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
 
 from .. import _sources
-from .._events import News
+from .._millstream import KeyLink, Magnet, Metainfo
 from .._session import Session
 from .._torrent import Torrent
-from .._values import Address, Banned, Metadata, SessionSettings, Status, TrackerFailed, Warned
-from ..errors import CommandError, MillstreamError
+from .._values import Address, KeyFollowed, SessionSettings
+from ..errors import (
+    CommandError,
+    FetchError,
+    MagnetError,
+    MetainfoError,
+    MillstreamError,
+    NoSuchFile,
+    SessionClosed,
+    StartError,
+)
+from . import updates
 from .arguments import Arguments
-from .files import load
-from .lines import Output, Trouble
-from .numbers import show_address, show_count, show_size, show_time
+from .files import load, load_torrent
+from .lines import INTERRUPTED, Trouble
+from .news import Output, counts
+from .numbers import show_address, show_error, show_path, show_size
+from .signals import Signals
+from .watch import Watch, Watched, no_file
 
-LIVELY = 0.1
-"""How often a torrent is looked at. Seconds."""
-
-PLAIN, JSON = 3.0, 0.2
-"""How often a line of progress comes, in words and in JSON. Seconds."""
+log = logging.getLogger("millstream")
 
 LEAVE = 5.0
 """How long taking leave may take. Seconds."""
 
+Work = Callable[[Session, Watch, Output], Awaitable[int]]
+
 
 def download(args: Arguments) -> int:
     """One torrent, until all that is wanted is verified."""
-    if not _sources.is_url(args.torrent) and not _sources.is_hash(args.torrent):
+    output = Output(args.json)
+
+    async def work(session: Session, watch: Watch, output: Output) -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            torrent = await add(args, session, watch, stack)
+            folder = updates.folder(args.updates, session)
+            watch.add(Watched(torrent, output, select=args.select, updates=folder))
+            return await watch.run(until_complete=not args.seed)
+
+    def check() -> None:
         # a source that is wrong is said so before anything is started
-        metainfo = load(args.torrent)
-        count = sum(not file.pad for file in getattr(metainfo, "files", ()))
-        for number in args.select or ():
-            if number >= count:
-                raise Trouble(2, no_file(number, count))
-    return asyncio.run(run(args, [args.torrent], args.output or Path(), until_complete=not args.seed))
+        if not _sources.is_url(args.torrent):
+            source = load(args.torrent)
+            files = sum(not file.pad for file in source.files) if isinstance(source, Metainfo) else None
+            for number in args.select or ():
+                if files is not None and number >= files:
+                    raise Trouble(2, no_file(number, files))
+
+    def go() -> int:
+        check()
+        return asyncio.run(run(args, output, work))
+
+    return told(output, go)
 
 
 def seed(args: Arguments) -> int:
-    """Gives what is stored, until interrupted. Fetches nothing."""
-    if not args.data.is_dir():
-        raise Trouble(1, f"{args.data} can't be read: there is no such folder")
-    for path in args.torrents:
-        load(path)
-    return asyncio.run(run(args, args.torrents, args.data, until_complete=False, only_seed=True))
+    """Gives what is stored, until interrupted. Fetches nothing, and changes no file that is there."""
+    output = Output(args.json)
+    metainfos = list[Metainfo]()
+
+    async def work(session: Session, watch: Watch, output: Output) -> int:
+        peers = await addresses(args, session)
+        folder = updates.folder(args.updates, session)
+        for metainfo in metainfos:
+            torrent = await session.add(metainfo, files=[], peers=peers, only_peers=args.only_peers)
+            watch.add(Watched(torrent, output, only_seed=True, updates=folder))
+            # many may be added: what is told of the first ones doesn't wait for the last
+            watch.catch_up()
+        return await watch.run(until_complete=False)
+
+    def check() -> None:
+        try:
+            os.scandir(args.data).close()
+        except OSError as error:
+            raise Trouble(1, f"{show_path(args.data)} can't be read: {show_error(error)}") from error
+        metainfos.extend(load_torrent(path) for path in args.torrents)
+
+    def go() -> int:
+        check()
+        return asyncio.run(run(args, output, work, folder=args.data))
+
+    return told(output, go)
 
 
-async def run(
-    args: Arguments, sources: list[str], folder: Path, *, until_complete: bool, only_seed: bool = False
-) -> int:
-    """Runs a session until it is done, and takes leave."""
-    output, stop = Output(args.json), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    session = Session(driver=args.driver, folder=folder, close_timeout=LEAVE, **settings(args))
-    watched: list[Watched] = []
-    stopping = asyncio.ensure_future(stop.wait())
-    code = 1
+def told(output: Output, work: Callable[[], int]) -> int:
+    """Runs it; what goes wrong is also told as an event."""
     try:
-        await session.start()
-        for where in session.listening:
-            output.say(f"listens at {show_address(where)}", "listening", address=show_address(where))
-        work = asyncio.ensure_future(transfer(args, session, (sources, watched, output), until_complete, only_seed))
-        await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
-            await asyncio.wait([work])
-        code = 130 if work.cancelled() else work.result()
+        return work()
+    except Trouble as trouble:
+        if trouble.words:
+            output.tell(trouble.words)
+        return trouble.code
+
+
+async def run(args: Arguments, output: Output, work: Work, *, folder: str | None = None) -> int:
+    """Runs a session until it is done, and takes leave. A signal ends it in good order, another one at once."""
+    signals = Signals()
+    place = folder if folder is not None else args.output if args.output is not None else "."
+    session = Session(driver=args.driver, folder=place, close_timeout=LEAVE, **settings(args))
+    try:
+        if not await first(session.start(), signals):
+            return INTERRUPTED
+    except StartError as error:
+        raise not_started(args, error) from error
+    for message in session.warnings:
+        output.warn(message)
+    for where in session.listening:
+        output.say(f"listens at {show_address(where)}", "listening", address=show_address(where))
+    watch = Watch(session, output)
+    code = INTERRUPTED
+    try:
+        working = asyncio.ensure_future(work(session, watch, output))
+        if await first(working, signals):
+            code = working.result()
     except Trouble as trouble:
         code = trouble.code
         if trouble.words:
-            output.complain(trouble.words)
+            output.tell(trouble.words)
     except (MillstreamError, OSError) as error:
-        output.complain(f"{sources[0]}: {error}" if len(sources) == 1 else str(error))
+        code = 1
+        output.tell(str(error))
+    finally:
+        signals.came.set()
+        down, up = await watch.end()
+        # before the torrents are gone, and what was counted with them
+        statistics = await session.statistics()
+        await session.close()
+    told_counts = counts(statistics)
+    log.info("addresses of peers: %s", told_counts)
+    words = f"stopped: {show_size(down)} received, {show_size(up)} sent"
+    output.say(words, "stopped", downloaded=down, uploaded=up, **told_counts)
+    return code
+
+
+async def first(work: Awaitable[Any], signals: Signals) -> bool:
+    """Waits for work, or for a signal that ends it: whether the work is done. Raises what it raised."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(signals.came.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+            await asyncio.wait([working])
+        if working.cancelled():
+            return False
+        await working
+        return True
     finally:
         stopping.cancel()
-        sums = [await one.sums() for one in watched]
-        await session.close()
-    down, up = sum(one[0] for one in sums), sum(one[1] for one in sums)
-    output.say(f"stopped: {show_size(down)} received, {show_size(up)} sent", "stopped", downloaded=down, uploaded=up)
-    return code
 
 
 def settings(args: Arguments) -> SessionSettings:
@@ -97,209 +173,96 @@ def settings(args: Arguments) -> SessionSettings:
         "web_seeds": not (args.no_web_seeds or alone),
         "utp": args.utp,
         "encryption": args.encryption,
+        "updates": args.updates != updates.OFF,
         "download_rate": args.max_download,
         "upload_rate": args.max_upload,
+        "port_mapping": args.port_mapping and not alone,
     }
-    if args.driver == "native":
-        chosen["port_mapping"] = args.port_mapping == "on" and not alone
     if args.listen:
         # what is asked for by number is meant
         chosen |= {"listen": args.listen, "listen_tries_max": 0}
     if args.dht_bootstrap:
-        chosen["dht_bootstrap"] = [show_address(where) for where in args.dht_bootstrap]
+        chosen["dht_bootstrap"] = args.dht_bootstrap
     given = {"proxy": args.proxy, "bind": args.bind, "ip_filter": args.ip_filter}
     chosen |= {name: value for name, value in given.items() if value is not None}
     return cast(SessionSettings, chosen)
 
 
-async def transfer(
-    args: Arguments,
-    session: Session,
-    shown: tuple[list[str], list[Watched], Output],
-    until_complete: bool,
-    only_seed: bool,
-) -> int:
-    """Adds the torrents and watches them; the exit code."""
-    sources, watched, output = shown
-    peers = [address for peer in args.peers for address in await look_up(peer)]
-    for source in sources:
-        files = [] if only_seed else args.select
-        torrent = await session.add(
-            source, files=files, peers=peers, only_peers=args.only_peers, sequential=args.sequential
-        )
-        watched.append(Watched(torrent, output, args.select, only_seed))
-    while True:
-        for one in watched:
-            await one.look()
-        if all(one.failed is not None or (one.complete and until_complete) for one in watched):
-            return max(one.failed or 0 for one in watched)
-        await asyncio.sleep(LIVELY)
-
-
-async def look_up(peer: tuple[str, int]) -> list[Address]:
-    """A host's addresses."""
-    host, port = peer
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    except OSError as error:
-        raise Trouble(1, f"the peer {show_address(peer)} can't be looked up: {error.strerror}") from error
-    return [(str(address[0]), int(address[1])) for *_, address in found]
-
-
-def no_file(number: int, count: int) -> str:
-    """What is said of a file that isn't there."""
-    return f"--select: there is no file {number}; there are {show_count(count, 'file')}, counted from 0"
-
-
-class Watched:
-    """A torrent that is watched: its news become lines."""
-
-    def __init__(self, torrent: Torrent, output: Output, select: list[int] | None, only_seed: bool) -> None:
-        self.torrent, self.output = torrent, output
-        self.complete = False
-        self.failed: int | None = None
-        self._select, self._only_seed = select, only_seed
-        self._events = torrent.events()
-        self._since = self._shown = time.monotonic()
-        self._known = False
-        self._last: Status = torrent.stats
-        stats = self._last
-        self._say(None, "added", info_hash_v1=hexed(stats.info_hash_v1), info_hash_v2=hexed(stats.info_hash_v2))
-        if output.as_json:
-            self._shown = 0.0
-
-    async def sums(self) -> tuple[int, int]:
-        """Payload that was received and sent, as of now."""
-        try:
-            # a snapshot that is old is renewed before what is asked after it is answered
-            self._last = self.torrent.stats
-            await self.torrent.peers()
-            self._last = self.torrent.stats
-        except CommandError:
-            # it is gone: what was seen last stands
-            pass
-        return self._last.downloaded, self._last.uploaded
-
-    async def look(self) -> None:
-        """Tells what is new."""
-        for event in self._events.waiting():
-            self._on_event(event)
-        stats = self._last = self.torrent.stats
-        if not self._known and stats.state not in ("metadata", "checking"):
-            self._known = True
-            if self._only_seed:
-                await self._learn(stats)
-        if stats.state == "failed":
-            self._fail(stats.failure or "it failed", 1)
-        elif stats.state == "seeding" and not self.complete and (stats.wanted > 0 or not self._only_seed):
-            self.complete = True
-            self._progress(stats)
-            seconds = time.monotonic() - self._since
-            self._say(
-                f"complete: {show_size(stats.verified)} verified in {seconds:.1f} s",
-                "complete",
-                verified=stats.verified,
-                downloaded=stats.downloaded,
-                uploaded=stats.uploaded,
-                seconds=seconds,
-            )
-        elif stats.state != "checking" and time.monotonic() - self._shown >= (JSON if self.output.as_json else PLAIN):
-            if not self.complete or stats.peers:
-                self._progress(stats)
-
-    async def _learn(self, stats: Status) -> None:
-        """It is known now what there is of a torrent that is only seeded."""
-        missing = stats.pieces - stats.pieces_verified
-        if stats.pieces_verified == 0 and stats.state != "failed":
-            self._fail("nothing of it is there to be seeded: is --data the folder that holds it?", 1)
-        elif missing > 0:
-            self._warn(f"{show_count(missing, 'piece')} of {stats.pieces} missing or damaged; the rest is seeded")
-        else:
-            await self.torrent.select(None)
-
-    def _on_event(self, event: News) -> None:
-        match event:
-            case Metadata():
-                self._on_metadata()
-            case TrackerFailed(_, url, error):
-                self._warn(f"{url}: {error}")
-            case Banned(_, _, reason):
-                self._warn(f"a peer was banned: {reason}")
-            case Warned(_, message):
-                self._warn(message)
-            case _:
-                pass
-
-    def _on_metadata(self) -> None:
-        metainfo = self.torrent.metainfo
-        if metainfo is None:
-            return
-        files = len(self.torrent.files)
-        self._say(
-            f"{show_size(metainfo.length)} in {show_count(files, 'file')}",
-            "metadata",
-            length=metainfo.length,
-            pieces=metainfo.pieces,
-            piece_length=metainfo.piece_length,
-            files=files,
-        )
-        if self._select and self._select[-1] >= files:
-            self._fail(no_file(self._select[-1], files), 2)
-
-    def _fail(self, reason: str, code: int) -> None:
-        if self.failed is None:
-            self.failed = code
-            self._progress(self._last)
-            self.output.complain(f"{self.torrent.name}: {reason}")
-
-    def _warn(self, message: str) -> None:
-        self._say(f"warning: {message}", "warning", message=message)
-
-    def _progress(self, stats: Status) -> None:
-        self._shown = time.monotonic()
-        self._say(words(stats), "progress", **values(stats))
-
-    def _say(self, text: str | None, event: str, **values: Any) -> None:
-        name = self.torrent.name or self.torrent.info_hash
-        self.output.say(None if text is None else f"{name}: {text}", event, **values, name=name)
-
-
-def eta(stats: Status) -> int | None:
-    """Seconds that are left; `None` if nobody can tell."""
-    left = max(0, stats.wanted - stats.verified)
-    if stats.state == "seeding":
-        return 0
-    return left // stats.download_rate if stats.state == "leeching" and left and stats.download_rate else None
-
-
-def values(stats: Status) -> dict[str, Any]:
-    """How far a transfer is, for programs."""
-    names = ("verified", "wanted", "length", "pieces", "pieces_verified", "download_rate", "upload_rate")
-    more = ("downloaded", "uploaded", "wasted", "peers", "seeds")
-    told = {"state": stats.state, **{name: getattr(stats, name) for name in names + more}}
-    return {**told, "checked": stats.checked[0], "to_check": stats.checked[1], "eta": eta(stats)}
-
-
-def words(stats: Status) -> str:
-    """How far a transfer is, for people."""
-    checking = stats.state == "checking" and stats.checked[1] > 0
-    done, whole = stats.checked if checking else (stats.verified, stats.wanted)
-    percent = done * 100 // whole if whole else 0
-    down, up = f"{show_size(stats.download_rate)}/s", f"{show_size(stats.upload_rate)}/s"
-    peers = show_count(stats.peers, "peer")
-    match stats.state:
-        case "metadata":
-            return f"asks for the metadata, {peers}"
-        case "checking":
-            return f"checks {percent}% of {show_size(whole)}"
-        case "seeding":
-            return f"seeds, up {up}, {show_size(stats.uploaded)} sent, {peers}"
+def not_started(args: Arguments, error: StartError) -> Trouble:
+    """What is said of a session that can't start."""
+    match error.setting:
+        case "listen":
+            given = ", ".join(map(show_address, args.listen)) or "port 6881 or those after it"
+            words = f"{given} can't be listened at: {error.reason}; choose another address with --listen"
+            return Trouble(1, words)
+        case "bind":
+            return Trouble(1, f"--bind: {error.reason}")
+        case "proxy":
+            return Trouble(2, f"--proxy: {error.reason}")
         case _:
-            pieces = f"{stats.pieces_verified}/{stats.pieces} pieces"
-            left = show_time(eta(stats))
-            return f"{percent}% of {show_size(whole)}, down {down}, up {up}, ETA {left}, {pieces}, {peers}"
+            return Trouble(1, str(error))
 
 
-def hexed(digest: bytes | None) -> str | None:
-    """An info-hash in hexadecimal digits."""
-    return None if digest is None else digest.hex()
+async def add(
+    args: Arguments, session: Session, watch: Watch, stack: contextlib.AsyncExitStack
+) -> Torrent:
+    """Takes on the torrent that was asked for."""
+    text = args.torrent
+    source: str | Magnet = text
+    key = _sources.key_link(text)
+    if key is not None:
+        source = await named(session, key, watch, stack)
+    elif not _sources.is_magnet(text) and not _sources.is_url(text):
+        # a path, also if it looks like something else
+        source = os.path.join(os.curdir, text)
+    peers = await addresses(args, session)
+    try:
+        torrent = await session.add(
+            source, files=args.select, peers=peers, only_peers=args.only_peers, sequential=args.sequential
+        )
+    except NoSuchFile as error:
+        raise Trouble(2, f"--select: {error}") from error
+    except (MetainfoError, MagnetError) as error:
+        raise Trouble(1, f"{args.torrent}: {error}") from error
+    except FetchError as error:
+        raise Trouble(1, f"{args.torrent} can't be fetched: {error}") from error
+    chosen = bool(source.select) if isinstance(source, Magnet) else _chooses(text)
+    if args.select is None and not chosen:
+        # what the command line says counts, not what an earlier run chose; only a magnet link may choose for itself
+        await torrent.select(None)
+    return torrent
+
+
+def _chooses(text: str) -> bool:
+    try:
+        return _sources.is_magnet(text) and bool(Magnet.parse(text).select)
+    except MagnetError:
+        return False
+
+
+async def named(session: Session, link: str, watch: Watch, stack: contextlib.AsyncExitStack) -> Magnet:
+    """A magnet link of the torrent that a key names now (BEP 46); those that it names later are told by `watch`."""
+    news = cast(AsyncGenerator[KeyFollowed], await stack.enter_async_context(contextlib.aclosing(session.follow(link))))
+    try:
+        followed = await anext(news)
+    except StopAsyncIteration as error:
+        raise Trouble(1, "the session ended by itself") from error
+    except SessionClosed:
+        raise
+    except CommandError as error:
+        shown = KeyLink.parse(link)
+        raise Trouble(1, f"{shown}: only the DHT knows which torrent the key names, and {error}") from error
+    watch.say_followed(followed)
+    return KeyLink.with_torrent(link, followed.info_hash)
+
+
+async def addresses(args: Arguments, session: Session) -> list[Address]:
+    """The given peers' addresses, looked up by the session: behind a proxy no name is looked up here."""
+    all = list[Address]()
+    for peer in args.peers:
+        host, _, port = peer.rpartition(":")
+        try:
+            all += await session.look_up(host, int(port))
+        except OSError as error:
+            raise Trouble(1, f"the peer {peer} can't be looked up: {show_error(error)}") from error
+    return all

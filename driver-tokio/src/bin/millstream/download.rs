@@ -4,7 +4,7 @@ use crate::args::DownloadArgs;
 use crate::outcome::Trouble;
 use crate::session;
 use crate::signals::Signals;
-use crate::source;
+use crate::source::{self, Source};
 use crate::transfer::{Until, Watch, Watched, no_file};
 use crate::ui::Output;
 use crate::updates::Updates;
@@ -71,17 +71,16 @@ async fn named(
     Ok(KeyLink::with_torrent(text, followed.info_hash))
 }
 
-/// A torrent that is wrong is said so before anything is started.
+/// A source that is wrong is said so before anything is started.
 fn check(args: &DownloadArgs) -> Result<(), Trouble> {
-    if !source::is_magnet(&args.torrent) && !args.torrent.contains("://") {
-        let (metainfo, _) = source::read_torrent(args.torrent.as_ref())?;
-        let files = metainfo.info.real_files().count() as u64;
-        let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
-        if let Some(n) = beyond {
-            return Err(Trouble::Usage(no_file(*n, files)));
-        }
+    let head = args.torrent.get(..8).unwrap_or(&args.torrent).to_ascii_lowercase();
+    if head.starts_with("http://") || head.starts_with("https://") {
+        return Ok(());
     }
-    Ok(())
+    let Source::Torrent(metainfo) = source::read(&args.torrent)? else { return Ok(()) };
+    let files = metainfo.info.real_files().count() as u64;
+    let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
+    beyond.map_or(Ok(()), |n| Err(Trouble::Usage(no_file(*n, files))))
 }
 
 /// A torrent, to be treated as the command line says.
