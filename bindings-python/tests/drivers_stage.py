@@ -14,7 +14,7 @@ import uvloop
 from standin import LoopWorld
 
 from millstream import Session, create, sync
-from millstream._session import Driver
+from millstream._drivers import Driver
 from millstream._thread import LoopThread
 from millstream.sansio import Version
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import tarfile
@@ -129,6 +130,24 @@ def test_closing_a_file_ends_a_read_that_waits(drivers: Drivers) -> None:
                 await torrent.remove()
                 with pytest.raises(TorrentRemoved):
                     await waiting
+
+    drivers.run(story)
+
+
+def test_a_file_can_be_opened_without_a_block_and_is_warned_of_when_nobody_closes_it(drivers: Drivers) -> None:
+    async def story() -> None:
+        what = thing(PIECE)
+        torrent, _ = await seeding(drivers, what)
+        async with torrent.session:
+            file = await torrent.open("thing.bin")
+            assert await file.read(5) == what.files["thing.bin"][:5]
+            await file.close()
+            assert file.closed and repr(file) == "<FileReader 'thing.bin': closed>"
+            file = await torrent.open("thing.bin")
+            await file.read(1)
+            with pytest.warns(ResourceWarning, match="unclosed <FileReader 'thing.bin' at 1>"):
+                del file
+                gc.collect()
 
     drivers.run(story)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Unpack
 
 from . import _sources
-from ._session import Driver, Session
+from ._drivers import Driver
+from ._session import Session
 from ._sources import Source
 from ._torrent import Torrent
 from ._values import Address, Completed, SessionSettings, Status, TorrentFailed

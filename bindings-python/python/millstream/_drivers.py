@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import Literal, TypeAlias
 
 from ._backend import Backend
 from ._values import SessionSettings
 from .errors import StartError
 
-if TYPE_CHECKING:
-    from ._session import Driver
+Driver: TypeAlias = Literal["native", "asyncio"] | Callable[..., Backend]
+"""What runs the engine: threads of its own, the sockets of the asyncio loop, or what makes another backend."""
 
 CLASSES = {"native": ("._native", "NativeBackend"), "asyncio": ("._asyncio", "AsyncioBackend")}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from typing import TYPE_CHECKING, Self
+import threading
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from ._events import TorrentFile
-from .errors import TorrentRemoved
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from ._torrent import Torrent
+from ._home import Home
 
 READ_BYTES_MAX = 1 << 20
 """Bytes of one read of the disk. Fewer cost calls, more hold the pool's thread for longer. Bytes."""
@@ -28,15 +28,54 @@ AHEAD_WITHIN = 5.0
 """The deadline of what is fetched ahead. Seconds."""
 
 
+class Readable(Protocol):
+    """What a reader needs of its torrent. All of it raises `TorrentRemoved` once that is gone."""
+
+    async def set_deadline(self, start: int, length: int, within: float) -> None:
+        """Wants these bytes of the span within so many seconds, before all others."""
+
+    def _ready(self, start: int, length: int) -> int:
+        """How many bytes of the span from `start` on are verified without a gap, of at most `length`."""
+        ...
+
+    async def _changed(self, timeout: float) -> bool:
+        """Returns when something has changed, or that much time has passed: whether something has."""
+        ...
+
+    def _stir(self) -> None:
+        """Has all who wait for a change look again."""
+
+    def _check_failed(self) -> object:
+        """`TransferFailed` if it failed."""
+
+    def _check_here(self) -> None:
+        """`WrongLoop` on another loop than the session's."""
+
+
 class FileReader:
     """A file of a torrent, open for reading. What is read is fetched before all else, and waited for.
+
+    >>> import asyncio, tempfile
+    >>> from millstream import Session, create
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(folder):
+    ...     async with Session(folder=folder, **alone) as session:
+    ...         _ = (session.folder / "hello.txt").write_bytes(b"hello, world")
+    ...         torrent = await session.add(create("hello.txt", b"hello, world"), only_peers=True)
+    ...         async with torrent.open("hello.txt") as file:
+    ...             _ = await file.seek(-5, 2)
+    ...             return file.tell(), await file.read(), await file.read(1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    (7, b'world', b'')
 
     It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, and `ValueError` once it is
     closed; closing it ends reads that wait. For one reader.
     """
 
-    def __init__(self, torrent: Torrent, file: TorrentFile, read_ahead: int) -> None:
+    def __init__(self, torrent: Readable, home: Home, file: TorrentFile, read_ahead: int) -> None:
         self._torrent = torrent
+        self._home = home
         self._file = file
         self._read_ahead = max(read_ahead, 0)
         self._position = 0
@@ -45,6 +84,8 @@ class FileReader:
         self._last_end = 0
         self._ahead = 0
         self._asked = 0
+        # held by the thread that reads, of which there is one more than was asked for when a read was cancelled
+        self._reading = threading.Lock()
         self._stored: int | None = None
         self._closed = False
 
@@ -114,12 +155,10 @@ class FileReader:
     async def close(self) -> None:
         """Closes it; who waits for bytes of it hears so."""
         if not self._closed:
-            self._torrent.session._home.check()
+            self._home.check()
             self._closed = True
-            self._torrent._pulse.beat()
-            stored, self._stored = self._stored, None
-            if stored is not None:
-                await asyncio.to_thread(os.close, stored)
+            self._torrent._stir()
+            self._let_go()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,6 +167,11 @@ class FileReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if not getattr(self, "_closed", True) and self._stored is not None:
+            self._let_go()
+            warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
         return f"<FileReader {str(self._file.path)!r}{': closed' if self._closed else f' at {self._position}'}>"
@@ -139,13 +183,10 @@ class FileReader:
     async def _wait(self, start: int, size: int, need: int) -> int:
         """Waits until there are bytes at `start`; gives how many, of at most `size`."""
         torrent, offset = self._torrent, self._file.offset
-        layout = torrent._plan()
-        if layout is None:
-            raise TorrentRemoved("the torrent was removed")
         self._look_ahead(start, need)
         asked = False
         while True:
-            ready = layout.ready(offset + start, size, torrent.verified)
+            ready = torrent._ready(offset + start, size)
             if ready < min(need, size) and not asked:
                 asked = True
                 await torrent.set_deadline(offset + start + ready, need - ready, WITHIN)
@@ -155,7 +196,7 @@ class FileReader:
                 return ready
             else:
                 # nothing is awaited between looking and waiting, so that no news is missed
-                asked = await torrent._pulse.wait(ASK_AGAIN)
+                asked = await torrent._changed(ASK_AGAIN)
             self._check()
             torrent._check_failed()
 
@@ -173,10 +214,48 @@ class FileReader:
             await self._torrent.set_deadline(self._file.offset + begin, end - begin, AHEAD_WITHIN)
 
     def _pread(self, size: int, start: int) -> bytes:
-        """Blocks."""
-        if self._stored is None:
-            self._stored = os.open(self._file.location, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        if hasattr(os, "pread"):
-            return os.pread(self._stored, size, start)
-        os.lseek(self._stored, start, os.SEEK_SET)
-        return os.read(self._stored, size)
+        """Blocks. Who closes the file in the meantime leaves it to this thread to give it back."""
+        try:
+            with self._reading:
+                self._check()
+                if self._stored is None:
+                    self._stored = os.open(self._file.location, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                if hasattr(os, "pread"):
+                    return os.pread(self._stored, size, start)
+                os.lseek(self._stored, start, os.SEEK_SET)
+                return os.read(self._stored, size)
+        finally:
+            if self._closed:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Gives the file back, unless a thread reads it, which does so then. Waits for nothing."""
+        if self._reading.acquire(blocking=False):
+            try:
+                if self._stored is not None:
+                    os.close(self._stored)
+                    self._stored = None
+            finally:
+                self._reading.release()
+
+
+class Opening(AbstractAsyncContextManager[FileReader], Awaitable[FileReader]):
+    """What `Torrent.open` gives: `async with` opens the file and closes it in the end; `await` only opens it, and
+    `FileReader.close` is yours to call."""
+
+    def __init__(self, open_file: Callable[[], Awaitable[FileReader]]) -> None:
+        self._open_file = open_file
+        self._reader: FileReader | None = None
+
+    def __await__(self) -> Generator[Any, Any, FileReader]:
+        return self._open_file().__await__()
+
+    async def __aenter__(self) -> FileReader:
+        self._reader = await self._open_file()
+        return self._reader
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reader is not None:
+            await self._reader.close()

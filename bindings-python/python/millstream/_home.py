@@ -1,25 +1,41 @@
-"""Where a session lives: the process and the event loop that started it. Owns nothing but the refusal of others."""
+"""Where a session lives: the process and the event loop that started it, and whether it still does. What belongs to
+the session asks here before it does anything. Owns nothing but the refusal.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from typing import Literal
 
-from .errors import FORKED, SessionClosed, WrongLoop
+from .errors import CLOSED, FORKED, SessionClosed, WrongLoop
 
 
 class Home:
     """A process, and its loop once there is one. What would be answered there is awaited there."""
 
-    __slots__ = ("pid", "_loop")
+    __slots__ = ("pid", "state", "_loop")
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.state: Literal["new", "open", "closed"] = "new"
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def settle(self) -> None:
-        """This is the process and the loop."""
+        """This is the process and the loop: from now on the session is open."""
         self.pid, self._loop = os.getpid(), asyncio.get_running_loop()
+        self.state = "open"
+
+    def check_open(self) -> None:
+        """`SessionClosed` unless it is open, in this process. What is read at once needs no more."""
+        if self.state != "open":
+            raise SessionClosed(CLOSED if self.state == "closed" else "the session hasn't started")
+        self.check_process()
+
+    def check_here(self) -> None:
+        """The same, and `WrongLoop`: what is awaited would be answered on the session's own loop."""
+        self.check_open()
+        self.check()
 
     def check_process(self) -> None:
         """`SessionClosed` in a process that was forked."""
@@ -27,7 +43,7 @@ class Home:
             raise SessionClosed(FORKED)
 
     def check(self) -> None:
-        """The same, and `WrongLoop` on another loop, or on none."""
+        """The same, and `WrongLoop` on another loop than the session's, or on none."""
         # first, since in a process that was forked no loop is found
         self.check_process()
         if self._loop is None:

@@ -9,12 +9,13 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, Unpack
+from typing import Any, Self, Unpack
 from warnings import warn as tell_warning
 from weakref import ref
 
 from . import _drivers, _sources, _time
-from ._backend import Backend, OnNews
+from ._backend import OnNews
+from ._drivers import Driver
 from ._events import Events, Hub, Pulse
 from ._follow import Follows
 from ._home import Home
@@ -25,9 +26,6 @@ from ._values import AddOptions, Address, Event, KeyFollowed, Lagged, Removed, S
 from .errors import CLOSED, CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
-
-Driver: TypeAlias = Literal["native", "asyncio"] | Callable[..., Backend]
-"""What runs the engine: threads of its own, the sockets of the asyncio loop, or what makes another backend."""
 
 EVENTS_MAX = 1024
 """So many events wait for one reader of a stream unless `events_max` says otherwise."""
@@ -65,7 +63,6 @@ class Session:
         close_timeout: float = 5.0,
         **settings: Unpack[SessionSettings],
     ) -> None:
-        self._state: Literal["new", "open", "closed"] = "new"
         self._folder = Path(folder).absolute()
         self._events_max = settings.get("events_max", EVENTS_MAX)
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
@@ -80,13 +77,12 @@ class Session:
 
     async def start(self) -> Self:
         """Binds the sockets and begins. `async with` does it; again, it does nothing. Raises `StartError`."""
-        if self._state == "open":
-            self._check_here()
+        if self._home.state == "open":
+            self._home.check_here()
             return self
-        if self._state == "closed":
+        if self._home.state == "closed":
             raise SessionClosed(CLOSED)
         self._home.settle()
-        self._state = "open"
         try:
             await self._backend.start(_listener(self))
         except BaseException:
@@ -99,9 +95,9 @@ class Session:
         it does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end. In a process that
         was forked it touches nothing, and raises `SessionClosed`."""
         bound = self._close_timeout if timeout is None else _time.seconds("timeout", timeout)
-        if self._state == "new":
-            self._state = "closed"
-        if self._state == "closed" and self._closing is None:
+        if self._home.state == "new":
+            self._home.state = "closed"
+        if self._home.state == "closed" and self._closing is None:
             return
         if self._closing is None or not self._closing.done():
             self._home.check()
@@ -121,12 +117,12 @@ class Session:
         Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
         `CommandError`.
         """
-        self._check_here()
+        self._home.check_here()
         _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
         link = _sources.key_link(source)
         parsed = await (_sources.load(source, self._backend.fetch) if link is None else self._named(link))
         place = self._folder if folder is None else Path(folder).absolute()
-        self._check()
+        self._home.check_open()
         wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
         while True:
             adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
@@ -141,8 +137,8 @@ class Session:
                     raise
                 # nobody has it: it is taken back from who cancelled, and leaves
                 await self._left.wait(LOOK_AGAIN)
-                self._check()
-        handle = Torrent(self, self._backend, torrent, place)
+                self._home.check_open()
+        handle = Torrent(self, self._home, self._backend, torrent, place)
         if not isinstance(parsed, Magnet):
             handle._set_metainfo(parsed)
         self._torrents[torrent] = handle
@@ -152,7 +148,7 @@ class Session:
         """Follows a key through the DHT (BEP 46): the torrent that it names, and each that takes its place. It adds none:
         `add(followed.info_hash.hex())` does. Ends when the session is closed. Raises `MagnetError` for what is no link of a
         key, `CommandError` where the DHT is off."""
-        self._check_here()
+        self._home.check_here()
         parsed = KeyLink.parse(link) if isinstance(link, str) else link
         async with contextlib.aclosing(self._follows.follow(parsed)) as news:
             async for followed in news:
@@ -165,7 +161,7 @@ class Session:
 
     def torrent(self, name: int | str | bytes) -> Torrent:
         """A torrent by its id, or by its info-hash: bytes or hexadecimal digits. Raises `TorrentNotFound`."""
-        self._check()
+        self._home.check_open()
         if isinstance(name, int):
             found = self._torrents.get(name)
         else:
@@ -185,25 +181,25 @@ class Session:
     @property
     def listening(self) -> tuple[Address, ...]:
         """Where peers can reach us."""
-        self._check()
+        self._home.check_open()
         return self._backend.listening
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was amiss when it started and didn't stop it; `SessionWarned` tells what is amiss later."""
-        self._check()
+        self._home.check_open()
         return self._backend.warnings
 
     @property
     def state_folder(self) -> Path | None:
         """Where resume data and the DHT's table are kept; `None` if they aren't."""
-        self._check()
+        self._home.check_open()
         return self._backend.state_folder
 
     async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
         """The addresses of a host, for `peers`. Behind a proxy a name isn't looked up here: it gets a stand-in, good for this
         session alone, and the proxy hears the name. Raises `OSError`."""
-        self._check_here()
+        self._home.check_here()
         return await self._backend.look_up(host, port)
 
     @property
@@ -219,16 +215,16 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether it has started and isn't closed."""
-        return self._state == "open" and self._closing is None
+        return self._home.state == "open" and self._closing is None
 
     async def statistics(self) -> SessionStatistics:
         """What is counted beside the torrents."""
-        self._check_here()
+        self._home.check_here()
         return await self._backend.statistics()
 
     async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Limits the rates of all torrents together, in bytes a second; `None` is no limit."""
-        self._check_here()
+        self._home.check_here()
         await self._backend.set_rates(None, download, upload)
 
     async def __aenter__(self) -> Self:
@@ -240,8 +236,8 @@ class Session:
         await self.close()
 
     def __repr__(self) -> str:
-        if self._state != "open":
-            return f"<Session: {self._state}>"
+        if self._home.state != "open":
+            return f"<Session: {self._home.state}>"
         if self._home.pid != os.getpid():
             return "<Session: of the process that this one was forked from>"
         where = ", ".join(f"{host}:{port}" for host, port in self._backend.listening)
@@ -249,21 +245,10 @@ class Session:
         return f"<Session at {where}: {count} torrent{'' if count == 1 else 's'}>"
 
     def __del__(self, warn: Callable[..., None] = tell_warning) -> None:
-        if getattr(self, "_state", "new") == "open" and self._home.pid == os.getpid():
+        if (home := getattr(self, "_home", None)) and home.state == "open" and home.pid == os.getpid():
             warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self)
 
     # ---- its inside
-
-    def _check(self) -> None:
-        """What is read at once needs no more."""
-        if self._state != "open":
-            raise SessionClosed(CLOSED if self._state == "closed" else "the session hasn't started")
-        self._home.check_process()
-
-    def _check_here(self) -> None:
-        """What is awaited would be answered on the session's own loop."""
-        self._check()
-        self._home.check()
 
     async def _named(self, link: str) -> Magnet:
         """The magnet link of the torrent that a key names now."""
@@ -306,7 +291,7 @@ class Session:
 
     def _abandon(self) -> None:
         """It is as good as closed: what runs it is gone."""
-        self._state = "closed"
+        self._home.state = "closed"
 
     def _clean(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -322,7 +307,7 @@ class Session:
         except TimeoutError:
             log.warning("the session didn't end within %s s", timeout)
         finally:
-            self._state = "closed"
+            self._home.state = "closed"
             for torrent in self.torrents:
                 torrent._leave()
             self._torrents.clear()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from . import _delete, _time
 from ._backend import Backend
 from ._events import Events, FileCompleted, Hub, News, Pulse, TorrentFile
+from ._file import FileReader, Opening
+from ._home import Home
 from ._layout import Layout, Ledger
 from ._millstream import Metainfo
 from ._values import (
@@ -32,7 +34,7 @@ from ._values import (
 from .errors import CommandError, SessionClosed, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
 
 if TYPE_CHECKING:
-    from ._file import FileReader
+    # what `Torrent.session` gives; all that a torrent needs of it is its `Home`
     from ._session import Session
 
 log = logging.getLogger("millstream")
@@ -53,15 +55,16 @@ class Torrent:
     """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
     once the torrent is gone."""
 
-    def __init__(self, session: Session, backend: Backend, torrent: int, folder: Path) -> None:
+    def __init__(self, session: Session, home: Home, backend: Backend, torrent: int, folder: Path) -> None:
         self._session = session
+        self._home = home
         self._backend = backend
         self._id = torrent
         self._folder = folder
         self._metainfo: Metainfo | None = None
         self._layout: Layout | None = None
         self._ledger: Ledger | None = None
-        self._hub = Hub(session.events_max, session._home)
+        self._hub = Hub(session.events_max, home)
         self._pulse = Pulse()
         self._gone = False
         self._last = backend.status(torrent)
@@ -89,7 +92,7 @@ class Torrent:
         # read of all torrents time and again: `_there` would take as long as the rest of it
         if self._gone:
             raise self._removed()
-        self._session._check()
+        self._home.check_open()
         try:
             self._last = self._backend.status(self._id)
         except TorrentRemoved:
@@ -295,17 +298,14 @@ class Torrent:
             paths = [layout.file(index, b"").path for index in range(len(layout))]
             await asyncio.to_thread(_delete.delete, self._folder, paths)
 
-    @asynccontextmanager
-    async def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> AsyncIterator[FileReader]:
+    def open(self, file: FileName = 0, *, read_ahead: int = 4 << 20) -> Opening:
         """Opens a file for reading, complete or not: what is read is fetched before all else, also if the file isn't
-        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata.
+        selected. Who reads on gets up to `read_ahead` bytes fetched ahead. Waits for the metadata. `LookupError` if
+        there is no such file. `async with torrent.open(...) as file`, or `file = await torrent.open(...)` and its
+        `close` by yourself.
 
         What is read counts as wanted in `stats`; how much of the file is there, `file(...).progress` says."""
-        reader = await self._reader(file, read_ahead)
-        try:
-            yield reader
-        finally:
-            await reader.close()
+        return Opening(lambda: self._reader(file, read_ahead))
 
     def __repr__(self) -> str:
         if self._gone:
@@ -342,10 +342,18 @@ class Torrent:
         self._pulse.beat()
 
     async def _reader(self, file: FileName, read_ahead: int) -> FileReader:
-        from ._file import FileReader
-
         await self.metadata()
-        return FileReader(self, self.file(file), read_ahead)
+        return FileReader(self, self._home, self.file(file), read_ahead)
+
+    def _ready(self, start: int, length: int) -> int:
+        layout = self._plan()
+        return layout.ready(start, length, self.verified) if layout is not None else 0
+
+    async def _changed(self, timeout: float) -> bool:
+        return await self._pulse.wait(timeout)
+
+    def _stir(self) -> None:
+        self._pulse.beat()
 
     def _set_metainfo(self, metainfo: Metainfo) -> None:
         self._metainfo = metainfo
@@ -367,7 +375,7 @@ class Torrent:
         """The backend, as long as the torrent is there."""
         if self._gone:
             raise self._removed()
-        self._session._check()
+        self._home.check_open()
         try:
             yield self._backend
         except TorrentRemoved:
@@ -379,7 +387,7 @@ class Torrent:
     def _here(self) -> Iterator[Backend]:
         """The same for what is awaited: on the session's loop alone."""
         with self._there() as backend:
-            self._session._check_here()
+            self._home.check_here()
             yield backend
 
     def _check_here(self) -> None:

@@ -42,9 +42,9 @@ from warnings import warn as tell_warning
 
 from . import _download, _time
 from . import _events as streams
+from ._drivers import Driver
 from ._file import FileReader
 from ._millstream import Metainfo
-from ._session import Driver
 from ._session import Session as AsyncSession
 from ._sources import Source
 from ._thread import LoopThread

@@ -47,6 +47,7 @@ class AsyncioBackend:
         self._given = settings
         self._on_news: OnNews = _nobody
         self._turns: Turns | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._closed = False
         self._bell: socket.socket | None = None
         self._stopped: asyncio.Event = asyncio.Event()
@@ -56,6 +57,11 @@ class AsyncioBackend:
 
     async def start(self, on_news: OnNews) -> None:
         """Binds and begins."""
+        # not half of it if it is cancelled: what a loop has taken of a socket, only its server gives back
+        self._starting = asyncio.get_running_loop().create_task(self._start(on_news))
+        await asyncio.shield(self._starting)
+
+    async def _start(self, on_news: OnNews) -> None:
         loop = asyncio.get_running_loop()
         body = Body(loop.time(), **self._given)
         # long lists and tables take their time to be read: not the loop's
@@ -79,6 +85,9 @@ class AsyncioBackend:
 
     async def close(self, timeout: float) -> None:
         """Ends all in good order, within the time."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting], timeout=timeout)
+            self._starting.cancel()
         turns = self._turns
         if turns is None or self._closed:
             return
