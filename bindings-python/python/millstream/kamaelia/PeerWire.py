@@ -26,7 +26,7 @@ from .._values import BytesLike
 from ..errors import MillstreamError, RemoteProtocolError
 from ._axon import Component, producerFinished
 from ._outgoing import MESSAGES_MAX, Outgoing
-from ._worker import told
+from ._signals import is_a, told
 
 if TYPE_CHECKING:
     from ._axon import Main
@@ -164,7 +164,7 @@ class PeerWire(Component):
 
     def _send(self, message: Any) -> None:
         try:
-            if isinstance(message, SetPieces):
+            if is_a(message, SetPieces):
                 self._wire.set_pieces(message.pieces)
             elif self._shaken:
                 self._out.put(self._wire.send(message))
@@ -174,7 +174,7 @@ class PeerWire(Component):
                 raise ValueError("too many messages wait for the handshake")
         except Exception as error:
             if not isinstance(error, MillstreamError | ValueError | TypeError | OverflowError):
-                log.exception("a PeerWire could not use a message")
+                log.warning("a PeerWire could not use a message", exc_info=error)
             self._out.put(WireRefused(message, error), "received")
 
 

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from ._worker import Worker, token_of
+from ._signals import token_of
+from ._worker import Worker
 
 __all__ = ["Allocate", "Close", "Done", "RandomAccessFileManager", "Read", "Rename", "Sync", "Write"]
 

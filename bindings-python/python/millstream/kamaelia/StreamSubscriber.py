@@ -42,6 +42,7 @@ class StreamSubscriber(Crewed):
     """
 
     Outboxes = {**Crewed.Outboxes, "status": "Garbage and failures"}
+    COMPLAINTS = "status"
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class StreamSubscriber(Crewed):
         try:
             self._take(_feed_of(message))
         except ValueError as error:
-            self.complain(str(error), box="status")
+            self.complain(str(error))
 
     def on_done(self, token: Any, result: Any, error: str | None) -> None:
         if token == "feed":
@@ -82,11 +83,11 @@ class StreamSubscriber(Crewed):
             if error is None:
                 self.on_message(result)
             else:
-                self.complain(error, box="status")
+                self.complain(error)
             return
         self._reading = False
         if error is not None:
-            self.complain(f"chunk {token} is lost: {error}", box="status")
+            self.complain(f"chunk {token} is lost: {error}")
         for at in range(0, len(result or b""), SEND_BYTES):
             self.out.put(result[at : at + SEND_BYTES])
         self._next = token + 1
@@ -130,7 +131,7 @@ class StreamSubscriber(Crewed):
 
     def _lose(self, number: int, reason: str) -> None:
         self._lost.add(number)
-        self.complain(f"chunk {number} is lost: {reason}", box="status")
+        self.complain(f"chunk {number} is lost: {reason}")
         self._go_on()
 
     def _go_on(self) -> None:

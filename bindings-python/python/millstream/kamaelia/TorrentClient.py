@@ -24,9 +24,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._axon import Component, ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, ThreadedComponent, producerFinished
 from ._engine import Engine, EngineEvents
 from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import Ending, told
 from ._torrents import Torrents
 
 __all__ = ["BasicTorrentExplainer", "TorrentClient"]
@@ -95,7 +96,7 @@ class TorrentClient(ThreadedComponent):
 
     def _serve(self) -> None:
         tick = time.monotonic() + self.tickInterval
-        while not self._told_to_stop():
+        while told(self) != "now":
             # who doesn't read answers isn't listened to either
             while len(self._out) < MESSAGES_MAX and self.dataReady("inbox"):
                 self._torrents.on_message(self.recv("inbox"))
@@ -106,15 +107,6 @@ class TorrentClient(ThreadedComponent):
                 tick = max(tick + self.tickInterval, now)
             wait = self._torrents.wait(max(0.0, tick - time.monotonic()))
             self.pause(wait if self._out.flush() else min(wait, PATIENCE))
-
-    def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                return True
-            if not isinstance(message, producerFinished):
-                log.warning("a TorrentClient ignores a %s on its control", type(message).__name__)
-        return False
 
     def _tell(self, message: object, *, extended: bool = False) -> None:
         if self._extended or not extended:
@@ -134,14 +126,14 @@ class BasicTorrentExplainer(Component):
     def main(self) -> Any:
         """A generator, as Axon's components are."""
         out = Outgoing(self)
+        ending: Ending = ""
         while True:
             while len(out) < MESSAGES_MAX and self.dataReady("inbox"):
                 out.put(f"{_text(self.recv('inbox'))}\n")
-            out.flush()
-            while self.dataReady("control"):
-                if isinstance(self.recv("control"), producerFinished | shutdown | shutdownMicroprocess):
-                    self.send(producerFinished(self), "signal")
-                    return
+            ending = told(self) or ending
+            if out.flush() and ending and not self.dataReady("inbox") or ending == "now":
+                self.send(producerFinished(self), "signal")
+                return
             self.pause()
             yield 1
 

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .._millstream import Engine
 from .._values import AddOptions, Address, BytesLike, Datagrams, LinkEnd, Outcome, Settings, Status, Stopped
-from ._axon import Component, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, producerFinished
 from ._outgoing import Outgoing
+from ._signals import is_a, reason_of, told
 
 if TYPE_CHECKING:
     from ._axon import Main
@@ -387,27 +388,22 @@ class TorrentEngine(Component):
         yield 1
 
     def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                return True
-            if isinstance(message, producerFinished):
-                now = self._clock()
-                self._engine.stop(now, now + GOODBYE)
-            else:
-                self._out.put(Refused(message, "it is no signal"))
-        return False
+        ending = told(self, refuse=lambda message: self._out.put(Refused(message, "it is no signal")))
+        if ending == "soon":
+            now = self._clock()
+            self._engine.stop(now, now + GOODBYE)
+        return ending == "now"
 
     def _on_message(self, message: Any) -> None:
-        if not isinstance(message, Input):
+        if not is_a(message, Input):
             self._out.put(Refused(message, f"a {type(message).__name__} is no input"))
             return
         try:
             answer = message.apply(self._engine, self._clock())
         except Exception as error:
             # its own errors, and those of arguments that it can't use
-            log.debug("an engine refuses %r: %s", type(message).__name__, error)
-            answer = Refused(message, str(error) or type(error).__name__)
+            answer = Refused(message, reason_of(error))
+            log.debug("an engine refuses a %s: %s", type(message).__name__, answer.reason)
         if answer is not None:
             self._out.put(answer, "payload" if isinstance(answer, Transmit | Packets) else "outbox")
 

@@ -63,6 +63,7 @@ class TorrentFeedSubscriber(Crewed):
     """
 
     Outboxes = {**Crewed.Outboxes, "status": "Garbage and failures"}
+    COMPLAINTS = "status"
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class TorrentFeedSubscriber(Crewed):
         try:
             items = parse(message)
         except ValueError as error:
-            self.complain(str(error), box="status")
+            self.complain(str(error))
             return
         count = len(items) if not self._first or self._latest is None else self._latest
         self._first = False
@@ -111,13 +112,13 @@ class TorrentFeedSubscriber(Crewed):
         elif error is None:
             self.create(token, TIPCCreateTorrentIn(rawmetainfo=result, savefolder=os.fspath(self._folder)))
         if error is not None:
-            self.complain(error, box="status")
+            self.complain(error)
 
     def on_started(self, token: Any, answer: Any) -> None:
         if isinstance(answer, TIPCNewTorrentCreated):
             self._running[answer.torrentid] = (token, answer.savefolder)
         else:
-            self.complain(f"{token.title or token.torrent} can't be started, or is running already", box="status")
+            self.complain(f"{token.title or token.torrent} can't be started, or is running already")
 
     def on_told(self, message: Any) -> None:
         torrentid = getattr(message, "torrentid", None)
@@ -132,7 +133,7 @@ class TorrentFeedSubscriber(Crewed):
                 )
             )
         elif isinstance(message, TIPCTorrentError):
-            self.complain(message.message, torrentid, box="status")
+            self.complain(message.message, torrentid)
 
     def is_done(self) -> bool:
         return self.is_idle and not self._running

@@ -23,8 +23,8 @@ from typing import Any
 from .._millstream import Plan
 from .._values import Digests, Version
 from ..errors import CreateError
-from ._axon import ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
-from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import is_a, reason_of
+from ._worker import Worker
 from .ipc import TIPCTorrentError
 from .TorrentIPC import TIPCMakeTorrent
 
@@ -35,7 +35,7 @@ log = logging.getLogger("millstream")
 LEAF = 16 * 1024
 
 
-class TorrentMaker(ThreadedComponent):
+class TorrentMaker(Worker):
     """TorrentMaker([defaulttracker]) -> a component that makes .torrent files.
 
     `defaulttracker`: the tracker of requests that are a path alone. `version`: which protocol versions the torrents
@@ -50,57 +50,25 @@ class TorrentMaker(ThreadedComponent):
         self.defaulttracker = defaulttracker
         self._version: Version = version
         self._extended = extended
-        self._out = Outgoing(self)
 
-    def main(self) -> None:
-        """In a thread of its own."""
-        try:
-            finishing = False
-            while True:
-                ending = self._told()
-                if ending == "now":
-                    break
-                finishing = finishing or ending == "soon"
-                if len(self._out) < MESSAGES_MAX and self.dataReady("inbox"):
-                    self._out.put(self._made(self.recv("inbox")))
-                    self._out.flush()
-                    continue
-                if not self._out.flush():
-                    self.pause(0.05)
-                elif finishing:
-                    break
-                else:
-                    self.pause()
-        finally:
-            self.send(producerFinished(self), "signal")
-
-    def _told(self) -> str:
-        ending = ""
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                return "now"
-            if isinstance(message, producerFinished):
-                ending = "soon"
-            else:
-                log.warning("a TorrentMaker ignores a %s on its control", type(message).__name__)
-        return ending
+    def on_message(self, message: Any) -> None:
+        """Answers it."""
+        self.out.put(self._made(message))
 
     def _made(self, message: Any) -> object:
         try:
             return made_of(message, defaulttracker=self.defaulttracker, version=self._version)
         except Exception as error:
-            if not isinstance(error, ValueError | OSError):
-                log.exception("a torrent could not be made")
-            log.warning("a torrent could not be made: %s", error)
+            unforeseen = None if isinstance(error, ValueError | OSError) else error
+            log.warning("a torrent could not be made: %s", reason_of(error), exc_info=unforeseen)
             if not self._extended:
                 return b""
-            return TIPCTorrentError(torrentid=None, message=str(error) or type(error).__name__)
+            return TIPCTorrentError(torrentid=None, message=reason_of(error))
 
 
 def made_of(message: Any, *, defaulttracker: str, version: Version) -> bytes:
     """What is wanted by a TIPCMakeTorrent, or by a path alone. Raises `CreateError`, or `OSError`."""
-    if isinstance(message, str):
+    if is_a(message, str):
         message = TIPCMakeTorrent(
             trackerurl=defaulttracker,
             log2piecesizebytes=18,
@@ -108,7 +76,7 @@ def made_of(message: Any, *, defaulttracker: str, version: Version) -> bytes:
             comment="Created by Kamaelia",
             srcfile=message,
         )
-    if not isinstance(message, TIPCMakeTorrent):
+    if not is_a(message, TIPCMakeTorrent):
         raise CreateError(f"a {type(message).__name__} is no request for a torrent")
     return make_torrent(
         _text(message.srcfile, "srcfile"),

@@ -13,14 +13,14 @@ It owns the meeting with the TorrentService, which it makes if there is none, an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._axon import Component, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, producerFinished
 from ._engine import Engine
 from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import told
 from .ipc import TIPCServiceAddExtended
 from .TorrentIPC import TIPCServiceAdd, TIPCServicePassOn, TIPCServiceRemove
 from .TorrentService import TorrentService
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ._axon import Box, Main
 
 __all__ = ["TorrentPatron"]
-
-log = logging.getLogger("millstream")
 
 
 class TorrentPatron(Component):
@@ -76,7 +74,7 @@ class TorrentPatron(Component):
         """A generator, as Axon's components are."""
         self._join()
         yield 1
-        while not self._told_to_stop():
+        while told(self) != "now":
             self._copy()
             if not self.anyReady() or len(self._out) >= MESSAGES_MAX:
                 self.pause()
@@ -107,15 +105,6 @@ class TorrentPatron(Component):
         if made is not None:
             self.addChildren(made)
             made.activate()
-
-    def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                return True
-            if not isinstance(message, producerFinished):
-                log.warning("a TorrentPatron ignores a %s on its control", type(message).__name__)
-        return False
 
 
 __kamaelia_components__ = (TorrentPatron,)

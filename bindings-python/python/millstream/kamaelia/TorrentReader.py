@@ -20,11 +20,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._axon import Component, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, producerFinished
 from ._engine import EngineTorrent
 from ._member import Member
 from ._outgoing import Outgoing
+from ._signals import ignore, is_a, reason_of, told
 from .ipc import TIPCDataServed, TIPCOpenTorrent, TIPCServeData, TIPCTorrentError, TIPCTorrentOpened
+from .TorrentIPC import IPC
 
 if TYPE_CHECKING:
     from ._axon import Main
@@ -71,7 +73,11 @@ class TorrentReader(Component):
         self._member.join()
         yield 1
         while not self._told_to_stop():
-            self._step()
+            try:
+                self._step()
+            except Exception as error:
+                log.warning("a TorrentReader failed at a message", exc_info=error)
+                self._complain(None, reason_of(error))
             flushed = self._out.flush()
             idle = self._reading is None and not self._requests
             if flushed and idle and (self._finishing or (self._once and self._served)) and not self.dataReady("inbox"):
@@ -86,15 +92,9 @@ class TorrentReader(Component):
         yield 1
 
     def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                return True
-            if isinstance(message, producerFinished):
-                self._finishing = True
-            else:
-                self._complain(None, f"a {type(message).__name__} is no signal")
-        return False
+        ending = told(self, refuse=lambda message: self._complain(None, f"a {type(message).__name__} is no signal"))
+        self._finishing = self._finishing or ending == "soon"
+        return ending == "now"
 
     def _step(self) -> None:
         while self.dataReady("inbox"):
@@ -117,7 +117,7 @@ class TorrentReader(Component):
                 reading = None
 
     def _on_request(self, message: Any) -> None:
-        if not isinstance(message, TIPCServeData):
+        if not is_a(message, TIPCServeData):
             self._complain(None, f"a {type(message).__name__} asks for no data")
             return
         offset, length = message.offset or 0, message.length
@@ -127,6 +127,9 @@ class TorrentReader(Component):
         self._requests.append(message)
 
     def _on_told(self, message: Any) -> None:
+        if not is_a(message, IPC):
+            ignore(self, message, Member.INBOX)
+            return
         if not self._requests or not self._asked or self._reading is not None:
             return
         request = self._requests[0]
@@ -136,6 +139,7 @@ class TorrentReader(Component):
             case TIPCTorrentError() if message.torrentid == request.torrentid:
                 self._on_end(0, message.message)
             case _:
+                # of another torrent, or of no interest
                 return
 
     def _on_end(self, count: int, error: str | None) -> None:

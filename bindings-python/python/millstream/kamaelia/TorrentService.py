@@ -25,9 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._axon import AdaptiveComponent, Component, coordinating_tracker, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import AdaptiveComponent, Component, coordinating_tracker, producerFinished, shutdown
 from ._engine import Engine
 from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import is_a, reason_of, told
 from ._torrents import COMMANDS
 from .ipc import (
     TIPCMetadata,
@@ -40,6 +41,7 @@ from .ipc import (
 )
 from .TorrentClient import TorrentClient
 from .TorrentIPC import (
+    IPC,
     TIPCCloseTorrent,
     TIPCNewTorrentCreated,
     TIPCServiceAdd,
@@ -61,6 +63,13 @@ SERVICE = "torrentsrv"
 SHUTDOWN_SERVICE = "torrentsrvshutdown"
 
 _EXTENDED = (TIPCMetadata, TIPCTorrentComplete, TIPCTorrentError, TIPCTorrentOpened)
+_TOLD = (
+    *_EXTENDED,
+    TIPCNewTorrentCreated,
+    TIPCTorrentAlreadyDownloading,
+    TIPCTorrentStartFail,
+    TIPCTorrentStatusUpdate,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -150,8 +159,9 @@ class TorrentService(AdaptiveComponent):
         while True:
             try:
                 self._step()
-            except Exception:
-                log.exception("a TorrentService failed at a message")
+            except Exception as error:
+                log.warning("a TorrentService failed at a message", exc_info=error)
+                self._complain(f"a message: {reason_of(error)}")
             self._out.flush()
             if self._is_over():
                 break
@@ -165,17 +175,16 @@ class TorrentService(AdaptiveComponent):
 
     def _step(self) -> None:
         while self.dataReady("_torrentcontrol"):
-            if isinstance(self.recv("_torrentcontrol"), producerFinished):
+            message = self.recv("_torrentcontrol")
+            if not is_a(message, producerFinished):
+                self._complain(f"a {type(message).__name__} on _torrentcontrol")
+            else:
                 # what it said before it ended
                 while self.dataReady("inbox"):
                     self._on_told(self.recv("inbox"))
                 self._on_client_gone()
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess):
-                self._stopping = True
-            elif not isinstance(message, producerFinished):
-                self._complain(f"a {type(message).__name__} on control")
+        if told(self, refuse=lambda message: self._complain(f"a {type(message).__name__} on control")) == "now":
+            self._stopping = True
         while self.dataReady("inbox"):
             self._on_told(self.recv("inbox"))
         while len(self._out) < MESSAGES_MAX and self.dataReady("notify"):
@@ -198,8 +207,8 @@ class TorrentService(AdaptiveComponent):
     # ---- from patrons
 
     def _on_notify(self, message: object) -> None:
-        reply = getattr(message, "replyService", None)
-        if not (isinstance(reply, tuple) and len(reply) == 2 and isinstance(reply[0], Component)):
+        reply: Any = getattr(message, "replyService", None) if is_a(message, IPC) else None
+        if not (is_a(reply, tuple) and len(reply) == 2 and is_a(reply[0], Component) and is_a(reply[1], str)):
             self._complain(f"a {type(message).__name__} on notify that names no box to reply to")
             return
         patron = next((patron for patron in self._patrons if patron.reply == reply), None)
@@ -251,12 +260,12 @@ class TorrentService(AdaptiveComponent):
 
     def _pass_on(self, patron: _Patron, message: Any) -> None:
         if self._client is None or self._stopping:
-            if not isinstance(message, COMMANDS):
+            if not is_a(message, *COMMANDS):
                 self._tell(patron, TIPCTorrentStartFail())
             return
-        if isinstance(message, COMMANDS):
-            torrentid = message.torrentid
-            torrent = self._torrents.get(torrentid) if isinstance(torrentid, int) else None
+        if is_a(message, *COMMANDS):
+            torrentid = getattr(message, "torrentid", -1)
+            torrent = self._torrents.get(torrentid) if type(torrentid) is int else None
             if torrent is None and torrentid is not None:
                 self._tell(patron, TIPCTorrentError(torrentid=torrentid, message="no such torrent"))
                 return
@@ -273,6 +282,9 @@ class TorrentService(AdaptiveComponent):
     # ---- from the client
 
     def _on_told(self, message: Any) -> None:
+        if not is_a(message, *_TOLD):
+            self._complain(f"a {type(message).__name__} of the client's")
+            return
         match message:
             case TIPCNewTorrentCreated():
                 patron = self._next_asker()
@@ -301,8 +313,9 @@ class TorrentService(AdaptiveComponent):
 
     def _route(self, message: Any) -> None:
         torrentid = getattr(message, "torrentid", None)
-        torrent = self._torrents.get(torrentid) if isinstance(torrentid, int) else None
+        torrent = self._torrents.get(torrentid) if type(torrentid) is int else None
         if torrent is None:
+            # one that was closed meanwhile
             return
         if isinstance(message, TIPCTorrentOpened):
             if torrent.opening:
@@ -316,11 +329,19 @@ class TorrentService(AdaptiveComponent):
             torrent.asking = []
 
     def _next_asker(self) -> _Patron | None:
-        return self._asked.popleft() if self._asked else None
+        if not self._asked:
+            self._complain("an answer that nobody asked for")
+            return None
+        return self._asked.popleft()
 
     def _tell(self, patron: _Patron, message: object) -> None:
-        if not patron.gone and (patron.extended or not isinstance(message, _EXTENDED)):
+        if patron.gone:
+            return
+        if patron.extended or not is_a(message, *_EXTENDED):
             self._out.put(message, patron.box)
+        elif isinstance(message, TIPCTorrentError):
+            # for who doesn't expect such messages
+            log.warning("a TorrentPatron's command failed: %s", message.message)
 
     # ---- the client's life
 

@@ -14,13 +14,14 @@ import logging
 import secrets
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ._axon import ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import ThreadedComponent, producerFinished
 from ._outgoing import Outgoing
+from ._signals import is_a, reason_of, told
+from ._sockets import Bell
 from .ipc import TIPCTrackerAllow, TIPCTrackerDeny, TIPCTrackerError, TIPCTrackerStarted, TIPCTrackerStats
 
 __all__ = ["TorrentTracker"]
@@ -73,7 +74,7 @@ class TorrentTracker(ThreadedComponent):
         self._place = (host, port)
         self._udp_port = udp_port
         self._interval = interval
-        self._bell = _Bell()
+        self._bell = Bell()
         self.threadWakeUp = self._bell
         self._out = Outgoing(self)
         make = importlib.import_module("millstream.sansio").Tracker
@@ -90,7 +91,7 @@ class TorrentTracker(ThreadedComponent):
             self._serve()
         except Exception as error:
             log.warning("a TorrentTracker ends: %s", error)
-            self._out.put(TIPCTrackerError(message=str(error) or type(error).__name__))
+            self._out.put(TIPCTrackerError(message=reason_of(error)))
         finally:
             for connection in list(self._connections.values()):
                 self._hang_up(connection)
@@ -106,7 +107,7 @@ class TorrentTracker(ThreadedComponent):
 
     def _serve(self) -> None:
         listener, packets = self._bind()
-        self._selector.register(self._bell.heard, selectors.EVENT_READ)
+        self._selector.register(self._bell.ear, selectors.EVENT_READ)
         self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(packets, selectors.EVENT_READ)
         host, port = listener.getsockname()[:2]
@@ -115,9 +116,9 @@ class TorrentTracker(ThreadedComponent):
                 announce=f"http://{host}:{port}/announce", udp=f"udp://{host}:{packets.getsockname()[1]}/announce"
             )
         )
-        while not self._stopped():
+        while not told(self, refuse=self._refuse):
             while self.dataReady("inbox"):
-                self._on_message(self.recv("inbox"))
+                self._attempt(self.recv("inbox"))
             self._on_time()
             self._out.flush()
             for key, _ in self._selector.select(self._wait()):
@@ -125,8 +126,8 @@ class TorrentTracker(ThreadedComponent):
                     self._accept(listener)
                 elif key.fileobj is packets:
                     self._answer_packets(packets)
-                elif key.fileobj is self._bell.heard:
-                    self._bell.hush()
+                elif key.fileobj is self._bell.ear:
+                    self._bell.clear()
                 else:
                     self._on_ready(self._connections[key.fileobj])  # type: ignore[index]
 
@@ -144,13 +145,8 @@ class TorrentTracker(ThreadedComponent):
         packets.setblocking(False)
         return listener, packets
 
-    def _stopped(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, shutdown | shutdownMicroprocess | producerFinished):
-                return True
-            self._complain(f"a {type(message).__name__} is no signal")
-        return False
+    def _refuse(self, message: object) -> None:
+        self._complain(f"a {type(message).__name__} is no signal")
 
     def _wait(self) -> float:
         now = time.monotonic()
@@ -183,8 +179,15 @@ class TorrentTracker(ThreadedComponent):
             )
             self._told = (now, now_there.announces)
 
+    def _attempt(self, message: Any) -> None:
+        try:
+            self._on_message(message)
+        except Exception as error:
+            log.warning("a TorrentTracker could not use a message", exc_info=error)
+            self._complain(reason_of(error))
+
     def _on_message(self, message: Any) -> None:
-        if not isinstance(message, TIPCTrackerAllow | TIPCTrackerDeny):
+        if not is_a(message, TIPCTrackerAllow, TIPCTrackerDeny):
             self._complain(f"a {type(message).__name__} says nothing to a tracker")
             return
         info_hash = _info_hash(message.infohash)
@@ -276,38 +279,6 @@ class _Connection:
         self.socket, self.place, self.until = taken, place, until
         self.request = b""
         self.answer = b""
-
-
-class _Bell(threading.Event):
-    """What Axon wakes a thread by, heard by a selector too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard, self._rung = socket.socketpair()
-        self.heard.setblocking(False)
-        self._rung.setblocking(False)
-
-    def set(self) -> None:
-        super().set()
-        try:
-            self._rung.send(b"!")
-        except OSError:
-            # it is full, and so heard anyway; or nobody listens any more
-            return
-
-    def hush(self) -> None:
-        """Until it is rung again."""
-        self.clear()
-        try:
-            while self.heard.recv(4096):
-                continue
-        except BlockingIOError:
-            return
-
-    def close(self) -> None:
-        """For ever."""
-        self.heard.close()
-        self._rung.close()
 
 
 def _info_hash(given: object) -> bytes | None:

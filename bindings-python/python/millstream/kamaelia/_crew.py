@@ -7,59 +7,93 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from .._millstream import Metainfo
-from ._axon import Component, ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, producerFinished, shutdown
 from ._member import Member
 from ._outgoing import MESSAGES_MAX, Outgoing
-from .ipc import TIPCTorrentError
-from .TorrentIPC import TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading, TIPCTorrentStartFail
+from ._signals import ignore, is_a, reason_of, told
+from ._worker import Worker
+from .ipc import TIPCMetadata, TIPCTorrentComplete, TIPCTorrentError, TIPCTorrentOpened
+from .TorrentIPC import (
+    TIPCNewTorrentCreated,
+    TIPCTorrentAlreadyDownloading,
+    TIPCTorrentStartFail,
+    TIPCTorrentStatusUpdate,
+)
 
 if TYPE_CHECKING:
     from ._axon import Main
 
 log = logging.getLogger("millstream")
 
-ENDS = (shutdown, shutdownMicroprocess)
 ANSWERS = (TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading, TIPCTorrentStartFail)
+NEWS = (TIPCTorrentStatusUpdate, TIPCTorrentComplete, TIPCMetadata, TIPCTorrentError, TIPCTorrentOpened)
 
 
-class JobThread(ThreadedComponent):
-    """Does what blocks, one after the other: (token, function) in, (token, result, reason of failure) out. `interval`:
-    every so many seconds it sends `TICK`."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to do, for a JobThread."""
 
-    TICK: ClassVar[tuple[None, None, None]] = (None, None, None)
+    token: object
+    do: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A task is done, or failed for this reason."""
+
+    token: Any
+    result: Any
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed."""
+
+
+class JobThread(Worker):
+    """Does what blocks, one after the other: `Task` in, `Worked` out. `interval`: every so many seconds it sends
+    `Ticked`."""
+
+    Inboxes = {"inbox": "Tasks", "control": "Shut me down"}
+    Outboxes = {"outbox": "Worked, Ticked", "signal": "producerFinished when I've shutdown"}
 
     def __init__(self, interval: float | None = None) -> None:
         super().__init__()
         self._interval = interval
-        self._out = Outgoing(self)
+        self._tick = time.monotonic()
 
-    def main(self) -> None:
-        """In a thread of its own."""
-        tick = time.monotonic()
-        while not self.dataReady("control"):
-            if self.dataReady("inbox"):
-                token, function = self.recv("inbox")
-                self._out.put(self._done(token, function))
-            now = time.monotonic()
-            if self._interval is not None and now >= tick:
-                self._out.put(self.TICK)
-                tick = now + self._interval
-            if not self._out.flush():
-                self.pause(0.05)
-            elif not self.dataReady("inbox"):
-                self.pause(None if self._interval is None else max(0.0, tick - now))
-
-    def _done(self, token: object, function: Callable[[], object]) -> tuple[object, object, str | None]:
+    def on_message(self, message: Any) -> None:
+        """Does it. Time passes meanwhile."""
+        if not is_a(message, Task):
+            raise TypeError("it is no task")
         try:
-            return token, function(), None
+            done = Worked(message.token, message.do(), None)
         except Exception as error:
-            log.debug("a component's work failed: %s", error)
-            return token, None, str(error) or type(error).__name__
+            log.debug("a component's work failed: %s", reason_of(error))
+            done = Worked(message.token, None, reason_of(error))
+        self.out.put(done)
+        self.on_turn()
+
+    def on_turn(self) -> None:
+        """Says that time has passed, if it has."""
+        now = time.monotonic()
+        if self._interval is not None and now >= self._tick:
+            self.out.put(Ticked())
+            self._tick = now + self._interval
+
+    def idle(self, most: float | None) -> None:
+        """Waits for tasks, or until time has passed."""
+        if self._interval is not None:
+            tick = max(0.0, self._tick - time.monotonic())
+            most = tick if most is None else min(most, tick)
+        self.pause(most)
 
 
 class Crewed(Component):
@@ -78,6 +112,9 @@ class Crewed(Component):
         "_work": "What is to be worked",
         "_halt": "The work ends",
     }
+
+    COMPLAINTS: ClassVar[str] = "outbox"
+    """The box for garbage and failures."""
 
     def __init__(self, options: dict[str, Any], *, interval: float | None = None) -> None:
         super().__init__()
@@ -119,7 +156,7 @@ class Crewed(Component):
     def work(self, token: object, function: Callable[[], object]) -> None:
         """Has this done in the thread. `on_done` hears of it."""
         self._working += 1
-        self.send((token, function), "_work")
+        self.send(Task(token, function), "_work")
 
     def create(self, token: object, message: object) -> None:
         """Has a torrent started. `on_started` hears of it."""
@@ -130,9 +167,9 @@ class Crewed(Component):
         """Tells the client something that isn't answered."""
         self._member.ask(message)
 
-    def complain(self, text: str, torrentid: object = None, box: str = "outbox") -> None:
+    def complain(self, text: str, torrentid: object = None) -> None:
         """Tells of garbage and failures."""
-        self.out.put(TIPCTorrentError(torrentid=torrentid, message=text), box)
+        self.out.put(TIPCTorrentError(torrentid=torrentid, message=text), self.COMPLAINTS)
 
     @property
     def is_idle(self) -> bool:
@@ -154,8 +191,8 @@ class Crewed(Component):
             try:
                 self._step()
             except Exception as error:
-                log.exception("a component failed at a message")
-                self.complain(str(error) or type(error).__name__)
+                log.warning("a %s failed at a message", type(self).__name__, exc_info=error)
+                self.complain(reason_of(error))
             flushed = self.out.flush()
             if self.finishing and flushed and not self.dataReady("inbox") and self.is_done():
                 break
@@ -169,15 +206,9 @@ class Crewed(Component):
         yield 1
 
     def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, ENDS):
-                return True
-            if isinstance(message, producerFinished):
-                self._finish_due = True
-            else:
-                self.complain(f"a {type(message).__name__} is no signal")
-        return False
+        ending = told(self, refuse=lambda message: self.complain(f"a {type(message).__name__} is no signal"))
+        self._finish_due = self._finish_due or ending == "soon"
+        return ending == "now"
 
     def _step(self) -> None:
         while len(self.out) < MESSAGES_MAX and self.dataReady("inbox"):
@@ -187,19 +218,25 @@ class Crewed(Component):
             self._finish_due, self.finishing = False, True
             self.on_finishing()
         while self.dataReady("_done"):
-            token, result, error = done = self.recv("_done")
-            if done == JobThread.TICK:
-                self.on_tick()
-            else:
-                self._working -= 1
-                self.on_done(token, result, error)
+            self._on_done(self.recv("_done"))
         while self.dataReady(Member.INBOX):
             message = self.recv(Member.INBOX)
-            if isinstance(message, ANSWERS) and self._asked:
+            if is_a(message, *ANSWERS) and self._asked:
                 token, _ = self._asked.popleft()
                 self.on_started(token, message)
-            else:
+            elif is_a(message, *NEWS):
                 self.on_told(message)
+            else:
+                ignore(self, message, Member.INBOX)
+
+    def _on_done(self, done: Any) -> None:
+        if is_a(done, Ticked):
+            self.on_tick()
+        elif is_a(done, Worked) and self._working:
+            self._working -= 1
+            self.on_done(done.token, done.result, done.error)
+        else:
+            ignore(self, done, "_done")
 
 
 def magnet_of(torrent: bytes) -> str:

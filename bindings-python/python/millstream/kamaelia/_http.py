@@ -20,8 +20,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from ._axon import ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
-from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import reason_of
+from ._worker import Worker
 
 __all__ = ["FetchFailed", "SimpleHTTPClient", "fetch"]
 
@@ -40,36 +40,15 @@ class FetchFailed(OSError):
     """Nothing was got from there."""
 
 
-class SimpleHTTPClient(ThreadedComponent):
+class SimpleHTTPClient(Worker):
     """SimpleHTTPClient() -> a component that fetches pages."""
 
     Inboxes = {"inbox": "URLs to download: a dict, or the URL alone", "control": "Shut me down"}
     Outboxes = {"outbox": "Bodies of answers", "signal": "producerFinished when I've shutdown", "debug": "NOT USED"}
 
-    def main(self) -> None:
-        """In a thread of its own."""
-        out = Outgoing(self)
-        finishing = False
-        while True:
-            while self.dataReady("control"):
-                message = self.recv("control")
-                if isinstance(message, shutdown | shutdownMicroprocess):
-                    self.send(producerFinished(self), "signal")
-                    return
-                if isinstance(message, producerFinished):
-                    finishing = True
-                else:
-                    log.warning("a SimpleHTTPClient ignores a %s on its control", type(message).__name__)
-            if len(out) < MESSAGES_MAX and self.dataReady("inbox"):
-                out.put(_answer(self.recv("inbox")))
-                out.flush()
-            elif not out.flush():
-                self.pause(0.05)
-            elif finishing:
-                self.send(producerFinished(self), "signal")
-                return
-            else:
-                self.pause()
+    def on_message(self, message: Any) -> None:
+        """Answers it."""
+        self.out.put(_answer(message))
 
 
 def fetch(
@@ -83,7 +62,7 @@ def fetch(
 ) -> bytes:
     """The body at an HTTP(S) URL. Raises `FetchFailed` if there is none, the status says so, or it is too long."""
     if not url.lower().startswith(("http://", "https://")):
-        raise FetchFailed(f"{url!r} is no HTTP URL")
+        raise FetchFailed(f"{url[:100]!r} is no HTTP URL")
     try:
         request = urllib.request.Request(
             url, data=body, method=method, headers={"User-Agent": AGENT, **(headers or {})}
@@ -124,7 +103,7 @@ def _answer(question: Any) -> bytes:
             method=question.get("method"),
         )
     except Exception as error:
-        log.warning("nothing was fetched: %s", error)
+        log.warning("nothing was fetched: %s", reason_of(error))
         return b""
 
 

@@ -5,7 +5,7 @@ IcecastClient(url)
     control  shutdown, shutdownMicroprocess and producerFinished end it; other messages are logged
     outbox   ParsedHTTPHeader, then ParsedHTTPBodyChunk until ParsedHTTPEnd; then it connects again
     signal   producerFinished when it has ended
-    inbox    not used
+    inbox    not used; what comes is logged
 
 IcecastDemux()
     inbox    what an IcecastClient tells; anything else is logged
@@ -22,8 +22,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ._axon import Component, ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, ThreadedComponent, producerFinished
 from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import ignore, is_a, told
 
 if TYPE_CHECKING:
     from ._axon import Main
@@ -44,8 +45,6 @@ READ_BYTES = 64 << 10
 
 AHEAD = 64
 """So many messages may lie before the reader; then the stream waits."""
-
-ENDS = (shutdown, shutdownMicroprocess, producerFinished)
 
 _http: Any = importlib.import_module("Kamaelia.Protocol.HTTP.HTTPParser")
 _ice: Any = importlib.import_module("Kamaelia.Protocol.HTTP.IcecastClient")
@@ -105,12 +104,9 @@ class IcecastClient(ThreadedComponent):
     _stopped = False
 
     def _told_to_stop(self) -> bool:
-        while self.dataReady("control"):
-            message = self.recv("control")
-            if isinstance(message, ENDS):
-                self._stopped = True
-            else:
-                log.warning("an IcecastClient ignores a %s on its control", type(message).__name__)
+        while self.dataReady("inbox"):
+            ignore(self, self.recv("inbox"), "inbox")
+        self._stopped = self._stopped or bool(told(self))
         return self._stopped
 
 
@@ -132,30 +128,35 @@ class IcecastDemux(Component):
         """A generator, as Axon's components are."""
         while True:
             while len(self._out) < MESSAGES_MAX and self.dataReady("inbox"):
-                self._on_message(self.recv("inbox"))
+                self._attempt(self.recv("inbox"))
             flushed = self._out.flush()
-            while self.dataReady("control"):
-                if isinstance(self.recv("control"), ENDS):
-                    self.send(producerFinished(self), "signal")
-                    return
+            if told(self):
+                self.send(producerFinished(self), "signal")
+                return
             if not flushed or not self.anyReady():
                 self.pause()
             yield 1
 
+    def _attempt(self, message: Any) -> None:
+        try:
+            self._on_message(message)
+        except Exception as error:
+            log.warning("an IcecastDemux can't use a %s", type(message).__name__, exc_info=error)
+
     def _on_message(self, message: Any) -> None:
-        if isinstance(message, _http.ParsedHTTPHeader):
+        if is_a(message, _http.ParsedHTTPHeader):
             headers = message.header["headers"]
             interval = str(headers.get("icy-metaint", "0"))
             self._interval = int(interval) if interval.isdecimal() and len(interval) < 12 else 0
             self._left = self._interval
             self._meta.clear()
             self._out.put(_ice.IceIPCHeader(contenttype=headers.get("content-type")))
-        elif isinstance(message, _http.ParsedHTTPBodyChunk):
+        elif is_a(message, _http.ParsedHTTPBodyChunk):
             self._on_data(_bytes(message.bodychunk))
-        elif isinstance(message, _http.ParsedHTTPEnd):
+        elif is_a(message, _http.ParsedHTTPEnd):
             self._out.put(_ice.IceIPCDisconnected())
         else:
-            log.warning("an IcecastDemux can't use a %s", type(message).__name__)
+            ignore(self, message, "inbox")
 
     def _on_data(self, data: bytes) -> None:
         while data:

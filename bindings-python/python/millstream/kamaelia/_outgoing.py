@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from ._axon import Component, NoSpaceInBox
+from ._signals import is_a
 from .TorrentIPC import TIPCTorrentStatusUpdate
 
 MESSAGES_MAX = 1000
@@ -26,16 +27,13 @@ class Outgoing:
 
     def put(self, message: object, box: str = "outbox") -> None:
         """Takes a message for a box. A status takes the place of one of the same torrent that still waits."""
-        if isinstance(message, TIPCTorrentStatusUpdate):
-            key = (box, message.torrentid)
-            waiting = self._statuses.get(key)
-            if waiting is not None:
+        slot: list[Any] = [message, box]
+        torrentid = _status_of(message)
+        if torrentid is not None:
+            waiting = self._statuses.setdefault((box, torrentid), slot)
+            if waiting is not slot:
                 waiting[0] = message
                 return
-            slot: list[Any] = [message, box]
-            self._statuses[key] = slot
-        else:
-            slot = [message, box]
         self._waiting.append(slot)
 
     def flush(self) -> bool:
@@ -46,8 +44,9 @@ class Outgoing:
             slot = self._waiting.popleft()
             message, box = slot
             if box not in full and self._handed_over(message, box):
-                if isinstance(message, TIPCTorrentStatusUpdate):
-                    del self._statuses[box, message.torrentid]
+                torrentid = _status_of(message)
+                if torrentid is not None:
+                    self._statuses.pop((box, torrentid), None)
             else:
                 full.add(box)
                 kept.append(slot)
@@ -67,3 +66,9 @@ class Outgoing:
         except NoSpaceInBox:
             return False
         return True
+
+
+def _status_of(message: Any) -> int | None:
+    """Of which torrent it is a status, if it is one."""
+    torrentid = getattr(message, "torrentid", None) if is_a(message, TIPCTorrentStatusUpdate) else None
+    return torrentid if type(torrentid) is int else None

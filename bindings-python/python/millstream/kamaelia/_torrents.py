@@ -15,6 +15,7 @@ from .._millstream import Magnet, Metainfo
 from .._values import Checked, Completed, Metadata, Removed, Status, TorrentFailed
 from ..errors import DuplicateTorrent, MillstreamError
 from ._engine import Engine, EngineTorrent, open_engine
+from ._signals import is_a, reason_of
 from ._stats import Statistics, is_complete
 from .ipc import (
     TIPCAddMagnet,
@@ -92,7 +93,7 @@ class Torrents:
 
     def on_message(self, message: object) -> None:
         """A message came in."""
-        if isinstance(message, COMMANDS):
+        if is_a(message, *COMMANDS):
             self._start_waiting()
             self._command(message)
         else:
@@ -170,8 +171,8 @@ class Torrents:
             return self._is_duplicate(error)
         except Exception as error:
             if not isinstance(error, MillstreamError | OSError | _Unusable):
-                log.exception("a torrent could not be started")
-            self._fail(str(error) or type(error).__name__)
+                log.warning("a torrent could not be started", exc_info=error)
+            self._fail(reason_of(error))
             return True
         self._count += 1
         running = _Running(self._count, torrent, f"{folder}{name}", isinstance(source, str))
@@ -210,10 +211,10 @@ class Torrents:
     def _command(self, message: Any) -> None:
         torrentid = getattr(message, "torrentid", None)
         try:
-            if isinstance(message, TIPCSetRate) and torrentid is None:
+            if is_a(message, TIPCSetRate) and torrentid is None:
                 self._open().set_rates(download=_rate(message.down), upload=_rate(message.up))
                 return
-            running = self._running.get(torrentid) if isinstance(torrentid, int) else None
+            running = self._running.get(torrentid) if type(torrentid) is int else None
             if running is None:
                 self._error(torrentid, "no such torrent")
                 return
@@ -232,8 +233,8 @@ class Torrents:
                     self._remove(running)
         except Exception as error:
             if not isinstance(error, MillstreamError | OSError | _Unusable):
-                log.exception("a command failed")
-            self._error(torrentid, str(error) or type(error).__name__)
+                log.warning("a command failed", exc_info=error)
+            self._error(torrentid, reason_of(error))
 
     def _remove(self, running: _Running) -> None:
         self._forget(running)
@@ -261,7 +262,7 @@ class Torrents:
         except Exception as error:
             log.warning("torrent %d tells no status: %s", running.id, error)
             if asked:
-                self._error(running.id, str(error) or type(error).__name__)
+                self._error(running.id, reason_of(error))
 
     def _dictionary(self, running: _Running, status: Status) -> dict[str, Any]:
         torrent = running.torrent
@@ -280,6 +281,8 @@ class Torrents:
             self._tell(TIPCMetadata(torrentid=running.id, rawmetainfo=metainfo.to_bytes()), extended=True)
 
     def _error(self, torrentid: object, message: str) -> None:
+        # for who isn't told
+        log.warning("a TorrentClient: %s", message)
         self._tell(TIPCTorrentError(torrentid=torrentid, message=message), extended=True)
 
 
@@ -294,42 +297,44 @@ class _Unusable(Exception):
     """A message that nothing can be started from, for the reason given."""
 
 
-def _source_of(message: object) -> tuple[bytes | str, str]:
+def _source_of(message: Any) -> tuple[bytes | str, str]:
     """What to give the engine, and the name that it will be stored under."""
-    if isinstance(message, TIPCCreateTorrentIn):
+    if is_a(message, TIPCCreateTorrentIn):
         raw = message.rawmetainfo
-        if isinstance(raw, str) and raw.startswith("magnet:"):
+        if is_a(raw, str) and raw.startswith("magnet:"):
             message = TIPCAddMagnet(uri=raw)
         else:
             message = raw
-    if isinstance(message, TIPCAddMagnet):
+    if is_a(message, TIPCAddMagnet):
         uri = message.uri
-        if not isinstance(uri, str):
+        if not is_a(uri, str):
             raise _Unusable("a magnet link is a str")
         magnet = Magnet.parse(uri)
         info_hash = magnet.info_hash_v1 or magnet.info_hash_v2 or b""
         return uri, magnet.name or info_hash.hex()
-    raw = message.rawmetainfo if isinstance(message, TIPCCreateNewTorrent) else message
-    if isinstance(raw, str):
+    raw = message.rawmetainfo if is_a(message, TIPCCreateNewTorrent) else message
+    if is_a(raw, str):
         try:
             raw = raw.encode("latin-1")
         except UnicodeEncodeError:
             raise _Unusable("a str that isn't latin-1 holds no .torrent") from None
-    if not isinstance(raw, bytes | bytearray | memoryview):
+    if not is_a(raw, bytes, bytearray, memoryview):
         raise _Unusable(f"a {type(raw).__name__} holds no .torrent")
     data = bytes(raw)
     return data, Metainfo.parse(data).name
 
 
-def _folder_of(message: object, savefolder: str) -> str:
-    folder = message.savefolder if isinstance(message, TIPCCreateTorrentIn) else savefolder
-    if not isinstance(folder, str | os.PathLike):
+def _folder_of(message: Any, savefolder: str) -> str:
+    folder = message.savefolder if is_a(message, TIPCCreateTorrentIn) else savefolder
+    if not is_a(folder, str, os.PathLike):
         raise _Unusable("savefolder is a path")
     folder = os.fspath(folder)
     return folder if folder.endswith("/") else f"{folder}/"
 
 
-def _rate(value: object) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+def _rate(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is int and 0 <= value < 1 << 63:
         return value
     raise _Unusable("a rate is a number of bytes a second, or None")

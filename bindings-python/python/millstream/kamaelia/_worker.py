@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ._axon import Component, ThreadedComponent, producerFinished, shutdown, shutdownMicroprocess
+from ._axon import Component, ThreadedComponent, producerFinished
 from ._outgoing import MESSAGES_MAX, Outgoing
+from ._signals import Ending, reason_of, told
 
 if TYPE_CHECKING:
     from ._axon import Main
@@ -20,29 +21,6 @@ PATIENCE = 0.05
 
 FAREWELL = 1.0
 """Seconds that answers of one who is told to end at once may wait in a full box."""
-
-
-def told(component: Component, box: str = "control") -> Literal["", "soon", "now"]:
-    """What a component is told at its control: to end when all is answered, at once, or nothing. What else comes is
-    logged."""
-    ending: Literal["", "soon", "now"] = ""
-    while component.dataReady(box):
-        message = component.recv(box)
-        if isinstance(message, shutdown | shutdownMicroprocess):
-            return "now"
-        if isinstance(message, producerFinished):
-            ending = "soon"
-        else:
-            log.warning("a %s ignores a %s on its %s", type(component).__name__, type(message).__name__, box)
-    return ending
-
-
-def token_of(message: object) -> Any:
-    """The token of a message, or None: of any object at all."""
-    try:
-        return None if isinstance(message, type) else getattr(message, "token", None)
-    except Exception:
-        return None
 
 
 class Worker(ThreadedComponent):
@@ -60,8 +38,8 @@ class Worker(ThreadedComponent):
         raise NotImplementedError
 
     def on_unusable(self, message: Any, error: Exception) -> None:
-        """Tells that a message could not be done."""
-        raise NotImplementedError
+        """Tells that a message could not be done: in the log, unless a subclass has an answer for it."""
+        log.warning("a %s can't use a %s: %s", type(self).__name__, type(message).__name__, reason_of(error))
 
     def on_turn(self) -> None:
         """Called after messages came, and whenever the component wakes."""
@@ -79,7 +57,7 @@ class Worker(ThreadedComponent):
 
     def main(self) -> None:
         """In a thread of its own."""
-        ending = ""
+        ending: Ending = ""
         try:
             ending = self._serve()
         except Exception:
@@ -87,22 +65,23 @@ class Worker(ThreadedComponent):
         finally:
             self.finish(FAREWELL if ending != "soon" else None)
 
-    def _serve(self) -> str:
-        ending = ""
+    def _serve(self) -> Ending:
+        ending: Ending = ""
         while True:
             said = told(self)
             if said == "now":
                 return said
             ending = ending or said
-            # who doesn't read answers isn't listened to either
-            while len(self.out) < MESSAGES_MAX and self.dataReady("inbox"):
+            # who doesn't read answers isn't listened to either; who is told to end does no more
+            while len(self.out) < MESSAGES_MAX and self.dataReady("inbox") and not self.dataReady("control"):
                 self.attempt(self.recv("inbox"))
                 self.out.flush()
             self.on_turn()
             flushed = self.out.flush()
             if ending and flushed and self.is_done() and not self.dataReady("inbox"):
                 return ending
-            self.idle(None if flushed else PATIENCE)
+            if not self.dataReady("control"):
+                self.idle(None if flushed else PATIENCE)
 
     def attempt(self, message: Any) -> None:
         """Does what a message says, or tells that it can't be done."""
@@ -110,7 +89,7 @@ class Worker(ThreadedComponent):
             self.on_message(message)
         except Exception as error:
             if not isinstance(error, ValueError | TypeError | OSError):
-                log.exception("a %s could not use a message", type(self).__name__)
+                log.warning("a %s could not use a message", type(self).__name__, exc_info=error)
             self.on_unusable(message, error)
 
     def finish(self, farewell: float | None) -> None:
@@ -145,7 +124,7 @@ class Transformer(Component):
 
     def main(self) -> Main:
         """A generator, as Axon's components are."""
-        ending = ""
+        ending: Ending = ""
         while True:
             said = told(self)
             ending = ending or said
@@ -164,5 +143,5 @@ class Transformer(Component):
             return self.transform(message)
         except Exception as error:
             if not isinstance(error, ValueError | TypeError):
-                log.exception("a %s could not use a message", type(self).__name__)
+                log.warning("a %s could not use a message", type(self).__name__, exc_info=error)
             return self.unusable(message, error)
