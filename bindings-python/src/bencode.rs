@@ -18,7 +18,8 @@ const DEPTH_MAX: u32 = 512;
 
 /// Reads one value that fills the whole input: int, bytes, list, or dict with bytes for keys. Raises BencodeError.
 #[pyfunction]
-#[pyo3(signature = (data, *, strict = true, depth_max = Int(64), items_max = Int(1_000_000)))]
+#[pyo3(signature = (data, *, strict = true, depth_max = Int(64), items_max = Int(1_000_000)),
+    text_signature = "(data, *, strict=True, depth_max=64, items_max=1000000)")]
 pub(crate) fn decode<'py>(
     data: &Bound<'py, PyAny>,
     strict: bool,

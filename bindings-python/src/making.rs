@@ -65,7 +65,8 @@ pub(crate) fn create_torrent<'py>(
 /// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those
 /// in good pieces, how many pieces there are and are good, and what is missing.
 #[pyfunction]
-#[pyo3(signature = (torrent, folder, progress = None, threads = Int(0)))]
+#[pyo3(signature = (torrent, folder, progress = None, threads = Int(0)),
+    text_signature = "(torrent, folder, progress=None, threads=0)")]
 pub(crate) fn verify(
     py: Python<'_>,
     torrent: &Metainfo,

@@ -1,11 +1,14 @@
 //! Values as Python has them: frozen classes that are compared, hashed, pickled, shown and matched on by their fields.
-//! What Python sees of a field is made when it is looked at, so that making a value costs next to nothing.
+//! What Python sees of a field is made when it is looked at, so that making a value costs next to nothing. Values that
+//! were let go leave their memory to the next ones, a thousand of each class: as many as a batch has.
 
 use crate::given::given;
 use crate::values::{address, take_address};
+use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyString, PyTuple};
+use std::hash::DefaultHasher;
 use std::sync::Arc;
 
 /// A field of a value: kept in Rust's form, shown in Python's.
@@ -27,7 +30,7 @@ macro_rules! value_classes {
         $(
             $(#[doc = $doc])+
             #[derive(Clone, PartialEq, Eq, Hash)]
-            #[pyo3::pyclass(frozen, eq, hash, module = $module)]
+            #[pyo3::pyclass(frozen, freelist = 1024, module = $module)]
             pub(crate) struct $name { $(pub(crate) $field: $type),* }
 
             #[pyo3::pymethods]
@@ -61,6 +64,15 @@ macro_rules! value_classes {
 
                 $($($more)+)?
 
+                // Not by the class's options: those can't be had together with a free list.
+                fn __eq__(&self, other: &Self) -> bool {
+                    self == other
+                }
+
+                fn __hash__(&self) -> u64 {
+                    $crate::value_class::hash_of(self)
+                }
+
                 fn __repr__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<String> {
                     let names: &[&str] = &[$(stringify!($field)),*];
                     $crate::value_class::shown(stringify!($name), names, &self.fields(py)?)
@@ -85,6 +97,13 @@ macro_rules! value_classes {
     };
 }
 pub(crate) use value_classes;
+
+/// The hash of a value, the same for equal ones.
+pub(crate) fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// A value in the form that would make it again.
 pub(crate) fn shown(class: &str, names: &[&str], fields: &Bound<'_, PyTuple>) -> PyResult<String> {

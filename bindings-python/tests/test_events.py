@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from millstream import _values
+from millstream import OptionError, _values
 from millstream._values import (
     Banned,
     Completed,
@@ -93,7 +93,7 @@ def test_wrong_fields_are_refused() -> None:
         PieceVerified(1)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         PieceVerified("1", 2)  # type: ignore[arg-type]
-    with pytest.raises(OverflowError):
+    with pytest.raises(OptionError, match="torrent: -1"):
         PieceVerified(-1, 2)
     with pytest.raises(ValueError):
         Banned(1, ("nowhere", 1), "")

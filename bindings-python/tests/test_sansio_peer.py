@@ -111,6 +111,66 @@ def test_messages_of_extensions_go_there_and_back() -> None:
     assert theirs.receive_data(ours.send(*EXTENDED)) == EXTENDED
 
 
+MANY: list[s.Outgoing] = [
+    message
+    for n in range(PIECES)
+    for message in (s.Have(n), s.Request(n, 0, 16384), s.CancelRequest(n, 0, 9), s.RejectRequest(n, 1, 2))
+]
+"""The messages that come by the thousand: they are read where they lie."""
+
+
+def test_what_comes_by_the_thousand_is_the_same_however_it_is_cut() -> None:
+    ours, theirs = pair()
+    mixed = [*MANY, s.Piece(1, 0, b"block" * 9), *MANY, s.KeepAlive(), s.Unchoke(), *MANY[:3]]
+    wire = ours.send(*mixed)
+    assert theirs.receive_data(wire) == mixed
+    for cut in range(1, 120):
+        got = theirs.receive_data(wire[:cut])
+        got += theirs.receive_data(wire[cut : cut * 3])
+        got += theirs.receive_data(wire[cut * 3 :])
+        assert got == mixed, cut
+    assert [m for byte in wire for m in theirs.receive_data(bytes([byte]))] == mixed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "options", "reason"),
+    [
+        (b"\0\0\0\5\4\0\0\0\24", {}, "misbehaved"),
+        (b"\0\0\0\r\6" + bytes([0, 0, 0, 20]) + bytes(8), {}, "misbehaved"),
+        (b"\0\0\0\r\6" + bytes(8) + b"\0\x02\0\x01", {}, "misbehaved"),
+        (b"\0\0\0\r\x10" + bytes(12), {"fast": False}, "misbehaved"),
+        (b"\0\0\0\r\6" + bytes(12), {"message_bytes_max": 11}, "malformed"),
+    ],
+)
+def test_what_comes_by_the_thousand_is_judged_like_the_rest(wrong: bytes, options: Any, reason: str) -> None:
+    ours, theirs = pair(**options)
+    before: list[s.Outgoing] = [s.Have(1), s.Have(2)]
+    with pytest.raises(RemoteProtocolError) as raised:
+        theirs.receive_data(ours.send(*before) + wrong + ours.send(s.Have(3)))
+    assert (raised.value.reason, list(raised.value.messages)) == (reason, before)
+
+
+def test_values_that_are_let_go_leave_nothing_to_those_that_come() -> None:
+    """Their memory is used again: by other values of the class, on this thread or another."""
+    ours, theirs = pair()
+    kept = theirs.receive_data(ours.send(*MANY))
+    for _ in range(30):
+        theirs.receive_data(ours.send(*reversed(MANY)))
+    assert kept == MANY
+    banned = [millstream.Banned(n, ("127.0.0.1", n), "x" * n) for n in range(3000)]
+    again = [pickle.loads(pickle.dumps(one)) for one in banned]
+    del banned
+    assert [millstream.Banned(n, ("127.0.0.1", n), "x" * n) for n in range(3000)] == again
+
+    def churn(number: int) -> bool:
+        values = [s.Have(number * 1000 + n) for n in range(1500)]
+        return [value.index for value in values] == [number * 1000 + n for n in range(1500)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(churn, range(60)))
+    assert not gc.is_tracked(kept[0])
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_cut_of_the_bytes_gives_the_same_messages(seed: int) -> None:
     rng = random.Random(seed)

@@ -320,10 +320,8 @@ impl PeerConnection {
             }
             inner.end.clone()
         };
-        let list = PyList::empty(py);
-        for news in received {
-            list.append(value(py, news)?)?;
-        }
+        let messages = received.into_iter().map(|news| value(py, news)).collect::<PyResult<Vec<_>>>()?;
+        let list = PyList::new(py, messages)?;
         match end {
             Some(End::Fault { message, reason }) => {
                 Err(errors::remote_protocol(py, &message, reason, list.iter().collect()))

@@ -6,7 +6,7 @@ use super::extensions::News;
 use millstream_core::base::{Bits, Chunk};
 use millstream_core::peer::{Bounds, Fault, Frame, Misbehaved, Parts, Reader};
 use millstream_core::wire::handshake::{Feature, Handshake, Reserved};
-use millstream_core::wire::message::{Message, id};
+use millstream_core::wire::message::{Message, RawBlock, id};
 use millstream_core::wire::{InfoHash, PeerId};
 
 /// Reads of fewer bytes are gathered: else a block that drips in would cost a hundred bytes for each of its own.
@@ -54,11 +54,56 @@ pub(super) struct State {
 
 /// What was received, checked, on its way to be a value of Python's.
 pub(super) enum Received {
-    Handshake(Handshake),
+    Handshake(Box<Handshake>),
     KeepAlive,
+    Plain(Plain),
     Piece { index: u32, begin: u32, data: Chunk },
     Message { id: u8, body: Chunk },
-    Extended(News),
+    Extended(Box<News>),
+}
+
+/// The messages that come by the thousand.
+#[derive(Clone, Copy)]
+pub(super) enum Plain {
+    Have(u32),
+    Request(RawBlock),
+    Cancel(RawBlock),
+    Reject(RawBlock),
+}
+
+/// Bytes of the body of the longest of them.
+const PLAIN_BODY_BYTES: u32 = 12;
+
+impl Plain {
+    /// The first message of these bytes, if it is one of these and whole, and how long it is.
+    fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let number = |a, b, c, d| u32::from_be_bytes([a, b, c, d]);
+        match *bytes {
+            [0, 0, 0, 5, id::HAVE, a, b, c, d, ..] => Some((Self::Have(number(a, b, c, d)), 9)),
+            [0, 0, 0, 13, id, a, b, c, d, e, f, g, h, i, j, k, l, ..] => {
+                let block = RawBlock {
+                    index: number(a, b, c, d),
+                    begin: number(e, f, g, h),
+                    length: number(i, j, k, l),
+                };
+                let message = match id {
+                    id::REQUEST => Self::Request(block),
+                    id::CANCEL => Self::Cancel(block),
+                    id::REJECT => Self::Reject(block),
+                    _ => return None,
+                };
+                Some((message, 17))
+            }
+            _ => None,
+        }
+    }
+
+    fn index(self) -> u32 {
+        match self {
+            Self::Have(index) => index,
+            Self::Request(block) | Self::Cancel(block) | Self::Reject(block) => block.index,
+        }
+    }
 }
 
 /// A peer's fault, in words and in one.
@@ -198,16 +243,42 @@ impl Inner {
                     return Err(Broken { message: "it is ourselves".to_owned(), reason: "handshake" });
                 }
                 self.handshake = Some(handshake);
-                out.push(Received::Handshake(handshake));
+                out.push(Received::Handshake(Box::new(handshake)));
                 rest
             }
         };
         self.reader.push(data);
-        while let Some(frame) = self.reader.next(self.bounds)? {
+        loop {
+            self.take_plain(out)?;
+            let Some(frame) = self.reader.next(self.bounds)? else { return Ok(()) };
             if let Some(received) = self.check(frame)? {
                 out.push(received);
             }
         }
+    }
+
+    /// Takes the messages that come by the thousand where they lie, one after the other. What is said of them in `check`
+    /// is said here too.
+    fn take_plain(&mut self, out: &mut Vec<Received>) -> Result<(), Broken> {
+        if self.bounds.message_bytes_max < PLAIN_BODY_BYTES {
+            return Ok(());
+        }
+        let fast = self.both(Feature::Fast);
+        let (mut rest, mut taken) = (self.reader.at_hand(), 0);
+        while let Some((message, length)) = Plain::read(rest) {
+            match message {
+                Plain::Reject(_) if !fast => return Err(Misbehaved::NotAgreed(id::REJECT).into()),
+                Plain::Request(block) if block.length > self.request_bytes_max => {
+                    return Err(Misbehaved::RequestTooLong(block.length).into());
+                }
+                Plain::Have(_) | Plain::Request(_) | Plain::Cancel(_) | Plain::Reject(_) => {}
+            }
+            self.exists(message.index())?;
+            out.push(Received::Plain(message));
+            taken += length;
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        self.reader.pass(taken);
         Ok(())
     }
 
@@ -238,7 +309,7 @@ impl Inner {
                 return Err(Misbehaved::NotAgreed(id::EXTENDED).into());
             }
             let payload = body.slice(1, body.len());
-            return Ok(self.extended(id, payload)?.map(Received::Extended));
+            return Ok(self.extended(id, payload)?.map(|news| Received::Extended(Box::new(news))));
         }
         if let Some(index) = named(&message) {
             self.exists(index)?;

@@ -1,11 +1,12 @@
 //! Messages as Python has them: the native classes to the wire and back.
 
 use super::extensions;
-use super::rules::Received;
+use super::rules::{Plain, Received};
 use crate::message::{
     AllowedFast, CancelRequest, Choke, Have, HaveAll, HaveNone, Interested, KeepAlive, NotInterested, Piece,
     Port, RejectRequest, Request, SuggestPiece, Unchoke,
 };
+use crate::values::value as native_value;
 use millstream_core::wire::handshake::Handshake;
 use millstream_core::wire::message::{Message, RawBlock};
 use pyo3::prelude::*;
@@ -59,9 +60,24 @@ pub(super) fn native(message: &Bound<'_, PyAny>) -> Option<Message<'static>> {
 /// What was received as Python has it.
 pub(super) fn value(py: Python<'_>, received: Received) -> PyResult<Bound<'_, PyAny>> {
     let (id, body) = match received {
-        Received::KeepAlive => return object(py, KeepAlive {}),
-        Received::Piece { index, begin, data } => return object(py, Piece { index, begin, data }),
-        Received::Handshake(Handshake { reserved, info_hash, peer_id }) => {
+        Received::Plain(plain) => {
+            return match plain {
+                Plain::Have(index) => native_value(py, Have { index }),
+                Plain::Request(RawBlock { index, begin, length }) => {
+                    native_value(py, Request { index, begin, length })
+                }
+                Plain::Cancel(RawBlock { index, begin, length }) => {
+                    native_value(py, CancelRequest { index, begin, length })
+                }
+                Plain::Reject(RawBlock { index, begin, length }) => {
+                    native_value(py, RejectRequest { index, begin, length })
+                }
+            };
+        }
+        Received::KeepAlive => return native_value(py, KeepAlive {}),
+        Received::Piece { index, begin, data } => return native_value(py, Piece { index, begin, data }),
+        Received::Handshake(theirs) => {
+            let Handshake { reserved, info_hash, peer_id } = *theirs;
             let bytes = (&reserved.0[..], &info_hash.0[..], &peer_id.0[..]);
             return class(py, "Handshake")?.call1(bytes);
         }
@@ -70,24 +86,26 @@ pub(super) fn value(py: Python<'_>, received: Received) -> PyResult<Bound<'_, Py
     };
     let Ok(message) = Message::parse(id, &body) else { return Ok(py.None().into_bound(py)) };
     match message {
-        Message::KeepAlive => object(py, KeepAlive {}),
-        Message::Choke => object(py, Choke {}),
-        Message::Unchoke => object(py, Unchoke {}),
-        Message::Interested => object(py, Interested {}),
-        Message::NotInterested => object(py, NotInterested {}),
-        Message::Have(index) => object(py, Have { index }),
-        Message::Request(RawBlock { index, begin, length }) => object(py, Request { index, begin, length }),
+        Message::KeepAlive => native_value(py, KeepAlive {}),
+        Message::Choke => native_value(py, Choke {}),
+        Message::Unchoke => native_value(py, Unchoke {}),
+        Message::Interested => native_value(py, Interested {}),
+        Message::NotInterested => native_value(py, NotInterested {}),
+        Message::Have(index) => native_value(py, Have { index }),
+        Message::Request(RawBlock { index, begin, length }) => {
+            native_value(py, Request { index, begin, length })
+        }
         Message::Cancel(RawBlock { index, begin, length }) => {
-            object(py, CancelRequest { index, begin, length })
+            native_value(py, CancelRequest { index, begin, length })
         }
         Message::Reject(RawBlock { index, begin, length }) => {
-            object(py, RejectRequest { index, begin, length })
+            native_value(py, RejectRequest { index, begin, length })
         }
-        Message::Suggest(index) => object(py, SuggestPiece { index }),
-        Message::AllowedFast(index) => object(py, AllowedFast { index }),
-        Message::HaveAll => object(py, HaveAll {}),
-        Message::HaveNone => object(py, HaveNone {}),
-        Message::Port(port) => object(py, Port { port }),
+        Message::Suggest(index) => native_value(py, SuggestPiece { index }),
+        Message::AllowedFast(index) => native_value(py, AllowedFast { index }),
+        Message::HaveAll => native_value(py, HaveAll {}),
+        Message::HaveNone => native_value(py, HaveNone {}),
+        Message::Port(port) => native_value(py, Port { port }),
         Message::Bitfield(bits) => class(py, "Bitfield")?.call1((bits,)),
         Message::Unknown(id) => class(py, "Unknown")?.call1((id, &body[..])),
         Message::Piece { .. } | Message::Extended { .. } => Ok(py.None().into_bound(py)),
@@ -95,11 +113,4 @@ pub(super) fn value(py: Python<'_>, received: Received) -> PyResult<Bound<'_, Py
         Message::HashReject(range) => extensions::hash_range(py, "HashReject", range),
         Message::Hashes { range, hashes } => extensions::hashes(py, range, hashes),
     }
-}
-
-fn object<'py, T>(py: Python<'py>, value: T) -> PyResult<Bound<'py, PyAny>>
-where
-    T: pyo3::PyClass + Into<pyo3::PyClassInitializer<T>>,
-{
-    Bound::new(py, value).map(Bound::into_any)
 }

@@ -140,6 +140,20 @@ impl Reader {
         self.incoming.is_empty() && self.partial.is_empty() && self.block.is_none()
     }
 
+    /// What was read and begins with the next message, for who knows short messages by sight; empty within a message.
+    pub fn at_hand(&self) -> &[u8] {
+        let between = self.partial.is_empty() && self.block.is_none();
+        self.incoming.front().filter(|_| between).map_or(&[], Incoming::rest)
+    }
+
+    /// Passes over so many bytes that were at hand: whole messages that need not be read again.
+    pub fn pass(&mut self, bytes: usize) {
+        if let Some(front) = self.incoming.front_mut() {
+            front.at += bytes.min(front.rest().len());
+            self.drop_read();
+        }
+    }
+
     /// The next whole message; `None` until more bytes come. After an error nothing more is to be read.
     pub fn next(&mut self, bounds: Bounds) -> Result<Option<Frame>, Fault> {
         loop {
