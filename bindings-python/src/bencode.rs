@@ -13,6 +13,9 @@ use pyo3::types::{
 /// Digits of an integer; what is longer is refused, as Python itself does: reading them takes quadratic time.
 const DIGITS_MAX: usize = 4300;
 
+/// Longer inputs are read without the interpreter's lock. Bytes.
+const LONG_BYTES: usize = 64 << 10;
+
 /// No deeper nesting is taken or given, whatever the caller allows: encoding goes down the stack.
 const DEPTH_MAX: u32 = 512;
 
@@ -28,7 +31,9 @@ pub(crate) fn decode<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, bytes) = (data.py(), take(data)?);
     let limits = BencodeLimits { depth_max: depth_max.0.min(DEPTH_MAX), nodes_max: items_max.0 };
-    let document = Document::decode_within(&bytes, &limits)
+    let read = || Document::decode_within(&bytes, &limits);
+    // the objects are made with the interpreter, but a long input is understood without it
+    let document = if bytes.len() > LONG_BYTES { py.detach(read) } else { read() }
         .map_err(|error| errors::bencode(py, &error.kind, Some(error.offset)))?;
     build(py, document.root(), strict)
 }

@@ -232,10 +232,9 @@ impl Engine {
         let mut taken = Vec::new();
         let mut inner = self.lock(py);
         while let Some(event) = inner.engine.poll_event() {
-            match event {
-                // No look-up is begun through these doors, and the table is a driver's that has a place for it.
-                doors::Event::Dht(DhtNews::Lookup(_) | DhtNews::Table(_)) => {}
-                other => taken.push(other),
+            // No look-up is begun through these doors, and the table is a driver's that has a place for it.
+            if !matches!(event, doors::Event::Dht(DhtNews::Lookup(_) | DhtNews::Table(_))) {
+                taken.push(event);
             }
         }
         drop(inner);

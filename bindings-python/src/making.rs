@@ -127,12 +127,10 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
 }
 
 fn create_error(py: Python<'_>, error: &CreateTorrentError) -> PyErr {
-    match error {
-        CreateTorrentError::Options(OptionsError::PieceLength(_)) => {
-            errors::create_with(py, error, "piece_length")
-        }
-        _ => errors::create(py, error),
+    if let CreateTorrentError::Options(OptionsError::PieceLength(_)) = error {
+        return errors::create_with(py, error, "piece_length");
     }
+    errors::create(py, error)
 }
 
 /// Who signs torrents (BEP 35): an RSA key, and the X.509 certificate that goes with it.
@@ -159,7 +157,9 @@ impl Signer {
         let (py, torrent) = (torrent.py(), bytes::take(torrent)?);
         let signed = py.detach(|| self.0.sign(&torrent)).map_err(|error| match error {
             SignError::Torrent(error) => errors::metainfo(py, &error),
-            error => errors::create(py, &error),
+            SignError::Key | SignError::Certificate | SignError::Pair | SignError::Sign(_) => {
+                errors::create(py, &error)
+            }
         })?;
         Ok(PyBytes::new(py, &signed))
     }

@@ -225,7 +225,8 @@ pub(crate) fn source(object: &Bound<'_, PyAny>) -> PyResult<Source> {
         let magnet = millstream_core::wire::magnet::Magnet::parse(&link);
         return Ok(Source::Magnet(Arc::new(magnet.map_err(|error| errors::magnet(py, &error))?)));
     }
-    let parsed = millstream_core::wire::metainfo::Metainfo::parse(&bytes::take(object)?);
+    let bytes = bytes::take(object)?;
+    let parsed = py.detach(|| millstream_core::wire::metainfo::Metainfo::parse(&bytes));
     Ok(Source::Metainfo(Arc::new(parsed.map_err(|error| errors::metainfo(py, &error))?)))
 }
 

@@ -51,7 +51,7 @@ impl Plan {
                 _ => return Err(PyTypeError::new_err(format!("there is no option {key:?} for a torrent"))),
             }
         }
-        let plan = CorePlan::new(wanted).map_err(|error| errors::create(py, &error))?;
+        let plan = py.detach(|| CorePlan::new(wanted)).map_err(|error| errors::create(py, &error))?;
         Ok(Self(Mutex::new(Some(plan))))
     }
 
@@ -87,7 +87,9 @@ impl Plan {
     /// The torrent file. The plan is used up.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let plan = self.lock(py).take().ok_or_else(|| finished(py))?;
-        plan.finish().map(|file| PyBytes::new(py, &file)).map_err(|error| errors::create(py, &error))
+        py.detach(|| plan.finish())
+            .map(|file| PyBytes::new(py, &file))
+            .map_err(|error| errors::create(py, &error))
     }
 }
 

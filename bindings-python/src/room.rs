@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyInt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A machine behind a lock, with the moment that it was told last.
 pub(crate) struct Room<T>(Mutex<(T, Instant)>);
@@ -26,14 +26,23 @@ impl<T> Room<T> {
         call: impl FnOnce(&mut T, Instant) -> R,
     ) -> PyResult<R> {
         let now = moment(py, now)?;
-        let mut room = self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        let last = room.1;
-        let answer = (now >= last).then(|| {
-            room.1 = now;
-            call(&mut room.0, now)
-        });
-        drop(room);
-        answer.ok_or_else(|| errors::driver(py, format!("the clock went back from {last:?} to {now:?}")))
+        let room = self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        on_time(room, now, call).map_err(|last| went_back(py, last, now))
+    }
+
+    /// Likewise, for what may take long: other threads go on meanwhile.
+    pub(crate) fn long<R: Send>(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        call: impl FnOnce(&mut T, Instant) -> R + Send,
+    ) -> PyResult<R>
+    where
+        T: Send,
+    {
+        let now = moment(py, now)?;
+        let done = py.detach(|| on_time(self.0.lock().unwrap_or_else(PoisonError::into_inner), now, call));
+        done.map_err(|last| went_back(py, last, now))
     }
 
     /// Calls the machine at the moment that it was told last.
@@ -47,6 +56,23 @@ impl<T> Room<T> {
     pub(crate) fn with<R>(&self, py: Python<'_>, call: impl FnOnce(&mut T) -> R) -> R {
         call(&mut self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).0)
     }
+}
+
+/// Calls the machine unless the moment is before the last one, which it gives.
+fn on_time<T, R>(
+    mut room: MutexGuard<'_, (T, Instant)>,
+    now: Instant,
+    call: impl FnOnce(&mut T, Instant) -> R,
+) -> Result<R, Instant> {
+    if now < room.1 {
+        return Err(room.1);
+    }
+    room.1 = now;
+    Ok(call(&mut room.0, now))
+}
+
+fn went_back(py: Python<'_>, last: Instant, now: Instant) -> PyErr {
+    errors::driver(py, format!("the clock went back from {last:?} to {now:?}"))
 }
 
 /// All chance of a machine: 32 bytes, or a number below 2^256.

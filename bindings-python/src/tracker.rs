@@ -135,7 +135,7 @@ impl Tracker {
 
     /// Forgets who wasn't heard for too long. Early and spurious calls do no harm.
     fn handle_timer(&self, py: Python<'_>, now: f64) -> PyResult<()> {
-        self.0.at(py, now, |machine, now| machine.tracker.on_timeout(now))
+        self.0.long(py, now, |machine, now| machine.tracker.on_timeout(now))
     }
 
     /// What it holds and has done.
@@ -161,7 +161,7 @@ impl Tracker {
 
     /// All torrents and peers, for `restore`; `unix_time` is the time of day in seconds since 1970.
     fn save<'py>(&self, py: Python<'py>, now: f64, unix_time: Int<u64>) -> PyResult<Bound<'py, PyBytes>> {
-        let saved = self.0.at(py, now, |machine, now| {
+        let saved = self.0.long(py, now, |machine, now| {
             let (mut writer, head) = StateWriter::new(unix_time.0);
             let (body, _) = machine.tracker.save(now, 0, usize::MAX);
             writer.add(&body);
@@ -173,9 +173,9 @@ impl Tracker {
     /// Takes in what was saved and isn't too old; how many peers that were. Raises StateError if it is damaged.
     fn restore(&self, data: &Bound<'_, PyAny>, now: f64, unix_time: Int<u64>) -> PyResult<usize> {
         let (py, bytes) = (data.py(), take(data)?);
-        let saved = SavedState::read(&bytes).map_err(|error| errors::state(py, &error))?;
+        let saved = py.detach(|| SavedState::read(&bytes)).map_err(|error| errors::state(py, &error))?;
         let away = Duration::from_secs(unix_time.0.saturating_sub(saved.at_s));
-        self.0.at(py, now, |machine, now: Instant| machine.tracker.restore(now, &saved, away, |_| true))
+        self.0.long(py, now, |machine, now: Instant| machine.tracker.restore(now, &saved, away, |_| true))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
