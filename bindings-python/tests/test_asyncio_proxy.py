@@ -16,7 +16,7 @@ from servers import HttpServer, UdpTracker, WebSocketTracker
 from test_asyncio import Peer, Story, close, loops, things
 
 from millstream.errors import FetchError, StartError
-from millstream.sansio import Address, Completed, TrackerAnswered, TrackerFailed
+from millstream.sansio import Address, Completed, SessionWarned, TrackerAnswered, TrackerFailed
 
 FAR = "203.0.113.5"
 """An address that only the proxy leads anywhere."""
@@ -195,6 +195,8 @@ def test_a_proxy_without_a_relay_is_told_once_and_links_go_on(
         await leech.backend.add(what.torrent, str(leech.files), peers=[far(seed.address)])
         await leech.told(Completed)
         await asyncio.sleep(0.1)
+        warned = [it.message for it in leech.events if isinstance(it, SessionWarned)]
+        assert warned == ["the proxy relays no datagrams: the proxy refuses: command not supported"]
         await close(leech, seed)
         await proxy.stop()
 

@@ -76,7 +76,7 @@ class Relay:
                 link, bound = await self._datagrams.turns.ways.associate()
             except OSError as error:
                 if not self._told:
-                    log.warning("the proxy relays no datagrams: %s", error)
+                    self._datagrams.turns.warn(f"the proxy relays no datagrams: {error}")
                 self._told = True
             else:
                 pause = PAUSE_FIRST

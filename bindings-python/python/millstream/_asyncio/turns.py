@@ -19,6 +19,7 @@ from .._values import (
     Event,
     Interest,
     Job,
+    SessionWarned,
 )
 from .datagrams import Datagrams
 from .errands import Errands
@@ -80,6 +81,11 @@ class Turns:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the asyncio driver failed", exc_info=error)
+
+    def warn(self, text: str) -> None:
+        """Something is amiss that stops nothing."""
+        log.warning("%s", text)
+        self._on_events([SessionWarned(text)])
 
     def end(self) -> None:
         """No more turns."""
