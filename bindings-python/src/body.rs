@@ -1,19 +1,23 @@
 //! A body for an engine on somebody's event loop: disk and digests on threads that never take Python's lock, and the
-//! engine's doors in batches, so that a turn of the loop crosses the border once. Sockets and clock are the loop's.
+//! engine's doors in batches, so that a turn of the loop crosses the border once. Sockets and clock are the loop's; which
+//! of them may lead anywhere is said here (`ways`).
 
 use crate::engine::Engine;
 use crate::ledger::Inner;
 use crate::outgoing;
 use crate::values::{address, moment, seconds, take_address};
+use crate::ways::Ways;
 use crate::{effects, errors, events, native, options};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Waker;
-use millstream::jobs::{self, Jobs, Kept};
+use millstream::jobs::{self, Jobs, Kept, Reach};
 use millstream::{SessionConfig, StartError};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Pool, TorrentId};
 use millstream_core::engine::{
-    self as doors, Allocation, Command, DhtCommand, DhtNews, Effect, Event, Input, Outcome, Owed, Work,
+    self as doors, Allocation, Command, Datagrams, DhtCommand, DhtNews, Effect, Event, Input, Outcome, Owed,
+    UtpUse, Work,
 };
+use millstream_core::wire::socks5::read_udp;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -36,6 +40,9 @@ const KEEP_BYTES: usize = 8 << 20;
 pub(crate) struct Body {
     engine: Py<Engine>,
     settings: SessionConfig,
+    reach: Arc<Reach>,
+    /// Whether neighbours are sought.
+    lsd: bool,
     jobs: Jobs,
     bell: Mutex<Option<UnixStream>>,
     kept: Option<Kept>,
@@ -62,6 +69,9 @@ impl Wake for Bell {
 /// `turn` is due again, in seconds.
 type Turn<'py> = (Bound<'py, PyList>, Vec<(u64, u64, bool)>, Bound<'py, PyList>, Option<f64>);
 
+/// Where to listen, how many following ports are tried, and what for.
+type Listen = (Vec<(String, u16)>, u16, &'static str);
+
 /// What a turn left in Rust's own shape.
 #[derive(Default)]
 struct Taken {
@@ -73,35 +83,26 @@ struct Taken {
 
 #[pymethods]
 impl Body {
-    /// An engine and its body, with the settings of a session. The loop has no way through a proxy, and none from a chosen
-    /// interface: those are refused.
+    /// An engine and its body, with the settings of a session.
     #[new]
     #[pyo3(signature = (now, **settings))]
     fn new(py: Python<'_>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let now = moment(py, now)?;
-        let mut settings = native::settings::config(settings)?;
-        for (name, set) in [
-            ("proxy", settings.proxy.is_some()),
-            ("bind", settings.bind.is_some()),
-            ("router", settings.router.is_some()),
-        ] {
-            if set {
-                let message = format!("the asyncio driver knows no {name}: the native one does");
-                return Err(errors::raise(py, "StartError", (message,)));
-            }
-        }
-        // Nobody here speaks to routers.
-        settings.engine.port_mapping = false;
+        let settings = native::settings::config(settings)?;
+        let failed = |error: StartError| errors::start(py, &error);
+        let reach = Reach::new(&settings).map_err(failed)?;
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let bell = Waker::from(Arc::new(Bell(ours)));
-        let jobs = Jobs::start(settings.pool_threads, settings.open_files_max, &bell)?;
-        let failed = |error: StartError| errors::start(py, &error);
-        let (config, seed) = jobs::engine_settings(&settings, jobs.threads()).map_err(failed)?;
+        let jobs = Jobs::start(settings.pool_threads, settings.open_files_max, settings.router, &bell)?;
+        let (config, seed) = jobs::engine_settings(&settings, &reach, jobs.threads()).map_err(failed)?;
+        let lsd = config.lsd;
         let engine = Engine::holding(doors::Engine::new(config, seed, now), now);
         Ok(Self {
             engine: Py::new(py, engine)?,
+            reach: Arc::new(reach),
+            lsd,
             jobs,
             bell: Mutex::new(Some(theirs)),
             kept: if settings.keep_resume { Kept::new(settings.state_folder.clone()) } else { None },
@@ -117,16 +118,39 @@ impl Body {
         self.engine.clone_ref(py)
     }
 
-    /// Where to listen, and how many following ports are tried where one is taken.
+    /// The ways out.
     #[getter]
-    fn listen(&self) -> (Vec<(String, u16)>, u16) {
-        (self.settings.listen.iter().copied().map(address).collect(), self.settings.listen_tries_max)
+    fn ways(&self) -> Ways {
+        Ways(Arc::clone(&self.reach))
+    }
+
+    /// Where to listen, how many following ports are tried where one is taken, and what for: "links" and datagrams,
+    /// "held" where the port is taken and no link is (so that callers try uTP at once), "datagrams" alone where nobody is
+    /// to reach us, or "nothing" where all goes through a proxy. Raises StartError.
+    #[getter]
+    fn listen(&self, py: Python<'_>) -> PyResult<Listen> {
+        let tries = self.settings.listen_tries_max;
+        if self.reach.proxy().is_some() {
+            return Ok((Vec::new(), tries, "nothing"));
+        }
+        let any = [(Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::UNSPECIFIED, 0).into()];
+        let spread = |wanted: &[SocketAddr]| {
+            let found = self.reach.spread(wanted);
+            found.map_err(|error| errors::start(py, &StartError::Bind(error)))
+        };
+        let wanted = spread(&self.settings.listen)?;
+        let (wanted, what) = match self.settings.engine.utp {
+            _ if wanted.is_empty() => (spread(&any)?, "datagrams"),
+            UtpUse::Only => (wanted, "held"),
+            UtpUse::On | UtpUse::Off => (wanted, "links"),
+        };
+        Ok((wanted.into_iter().map(address).collect(), tries, what))
     }
 
     /// Whether neighbours are sought, and whether there is a node of the DHT.
     #[getter]
     fn seeks(&self) -> (bool, bool) {
-        (self.settings.engine.lsd, self.settings.engine.dht)
+        (self.lsd, self.settings.engine.dht)
     }
 
     /// Where resume data and the DHT's table are kept, if they are.
@@ -249,16 +273,52 @@ impl Body {
         local: u64,
         max: usize,
     ) -> PyResult<Vec<outgoing::Datagram<'py>>> {
-        let mut runs = Vec::new();
+        let runs = self.runs(py, now, local, max)?;
+        outgoing::split(py, runs)
+    }
+
+    /// Through the proxy's relay from now on, whose socket this is.
+    fn relay_bound(&self, py: Python<'_>, now: f64, local: u64, addr: &Bound<'_, PyAny>) -> PyResult<()> {
+        let addr = take_address(addr)?;
+        let Some(kind) = self.reach.relay() else { return Ok(()) };
+        let input = Input::Bound { local: LocalId(local), addr, kind };
+        self.engine.get().input(py, now, input)
+    }
+
+    /// Datagrams that came from the relay, as it packs them. What isn't packed so is passed over.
+    fn relayed(&self, py: Python<'_>, now: f64, local: u64, came: Vec<Bound<'_, PyBytes>>) -> PyResult<()> {
+        let inputs: Vec<_> = came
+            .iter()
+            .filter_map(|packed| {
+                let (from, payload) = read_udp(packed.as_bytes())?;
+                let (from, data) = (self.reach.stand_in(&from), Chunk::copy_from(payload));
+                let stride = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+                Some(Input::Datagrams { local: LocalId(local), from, to: None, data, stride })
+            })
+            .collect();
         self.engine.get().with(py, now, |inner, now| {
-            let mut bytes = 0;
-            while bytes < max {
-                let Some(run) = inner.engine.poll_datagrams(now, LocalId(local), max - bytes) else { break };
-                bytes += run.data.len().max(1);
-                runs.push(run);
+            inputs.into_iter().for_each(|input| inner.engine.handle_input(now, input));
+        })
+    }
+
+    /// As `outgoing`, packed for the relay: (bytes, address, bytes of what is packed). One whose name was forgotten has
+    /// nowhere to go: the engine is told.
+    fn relaying<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        local: u64,
+        max: usize,
+    ) -> PyResult<Vec<outgoing::Packed<'py>>> {
+        let runs = self.runs(py, now, local, max)?;
+        let (packed, lost) = outgoing::pack(py, &self.reach, &runs);
+        self.engine.get().with(py, now, |inner, now| {
+            for to in lost {
+                let refused = Input::DatagramRefused { local: LocalId(local), to, bytes: None };
+                inner.engine.handle_input(now, refused);
             }
         })?;
-        outgoing::split(py, runs)
+        Ok(packed)
     }
 
     /// A datagram couldn't be sent: how large it was, if that was the reason.
@@ -290,10 +350,9 @@ impl Body {
     }
 
     /// The addresses to announce from to neighbours (BEP 14), each with the number of its interface.
-    #[staticmethod]
-    fn places(v4: bool, listening: Vec<String>) -> Vec<(String, u32)> {
+    fn places(&self, v4: bool, listening: Vec<String>) -> Vec<(String, u32)> {
         let listening: Vec<IpAddr> = listening.iter().filter_map(|ip| ip.parse().ok()).collect();
-        jobs::places(v4, &listening).into_iter().map(|(ip, index)| (ip.to_string(), index)).collect()
+        self.reach.places(v4, &listening).into_iter().map(|(ip, index)| (ip.to_string(), index)).collect()
     }
 
     /// What was kept at a place, if anything can be read. It blocks; other threads go on meanwhile.
@@ -310,6 +369,20 @@ impl Body {
 }
 
 impl Body {
+    /// What is to be sent from a socket: about `max` bytes.
+    fn runs(&self, py: Python<'_>, now: f64, local: u64, max: usize) -> PyResult<Vec<Datagrams>> {
+        let mut runs = Vec::new();
+        self.engine.get().with(py, now, |inner, now| {
+            let mut bytes = 0;
+            while bytes < max {
+                let Some(run) = inner.engine.poll_datagrams(now, LocalId(local), max - bytes) else { break };
+                bytes += run.data.len().max(1);
+                runs.push(run);
+            }
+        })?;
+        Ok(runs)
+    }
+
     fn settle(&self, inner: &mut Inner, now: Instant) -> Taken {
         let mut answers = Vec::new();
         self.jobs.take(&mut answers);
@@ -370,11 +443,12 @@ impl Body {
             | Work::Write { .. }
             | Work::Hash { .. }
             | Work::HashStored { .. }
+            | Work::MapPort { .. }
             | Work::Exchange(_) => {
                 self.jobs.begin(job, work, None);
                 None
             }
-            Work::Http { .. } | Work::Resolve { .. } | Work::MapPort { .. } => {
+            Work::Http { .. } | Work::Resolve { .. } => {
                 inner.owed.insert(job, Owed::of(&work));
                 Some(Effect::Job { job, work })
             }

@@ -136,9 +136,18 @@ impl Engine {
         self.input(py, now, Input::Wrote { conn: ConnId(conn.0), bytes: count.0 })
     }
 
-    /// A link ended, or couldn't be opened.
-    #[pyo3(signature = (now, conn, why = "finished"))]
-    fn closed(&self, py: Python<'_>, now: f64, conn: Int<u64>, why: &str) -> PyResult<()> {
+    /// A link ended, or couldn't be opened. `message` says what the host failed at, for who reads of a tracker's or a web
+    /// seed's failure.
+    #[pyo3(signature = (now, conn, why = "finished", *, message = None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
+    fn closed(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        conn: Int<u64>,
+        why: &str,
+        message: Option<String>,
+    ) -> PyResult<()> {
         let why = match why {
             "finished" => LinkEnd::Finished,
             "reset" => LinkEnd::Reset,
@@ -146,7 +155,7 @@ impl Engine {
             "timed_out" => LinkEnd::TimedOut,
             "unreachable" => LinkEnd::Unreachable,
             "no_room" => LinkEnd::NoRoom,
-            "host" => LinkEnd::Host("the driver failed".to_owned()),
+            "host" => LinkEnd::Host(message.unwrap_or_else(|| "the driver failed".to_owned())),
             _ => return Err(PyValueError::new_err(format!("{why:?} is no way for a link to end"))),
         };
         self.input(py, now, Input::Closed { conn: ConnId(conn.0), why })

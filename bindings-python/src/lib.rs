@@ -30,6 +30,7 @@ mod status_class;
 mod tracker;
 mod value_class;
 mod values;
+mod ways;
 
 use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_pyfunction};
 
@@ -45,6 +46,8 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Piece>()?;
     module.add_class::<peer::PeerConnection>()?;
     module.add_class::<body::Body>()?;
+    module.add_class::<ways::Ways>()?;
+    module.add_class::<ways::Tunnel>()?;
     status_class::add_to(module)?;
     module.add_function(wrap_pyfunction!(dht::sign, module)?)?;
     module.add_class::<dht::DhtNode>()?;

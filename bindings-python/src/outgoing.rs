@@ -1,15 +1,22 @@
-//! What goes out: the segments of a transmit in one row of bytes, and runs of datagrams cut into single ones.
+//! What goes out: the segments of a transmit in one row of bytes, and runs of datagrams cut into single ones, packed for a
+//! proxy's relay where they go through one.
 
 use crate::bytes::lend;
 use crate::values::address;
-use millstream::jobs::Jobs;
+use core::net::SocketAddr;
+use millstream::jobs::{Jobs, Reach};
 use millstream_core::base::{Extent, Segment, TorrentId};
 use millstream_core::engine::Datagrams;
+use millstream_core::wire::socks5::{UDP_HEAD_BYTES_MAX, write_udp_head};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::io::{self, IoSliceMut};
 
 /// A datagram: its bytes, where to, and whether it may not be cut into fragments.
 pub(crate) type Datagram<'py> = (Bound<'py, PyAny>, (String, u16), bool);
+
+/// A datagram as a proxy's relay takes it, where to, and how many bytes are packed in it.
+pub(crate) type Packed<'py> = (Bound<'py, PyBytes>, (String, u16), usize);
 
 /// A stretch of a file that is read at once, and the places in a transmit that it goes to.
 type Run<'a> = (TorrentId, Extent, Vec<IoSliceMut<'a>>);
@@ -51,4 +58,27 @@ pub(crate) fn split(py: Python<'_>, runs: Vec<Datagrams>) -> PyResult<Vec<Datagr
         }
     }
     Ok(out)
+}
+
+/// Cuts runs into single datagrams, each packed for the relay; and where those were to go whose name was forgotten.
+pub(crate) fn pack<'py>(
+    py: Python<'py>,
+    reach: &Reach,
+    runs: &[Datagrams],
+) -> (Vec<Packed<'py>>, Vec<SocketAddr>) {
+    let (mut packed, mut lost) = (Vec::new(), Vec::new());
+    for run in runs {
+        let Some(target) = reach.target(run.to) else {
+            lost.push(run.to);
+            continue;
+        };
+        let mut head = Vec::with_capacity(UDP_HEAD_BYTES_MAX);
+        write_udp_head(&mut head, &target);
+        let stride = run.stride.map_or(run.data.len(), usize::from).max(1);
+        for payload in run.data.chunks(stride) {
+            let whole = [&head, payload].concat();
+            packed.push((PyBytes::new(py, &whole), address(run.to), payload.len()));
+        }
+    }
+    (packed, lost)
 }

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
@@ -29,14 +30,15 @@ class HttpServer:
         self.peers = peers
         self.files = files or {}
         self.asked: list[str] = []
+        self.came_from: set[str] = set()
         self.deaf = False
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
+    async def start(self, tls: ssl.SSLContext | None = None) -> str:
         """Its URL, without a slash at its end."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         host, port = self._server.sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        return f"{'http' if tls is None else 'https'}://{host}:{port}"
 
     def stop(self) -> None:
         """No more answers."""
@@ -44,6 +46,7 @@ class HttpServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came_from.add(writer.get_extra_info("peername")[0])
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode():
                 target = head.split(" ")[1]
@@ -85,6 +88,7 @@ class UdpTracker(asyncio.DatagramProtocol):
     def __init__(self, peers: Sequence[Address]) -> None:
         self.peers = peers
         self.announces = 0
+        self.came_from: set[str] = set()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def start(self) -> str:
@@ -96,6 +100,7 @@ class UdpTracker(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Connects and announces."""
+        self.came_from.add(addr[0])
         assert self._transport is not None
         if data[8:12] == b"\0\0\0\0":
             self._transport.sendto(struct.pack(">I4sQ", 0, data[12:16], 7), addr)
@@ -119,11 +124,11 @@ class WebSocketTracker:
         self.farewells = 0
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
+    async def start(self, tls: ssl.SSLContext | None = None) -> str:
         """Its URL."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         host, port = self._server.sockets[0].getsockname()
-        return f"ws://{host}:{port}/announce"
+        return f"{'ws' if tls is None else 'wss'}://{host}:{port}/announce"
 
     def stop(self) -> None:
         """No more answers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from test_exchange import payload
 from millstream import Metainfo, TorrentNotFound, create
 from millstream._asyncio import AsyncioBackend
 from millstream._asyncio.links import TRANSMIT_BYTES
-from millstream.errors import FetchError, StartError
+from millstream.errors import FetchError
 from millstream.sansio import (
     Address,
     Banned,
@@ -41,12 +42,21 @@ Story = Callable[[], Awaitable[None]]
 
 def on_asyncio(story: Story) -> None:
     """Runs a story on asyncio's own loop."""
-    asyncio.run(asyncio.wait_for(story(), WITHIN))
+    asyncio.run(_bounded(story))
 
 
 def on_uvloop(story: Story) -> None:
     """Runs a story on uvloop."""
-    uvloop.run(asyncio.wait_for(story(), WITHIN))
+    uvloop.run(_bounded(story))
+
+
+async def _bounded(story: Story) -> None:
+    try:
+        await asyncio.wait_for(story(), WITHIN)
+    except BaseException:
+        # a story that failed leaves things open, and uvloop never comes to its end where that raises
+        warnings.simplefilter("ignore", ResourceWarning)
+        raise
 
 
 E = TypeVar("E", bound=Event)
@@ -404,12 +414,6 @@ def test_a_torrent_file_is_fetched_within_bounds(run: Callable[[Story], None], t
     run(story)
 
 
-def test_what_the_loop_has_no_way_for_is_refused() -> None:
-    async def story() -> None:
-        with pytest.raises(StartError, match="proxy"):
-            await AsyncioBackend(proxy="socks5://127.0.0.1:1").start(lambda _: None)
-
-    asyncio.run(story())
 
 
 def what_hash(what: Things) -> bytes:

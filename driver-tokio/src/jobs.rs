@@ -1,17 +1,24 @@
-//! Disk and digests for drivers on other event loops: the same pool, files and resume data as a session's. Not part of
-//! the library's promise.
+//! Disk, digests and the router for drivers on other event loops, and which ways out their sessions have: the same pool,
+//! files, resume data and rules as a session's here. Not part of the library's promise.
+
+mod ports;
+mod reach;
+
+pub use reach::Reach;
 
 use crate::disk::{Disk, Purpose};
 use crate::error::StartError;
 use crate::filter::{self, FilterFileError};
 use crate::pool::{Answers, Pool};
 use crate::resume::{self, Shelf};
+use crate::router::{PortWish, Router};
 use crate::{SessionConfig, run};
-use core::net::IpAddr;
+use core::net::Ipv4Addr;
 use core::task::Waker;
 use millstream_core::base::{Extent, JobId, Part, TorrentId};
 use millstream_core::engine::{Config, Outcome, Source, Work};
 use millstream_core::wire::ip_filter::IpFilter;
+use ports::Ports;
 use rustix::io::Errno;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -20,22 +27,31 @@ use std::sync::Arc;
 /// Slices given to one `preadv`: what every system takes.
 const SLICES_MAX: usize = 1024;
 
-/// A pool of threads for jobs of the disk, digests and exchanges of keys. Dropped, it finishes what was begun and ends.
+/// A pool of threads for jobs of the disk, digests and exchanges of keys, and one thread that asks the router. Dropped, it
+/// finishes what was begun and ends; the router isn't waited for.
 pub struct Jobs {
     disk: Arc<Disk>,
     pool: Arc<Pool>,
     answers: Arc<Answers>,
+    ports: Ports,
     threads: usize,
 }
 
 impl Jobs {
-    /// Starts `threads` threads, or one per core if that is 0. `bell` is woken when the first of some answers lies there.
-    pub fn start(threads: usize, open_files_max: usize, bell: &Waker) -> io::Result<Self> {
+    /// Starts `threads` threads, or one per core if that is 0. `router` is where the router is, if the default route doesn't
+    /// say. `bell` is woken when the first of some answers lies there.
+    pub fn start(
+        threads: usize,
+        open_files_max: usize,
+        router: Option<Ipv4Addr>,
+        bell: &Waker,
+    ) -> io::Result<Self> {
         let disk = Arc::new(Disk::new(open_files_max));
         let answers = Arc::new(Answers::default());
         answers.set_bell(bell);
         let (pool, handles) = Pool::start(threads, Arc::clone(&disk), Arc::clone(&answers))?;
-        Ok(Self { disk, pool, answers, threads: handles.len() })
+        let ports = Ports::new(Router::new(router), Arc::clone(&answers));
+        Ok(Self { disk, pool, answers, ports, threads: handles.len() })
     }
 
     /// How many threads there are.
@@ -43,13 +59,28 @@ impl Jobs {
         self.threads
     }
 
-    /// Begins a job that is the pool's; `keep` is where a `Save` goes. Others fail.
+    /// Begins a job that is the pool's or the router's; `keep` is where a `Save` goes. Others fail.
     pub fn begin(&self, job: JobId, work: Work, keep: Option<PathBuf>) {
-        self.pool.job(job, work, keep);
+        match work {
+            Work::MapPort { local: _, protocol, internal, external, lease } => {
+                let internal = internal.port();
+                self.ports.map(job, PortWish { protocol, internal, external, lease });
+            }
+            Work::Read { .. }
+            | Work::Write { .. }
+            | Work::Hash { .. }
+            | Work::HashStored { .. }
+            | Work::Files { .. }
+            | Work::Save { .. }
+            | Work::Exchange(_)
+            | Work::Http { .. }
+            | Work::Resolve { .. } => self.pool.job(job, work, keep),
+        }
     }
 
-    /// Answers a job that no thread has begun; otherwise its answer comes as it is.
+    /// Answers a job that no thread has begun, or that asks the router; otherwise its answer comes as it is.
     pub fn cancel(&self, job: JobId) {
+        self.ports.cancel(job);
         self.pool.cancel(job);
     }
 
@@ -98,17 +129,16 @@ impl Drop for Jobs {
     }
 }
 
-/// The addresses of one family to announce from to neighbours (BEP 14), each with the number of its interface: those that
-/// we listen at, or one of each interface if that is all of them.
-pub fn places(v4: bool, listening: &[IpAddr]) -> Vec<(IpAddr, u32)> {
-    run::multicast::places(v4, listening, None)
-}
-
-/// The engine's settings for a session whose jobs these are, and its chance.
-pub fn engine_settings(config: &SessionConfig, threads: usize) -> Result<(Config, [u8; 32]), StartError> {
+/// The engine's settings for a session whose jobs these are, with the ways out that it has, and its chance.
+pub fn engine_settings(
+    config: &SessionConfig,
+    reach: &Reach,
+    threads: usize,
+) -> Result<(Config, [u8; 32]), StartError> {
     let seed = run::draw_seed(config)?;
     let mut config = config.clone();
     run::fit_engine(&mut config, threads);
+    reach.close_direct_ways(&mut config);
     Ok((run::table::engine_config(&config), seed))
 }
 

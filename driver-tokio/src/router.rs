@@ -2,6 +2,7 @@
 //! renewed and given back in the same way. When that is asked is the engine's.
 
 use crate::lock;
+use crate::pool::failed;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZeroU16;
 use core::time::Duration;
@@ -9,7 +10,7 @@ use crab_nat::{InternetProtocol, PortMapping, PortMappingOptions, PortMappingTyp
 use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
 use igd_next::{AddPortError, PortMappingProtocol, SearchOptions};
-use millstream_core::engine::PortProtocol;
+use millstream_core::engine::{HostErrorKind, Outcome, PortProtocol};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::net::UdpSocket;
@@ -87,6 +88,14 @@ impl Router {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// The same, as the answer to a job.
+    pub(crate) async fn answer(&self, wish: PortWish) -> Outcome {
+        match self.map(wish).await {
+            Ok((external, lease)) => Outcome::Mapped { external, lease },
+            Err(message) => failed(HostErrorKind::Other, &message),
         }
     }
 

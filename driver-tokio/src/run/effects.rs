@@ -61,12 +61,7 @@ impl Body {
             Work::MapPort { local: _, protocol, internal, external, lease } => {
                 let (router, internal) = (Arc::clone(&self.router), internal.port());
                 let wish = PortWish { protocol, internal, external, lease };
-                self.ask(job, async move {
-                    match router.map(wish).await {
-                        Ok((external, lease)) => Outcome::Mapped { external, lease },
-                        Err(message) => failed(HostErrorKind::Other, &message),
-                    }
-                });
+                self.ask(job, async move { router.answer(wish).await });
             }
             Work::Read { torrent, parts, plain } => {
                 if plain && cfg!(target_os = "linux") && self.disk.is_warm(torrent, &parts) {

@@ -178,7 +178,7 @@ struct Wanted<'a> {
 
 /// Where to listen when everything has to come from one interface or address: addresses that leave the host open become
 /// its own.
-fn spread(wanted: &[SocketAddr], bind: Option<&Bind>) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn spread(wanted: &[SocketAddr], bind: Option<&Bind>) -> io::Result<Vec<SocketAddr>> {
     let Some(bind) = bind else { return Ok(wanted.to_vec()) };
     let ours = bind.addresses()?;
     let mut all = Vec::new();

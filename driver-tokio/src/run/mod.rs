@@ -8,7 +8,7 @@ mod carry;
 mod datagrams;
 mod effects;
 mod link;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod multicast;
 mod news;
 mod proxied;
@@ -193,7 +193,7 @@ fn raise_files_limit() {
 
 /// With a proxy, the engine is to know of no way but through it. From a chosen interface or address no router is asked:
 /// it may not be the one that stands before that.
-fn close_direct_ways(config: &mut SessionConfig, ways: &Ways) {
+pub(crate) fn close_direct_ways(config: &mut SessionConfig, ways: &Ways) {
     config.engine.proxy = ways.proxy().map(|_| PROXY);
     config.engine.proxy_relays = ways.relays();
     if config.proxy.is_some() {

@@ -70,7 +70,7 @@ impl Bind {
     }
 
     /// The address of one family.
-    pub(super) fn address(&self, v4: bool) -> io::Result<IpAddr> {
+    pub(crate) fn address(&self, v4: bool) -> io::Result<IpAddr> {
         let none = || {
             let family = if v4 { "IPv4" } else { "IPv6" };
             io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{self} has no {family} address"))

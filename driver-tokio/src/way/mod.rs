@@ -143,7 +143,7 @@ impl Ways {
     }
 
     /// The address of where something came from, as the engine knows it.
-    fn stands_for(&self, target: &Target) -> SocketAddr {
+    pub(crate) fn stands_for(&self, target: &Target) -> SocketAddr {
         crate::lock(&self.names).stand_in(target)
     }
 

@@ -4,6 +4,7 @@ digests run on threads of Rust's that never take Python's lock."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Iterable, Sequence
@@ -27,14 +28,18 @@ from .._values import (
     WebSeedStatus,
 )
 from ..errors import CLOSED, SessionClosed
-from .names import look_up
-from .sockets import bind_all
+from .relay import Relay
+from .sockets import Wanted, bind_all
 from .turns import BELL_BYTES, Turns
+from .ways import Unanswered, Ways
 
 log = logging.getLogger("millstream")
 
 GRACE = 0.5
 """Seconds that the end may take beyond its time-out."""
+
+SETTLE = 0.25
+"""Seconds that what still ran may take to give back what it held."""
 
 FRESH = 0.25
 """Seconds that a snapshot of a torrent stays good while nothing is told of it, unless it rests."""
@@ -50,6 +55,7 @@ class AsyncioBackend:
         self._starting: asyncio.Task[None] | None = None
         self._closed = False
         self._bell: socket.socket | None = None
+        self._relay: Relay | None = None
         self._stopped: asyncio.Event = asyncio.Event()
         self._listening: list[Address] = []
         self._warnings: list[str] = []
@@ -69,19 +75,26 @@ class AsyncioBackend:
         neighbours, dht = body.seeks
         if dht and not await loop.run_in_executor(None, body.restore_dht, loop.time()):
             log.warning("the DHT's table is unusable: the node begins anew")
-        pairs, warnings = bind_all(*body.listen)
+        ways = Ways(body.ways)
+        wanted = Wanted(*body.listen, ways)
+        pairs, warnings = bind_all(wanted)
         self._warnings = [*warnings, *([warning] if warning else [])]
         for text in self._warnings:
             log.warning(text)
         self._on_news = on_news
-        turns = self._turns = Turns(body, self._on_events)
-        bell = body.bell()
-        if bell is not None:
-            self._bell = socket.socket(fileno=bell)
-            loop.add_reader(self._bell, self._answered)
-        await turns.datagrams.serve(pairs)
-        if neighbours:
-            await turns.datagrams.listen_to_neighbours()
+        turns = self._turns = Turns(body, ways, self._on_events)
+        try:
+            self._listen_for_answers(turns)
+            await turns.datagrams.serve(pairs, takes_links=wanted.takes_links)
+            if neighbours:
+                await turns.datagrams.listen_to_neighbours()
+        except BaseException:
+            self._closed = True
+            await self._end(turns)
+            raise
+        if ways.relays:
+            self._relay = Relay(turns.datagrams)
+            self._relay.begin()
 
     async def close(self, timeout: float) -> None:
         """Ends all in good order, within the time."""
@@ -100,13 +113,28 @@ class AsyncioBackend:
         except TimeoutError:
             log.warning("the session didn't end in good order within %s s", timeout)
         finally:
-            turns.end()
-            if self._bell is not None:
-                turns.loop.remove_reader(self._bell)
-                self._bell.close()
-            turns.datagrams.close()
-            turns.links.abort()
-            turns.errands.abort()
+            await self._end(turns)
+
+    def _listen_for_answers(self, turns: Turns) -> None:
+        bell = turns.body.bell()
+        if bell is not None:
+            self._bell = socket.socket(fileno=bell)
+            self._bell.setblocking(False)
+            turns.loop.add_reader(self._bell, self._answered)
+
+    async def _end(self, turns: Turns) -> None:
+        """Gives all back, whatever state it is in."""
+        turns.end()
+        if self._bell is not None:
+            turns.loop.remove_reader(self._bell)
+            self._bell.close()
+            self._bell = None
+        if self._relay is not None:
+            self._relay.close()
+        turns.datagrams.close()
+        turns.links.abort()
+        turns.errands.abort()
+        await turns.settle(SETTLE)
 
     @property
     def listening(self) -> tuple[Address, ...]:
@@ -130,8 +158,10 @@ class AsyncioBackend:
 
     async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
         """The addresses of a host."""
-        _ = self._live
-        return tuple(await look_up(host.removeprefix("[").removesuffix("]"), port))
+        try:
+            return tuple(await self._live.ways.resolve(host, port))
+        except Unanswered as error:
+            raise (TimeoutError if error.kind == "timed_out" else OSError)(str(error)) from error
 
     async def follow(self, link: str) -> None:
         """Which torrent a key names."""
@@ -293,8 +323,9 @@ class AsyncioBackend:
         return turns
 
     def _answered(self) -> None:
-        if self._bell is not None:
-            self._bell.recv(BELL_BYTES)
+        with contextlib.suppress(BlockingIOError):
+            if self._bell is not None:
+                self._bell.recv(BELL_BYTES)
         if self._turns is not None:
             self._turns.touch()
 

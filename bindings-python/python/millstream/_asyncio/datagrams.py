@@ -8,6 +8,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .._values import Address
 from .links import PeerLink
 from .neighbours import Neighbourhood, neighbourhoods
 from .sockets import Pair
@@ -24,19 +25,23 @@ TURN_BYTES = 1 << 20
 CAME_MAX = 4096
 """Datagrams that wait for their turn. More are dropped, as a full network does."""
 
+CAME_BYTES_MAX = 4 << 20
+"""Bytes of them. More are dropped."""
+
 
 class Port(asyncio.DatagramProtocol):
     """A socket for datagrams."""
 
-    def __init__(self, datagrams: Datagrams, local: int, neighbourhood: Neighbourhood | None) -> None:
+    def __init__(self, datagrams: Datagrams, local: int) -> None:
         self.local = local
-        self.neighbourhood = neighbourhood
+        self.transport: asyncio.DatagramTransport | None = None
         self._datagrams = datagrams
         self._came: list[tuple[bytes, Any]] = []
+        self._came_bytes = 0
         self._blocked = False
         self._pull = False
         self._whole = False
-        self.transport: asyncio.DatagramTransport | None = None
+        self._error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is ready."""
@@ -46,8 +51,13 @@ class Port(asyncio.DatagramProtocol):
         """One came: taken in with others, at the turn."""
         if not self._came:
             self._datagrams.turns.loop.call_soon(self._take_in)
-        if len(self._came) < CAME_MAX:
+        if len(self._came) < CAME_MAX and self._came_bytes < CAME_BYTES_MAX:
             self._came.append((data, addr))
+            self._came_bytes += len(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """What was just sent wasn't; or news of an earlier datagram, that name no address."""
+        self._error = exc
 
     def pause_writing(self) -> None:
         """The socket is full."""
@@ -66,29 +76,51 @@ class Port(asyncio.DatagramProtocol):
             return
         total = 0
         while self._pull and not self._blocked and total < TURN_BYTES:
-            batch = turns.body.outgoing(turns.now(), self.local, RUN_BYTES)
-            self._pull = bool(batch)
-            for data, to, whole in batch:
-                total += len(data)
-                if self.neighbourhood is not None:
-                    self.neighbourhood.send(data, to)
-                    continue
-                if whole != self._whole:
-                    self._forbid_fragments(transport, whole)
-                try:
-                    transport.sendto(data, to)
-                except OSError as error:
-                    too_large = len(data) if error.errno == errno.EMSGSIZE else None
-                    turns.body.datagram_refused(turns.now(), self.local, to, too_large)
+            sent = self._send_some(transport)
+            self._pull = sent > 0
+            total += sent
         if total:
             turns.touch()
         if self._pull and not self._blocked:
             turns.loop.call_soon(self.pull)
 
+    def _send_some(self, transport: asyncio.DatagramTransport) -> int:
+        """Sends a run; how many bytes, none if the engine has no more."""
+        turns, total = self._datagrams.turns, 0
+        for data, to, whole in turns.body.outgoing(turns.now(), self.local, RUN_BYTES):
+            total += len(data)
+            if whole != self._whole:
+                self._forbid_fragments(transport, whole)
+            self._send(transport, data, to, (to, len(data)))
+        return total
+
+    def _send(
+        self,
+        transport: asyncio.DatagramTransport,
+        data: bytes | memoryview,
+        address: Address | None,
+        meant: tuple[Address, int],
+    ) -> None:
+        """Sends one to an address. If it can't be, the engine is told where it was meant to go, and its size if that was
+        the reason."""
+        self._error = None
+        try:
+            transport.sendto(data, address)
+        except OSError as error:
+            self._error = error
+        if (failed := self._error) is not None:
+            turns, (to, size) = self._datagrams.turns, meant
+            too_large = size if isinstance(failed, OSError) and failed.errno == errno.EMSGSIZE else None
+            turns.body.datagram_refused(turns.now(), self.local, to, too_large)
+
+    def _taken(self) -> list[tuple[bytes, Any]]:
+        """What came meanwhile."""
+        came, self._came, self._came_bytes = self._came, [], 0
+        return came
+
     def _take_in(self) -> None:
-        came, self._came = self._came, []
         turns = self._datagrams.turns
-        turns.body.datagrams(turns.now(), self.local, came)
+        turns.body.datagrams(turns.now(), self.local, self._taken())
         turns.touch()
 
     def _forbid_fragments(self, transport: asyncio.DatagramTransport, whole: bool) -> None:
@@ -102,6 +134,25 @@ class Port(asyncio.DatagramProtocol):
             it.setsockopt(level, option, 3 if whole else 0)
 
 
+class NeighbourPort(Port):
+    """The socket that hears a group of neighbours, and speaks to it by those beside it."""
+
+    def __init__(self, datagrams: Datagrams, local: int, neighbourhood: Neighbourhood) -> None:
+        super().__init__(datagrams, local)
+        self.neighbourhood = neighbourhood
+
+    def _send_some(self, transport: asyncio.DatagramTransport) -> int:
+        turns, total = self._datagrams.turns, 0
+        for data, to, _ in turns.body.outgoing(turns.now(), self.local, RUN_BYTES):
+            total += len(data)
+            self.neighbourhood.send(data, to)
+        return total
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Those beside it go with it."""
+        self.neighbourhood.close()
+
+
 class Datagrams:
     """All sockets for datagrams, and the listeners beside them."""
 
@@ -109,43 +160,56 @@ class Datagrams:
         self.turns = turns
         self.ports: dict[int, Port] = {}
         self._servers: list[asyncio.AbstractServer] = []
+        self._held: list[socket.socket] = []
         self._listeners: dict[int, str] = {}
         self._names = 0
 
-    async def serve(self, pairs: list[Pair]) -> None:
-        """Takes what was bound, and tells the engine."""
-        waiting = list(pairs)
+    async def serve(self, pairs: list[Pair], *, takes_links: bool) -> None:
+        """Takes what was bound, and tells the engine. Where no links are taken their ports are only held."""
+        waiting = [it for pair in pairs for it in (pair.tcp, pair.udp) if it is not None]
         try:
             while waiting:
-                await self._take(waiting.pop(0))
+                await self._take(waiting[0], takes_links)
+                waiting.pop(0)
         finally:
-            for pair in waiting:
-                pair.close()
+            for it in waiting:
+                it.close()
         self.turns.touch()
 
-    async def _take(self, pair: Pair) -> None:
+    async def _take(self, bound: socket.socket, takes_links: bool) -> None:
         turns = self.turns
-        if pair.tcp is not None:
-            local, address = self._name(), pair.tcp.getsockname()
-            server = await turns.loop.create_server(partial(PeerLink, turns.links, None, local), sock=pair.tcp)
+        if bound.type != socket.SOCK_STREAM:
+            local = self.name()
+            await self._attach(bound, Port(self, local), "udp")
+            return
+        local, address = self.name(), bound.getsockname()
+        if takes_links:
+            server = await turns.loop.create_server(partial(PeerLink, turns.links, None, local), sock=bound)
             self._servers.append(server)
-            self._listeners[local] = address[0]
-            turns.engine.bound(turns.now(), local, address, "tcp")
-        if pair.udp is not None:
-            await self._attach(pair.udp)
+        else:
+            self._held.append(bound)
+        self._listeners[local] = address[0]
+        turns.engine.bound(turns.now(), local, address, "tcp")
 
     async def listen_to_neighbours(self) -> None:
         """Binds what it takes to hear neighbours and be heard (BEP 14); none of it is needed to go on."""
-        for it in neighbourhoods(list(self._listeners.values())):
-            await self._attach(it.ears, it)
+        waiting = neighbourhoods(self.turns.body, list(self._listeners.values()))
+        try:
+            while waiting:
+                it = waiting[0]
+                await self._attach(it.ears, NeighbourPort(self, self.name(), it), "multicast")
+                waiting.pop(0)
+        finally:
+            for it in waiting:
+                it.ears.close()
+                it.close()
         self.turns.touch()
 
-    async def _attach(self, bound: socket.socket, neighbourhood: Neighbourhood | None = None) -> None:
-        local, address = self._name(), bound.getsockname()
-        port = self.ports[local] = Port(self, local, neighbourhood)
+    async def _attach(self, bound: socket.socket, port: Port, kind: Literal["udp", "multicast"]) -> None:
+        address = bound.getsockname()
+        self.ports[port.local] = port
         await self.turns.loop.create_datagram_endpoint(lambda: port, sock=bound)
-        kind: Literal["udp", "multicast"] = "udp" if neighbourhood is None else "multicast"
-        self.turns.engine.bound(self.turns.now(), local, address, kind)
+        self.turns.engine.bound(self.turns.now(), port.local, address, kind)
 
     def address_of(self, local: int | None) -> str | None:
         """The address of ours that a way out begins at."""
@@ -160,12 +224,13 @@ class Datagrams:
         """Gives all back."""
         for server in self._servers:
             server.close()
+        for held in self._held:
+            held.close()
         for port in self.ports.values():
             if port.transport is not None:
                 port.transport.abort()
-            if port.neighbourhood is not None:
-                port.neighbourhood.close()
 
-    def _name(self) -> int:
+    def name(self) -> int:
+        """What the engine is to call the next socket."""
         self._names += 1
         return self._names

@@ -4,16 +4,20 @@ was cancelled."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._values import Cancelled, ConnectHttp, ConnectWebSocket, Failed, Http, HttpAnswer, Outcome, Resolve, Resolved, Work
-from ..errors import FetchError
-from .http import Client, Unanswered, resolve
+from ..errors import CLOSED, FetchError, SessionClosed
+from .http import Answer, Client
 from .servers import WebSeedLink
+from .ways import Unanswered
 from .websocket import WebSocketLink
 
 if TYPE_CHECKING:
     from .turns import Turns
+
+log = logging.getLogger("millstream")
 
 ServerLink: TypeAlias = WebSeedLink | WebSocketLink
 
@@ -26,25 +30,35 @@ class Errands:
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
-        self._client = Client()
+        self._client = Client(turns.ways)
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._links: dict[int, ServerLink] = {}
+        self._fetches: set[asyncio.Task[Answer]] = set()
 
     async def fetch(self, url: str, bytes_max: int, timeout: float) -> bytes:
-        """A torrent file. Raises FetchError."""
+        """A torrent file. Raises FetchError, SessionClosed."""
+        asked = self._client.get(url, bytes_max=bytes_max, redirects_max=REDIRECTS_MAX, timeout=timeout, ours=None)
+        fetching = self.turns.loop.create_task(asked)
+        self._fetches.add(fetching)
         try:
-            answer = await self._client.get(
-                url, bytes_max=bytes_max, redirects_max=REDIRECTS_MAX, timeout=timeout, ours=None
-            )
+            answer = await fetching
         except Unanswered as error:
             raise FetchError(str(error)) from error
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if asker is not None and asker.cancelling():
+                raise
+            raise SessionClosed(CLOSED) from None
+        finally:
+            fetching.cancel()
+            self._fetches.discard(fetching)
         if answer.status != 200:
             raise FetchError(f"{url}: the server answered {answer.status}")
         return answer.body
 
     def begin(self, job: int, work: Work) -> None:
         """Begins a job."""
-        self._jobs[job] = self.turns.loop.create_task(self._do(job, work))
+        self._jobs[job] = self.turns.spawn(self._do(job, work))
 
     def cancel(self, job: int) -> None:
         """A job's answer isn't needed any more: it is answered at once."""
@@ -73,7 +87,7 @@ class Errands:
 
     def abort(self) -> None:
         """Ends all at once."""
-        for task in self._jobs.values():
+        for task in (*self._jobs.values(), *self._fetches):
             task.cancel()
         for link in self._links.values():
             link.abort()
@@ -90,7 +104,7 @@ class Errands:
         try:
             match work:
                 case Resolve(host, port):
-                    return Resolved(await resolve(host, port))
+                    return Resolved(await self.turns.ways.resolve(host, port))
                 case Http(url, bytes_max, redirects_max, timeout):
                     answer = await self._client.get(
                         url,
@@ -104,6 +118,10 @@ class Errands:
                     return Failed("other", f"{type(work).__name__} is no work for a loop")
         except Unanswered as error:
             return Failed(error.kind, str(error))
+        except Exception as error:
+            # whatever it was, an answer is owed
+            log.error("a question to a server failed", exc_info=error)
+            return Failed("other", str(error))
 
     def _answer(self, job: int, outcome: Outcome) -> None:
         self.turns.engine.done(self.turns.now(), job, outcome)

@@ -14,8 +14,8 @@ from urllib.parse import quote, urljoin, urlsplit
 import h11
 
 from .._millstream import __version__
-from .._values import Address, FailureKind
-from .names import look_up
+from .._values import Address
+from .ways import Unanswered, Ways
 
 HEAD_BYTES_MAX = 64 << 10
 """A longer head breaks the exchange."""
@@ -23,14 +23,14 @@ HEAD_BYTES_MAX = 64 << 10
 READ_BYTES = 256 << 10
 """The most that is read at once."""
 
-ADDRESSES_MAX = 8
-"""Addresses of one host that are tried."""
+TLS_TIMEOUT = 10.0
+"""Seconds that a server may take to agree on TLS."""
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds that one address may take before the next is tried."""
+PIECE_BYTES = 16 << 10
+"""Packed bytes that are unpacked at once."""
 
-RESOLVE_TIMEOUT = 20.0
-"""Seconds that a look-up of a name may take."""
+UNPACKED_AT_ONCE = 64 << 10
+"""Packed bytes that the loop waits for."""
 
 KEPT_MAX = 64
 """Links to servers that are kept to be used again."""
@@ -38,15 +38,10 @@ KEPT_MAX = 64
 KEPT_FOR = 20.0
 """Seconds that one is kept unused."""
 
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""Where addresses of IPv4 are reached over IPv6 (RFC 6052)."""
+
 REDIRECTS = {301, 302, 303, 307, 308}
-
-
-class Unanswered(Exception):
-    """A server gave no answer that is of use; `kind` says whom the engine is to blame."""
-
-    def __init__(self, message: str, kind: FailureKind = "other") -> None:
-        super().__init__(message)
-        self.kind: FailureKind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +72,11 @@ class Target:
         return cls(clean, secure, parts.hostname, usual if port is None else port, path)
 
     def join(self, location: str) -> Target:
-        """Where a `Location` leads from here."""
-        return Target.parse(urljoin(self.url, location.strip()))
+        """Where a `Location` leads from here. Raises Unanswered."""
+        try:
+            return Target.parse(urljoin(self.url, location.strip()))
+        except ValueError:
+            raise Unanswered(f"{location!r} is no URL to be led to") from None
 
     @property
     def host_header(self) -> str:
@@ -90,11 +88,18 @@ class Target:
 class Link:
     """A link to a server."""
 
-    def __init__(self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        target: Target,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        remote: Address | None,
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.place = (target.secure, target.host, target.port)
-        self.remote: Address = writer.get_extra_info("peername")
+        # the other end; None behind a proxy that looked up its name
+        self.remote = remote
         self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
 
     async def ask(self, target: Target, headers: list[tuple[str, str]]) -> h11.Response:
@@ -133,6 +138,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._links: deque[tuple[float, Link]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, target: Target) -> Link | None:
         """One that leads there."""
@@ -154,20 +160,27 @@ class Kept:
 
     def close(self) -> None:
         """Ends all."""
+        if self._timer is not None:
+            self._timer.cancel()
         while self._links:
             self._links.popleft()[1].close()
 
     def _forget(self) -> None:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         while self._links and (self._links[0][0] <= now or len(self._links) > KEPT_MAX):
             self._links.popleft()[1].close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._links[0][0], self._forget) if self._links else None
 
 
 class Client:
     """Asks servers. Links are its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, ways: Ways) -> None:
         self.kept = Kept()
+        self._ways = ways
         self._tls: ssl.SSLContext | None = None
 
     async def get(self, url: str, *, bytes_max: int, redirects_max: int, timeout: float, ours: str | None) -> Answer:
@@ -181,11 +194,11 @@ class Client:
                     link.close()
         except TimeoutError:
             raise Unanswered("there was no answer in time", "timed_out") from None
-        except (OSError, h11.RemoteProtocolError, asyncio.IncompleteReadError) as error:
+        except (OSError, h11.ProtocolError) as error:
             raise Unanswered(f"{url}: {error}") from error
         packing = _header(head, b"content-encoding")
-        if packing in ("gzip", "x-gzip"):
-            body = _unpack(body, bytes_max)
+        if packing is not None and packing.lower() in ("gzip", "x-gzip"):
+            body = await _unpacked(body, bytes_max)
         return Answer(head.status_code, body)
 
     async def open(self, url: str, span: tuple[int, int] | None, redirects_max: int) -> tuple[Link, h11.Response]:
@@ -196,7 +209,7 @@ class Client:
             headers.append(("Range", f"bytes={span[0]}-{span[1]}"))
         try:
             link, head = await self._follow(url, redirects_max, headers, None, keep=True)
-        except h11.RemoteProtocolError as error:
+        except h11.ProtocolError as error:
             raise Unanswered(f"{url}: {error}") from error
         if _header(head, b"content-encoding") not in (None, "identity"):
             link.close()
@@ -204,37 +217,24 @@ class Client:
         return link, head
 
     async def connect(self, target: Target, *, ours: str | None = None, only_public: bool = False) -> Link:
-        """A link to a server. The addresses that are judged are those that are used, so that a name can't change its
-        meaning in between."""
-        addresses = await resolve(target.host, target.port)
-        if ours is not None:
-            family = ipaddress.ip_address(ours).version
-            addresses = [it for it in addresses if ipaddress.ip_address(it[0]).version == family]
-        if only_public:
-            addresses = [it for it in addresses if is_public(it[0])]
-            if not addresses:
-                raise Unanswered(f"{target.host} leads into a private network", "permission")
-        unspecified = ours is None or ipaddress.ip_address(ours).is_unspecified
-        local = None if unspecified else (ours, 0)
-        tls = await self._context() if target.secure else None
-        last: OSError = OSError(f"{target.host} has no such address")
-        for host, port in addresses[:ADDRESSES_MAX]:
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    reader, writer = await asyncio.open_connection(
-                        host,
-                        port,
-                        limit=READ_BYTES,
-                        ssl=tls,
-                        server_hostname=target.host if target.secure else None,
-                        local_addr=local,
-                    )
-                return Link(target, reader, writer)
-            except TimeoutError:
-                last = TimeoutError(f"{host} didn't answer in time")
-            except OSError as error:
-                last = error
-        raise last
+        """A link to a server. Raises Unanswered, OSError."""
+        only = is_public if only_public else None
+        opened = await self._ways.open(target.host, target.port, ours=ours, only=only)
+        try:
+            tls = await self._context() if target.secure else None
+            async with asyncio.timeout(TLS_TIMEOUT if tls is not None else None):
+                reader, writer = await asyncio.open_connection(
+                    sock=opened.socket,
+                    limit=READ_BYTES,
+                    ssl=tls,
+                    server_hostname=target.host if target.secure else None,
+                )
+        except BaseException as error:
+            opened.socket.close()
+            if isinstance(error, ValueError) and not isinstance(error, OSError):
+                raise Unanswered(f"{target.host!r} is no name for TLS: {error}") from error
+            raise
+        return Link(target, reader, writer, opened.remote)
 
     async def _follow(
         self,
@@ -254,14 +254,15 @@ class Client:
             else:
                 try:
                     head = await _ask(link, target, headers)
-                except (OSError, h11.RemoteProtocolError):
+                except (OSError, h11.ProtocolError):
                     # the server had closed it before it heard us
                     link = await self.connect(target, ours=ours)
                     head = await _ask(link, target, headers)
             location = _header(head, b"location")
             if head.status_code not in REDIRECTS or location is None:
                 return link, head
-            from_public = from_public or is_public(link.remote[0])
+            # a name that a proxy looked up is taken for one of the Internet: it leads nobody to an address of ours
+            from_public = from_public or link.remote is None or is_public(link.remote[0])
             link.close()
             target = target.join(location)
         raise Unanswered(f"more than {redirects_max} redirects")
@@ -283,23 +284,14 @@ class Answer:
     body: bytes
 
 
-async def resolve(host: str, port: int) -> list[Address]:
-    """A host's addresses. Raises Unanswered."""
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT):
-            return await look_up(host, port)
-    except TimeoutError:
-        raise Unanswered(f"{host}: nobody knew it in time", "timed_out") from None
-    except OSError as error:
-        raise Unanswered(f"{host}: {error}", "not_found") from error
-
-
 def is_public(host: str) -> bool:
     """Whether an address is one of the open Internet."""
     ip = ipaddress.ip_address(host.split("%")[0])
     if ip.version == 6:
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
+        if ip in TRANSLATED:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
         # 2000::/3 is all that was ever given out
         return int(ip) >> 125 == 1
     return ip.is_global and not ip.is_multicast
@@ -308,7 +300,7 @@ def is_public(host: str) -> bool:
 def length_of(head: h11.Response) -> int | None:
     """How long the body is, if the server says."""
     text = _header(head, b"content-length")
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def range_of(head: h11.Response) -> tuple[int, int, int | None] | None:
@@ -354,18 +346,31 @@ async def _read(link: Link, bytes_max: int) -> bytes:
             return bytes(body)
 
 
+async def _unpacked(packed: bytes, bytes_max: int) -> bytes:
+    """Long ones are unpacked beside the loop."""
+    if len(packed) <= UNPACKED_AT_ONCE:
+        return _unpack(packed, bytes_max)
+    return await asyncio.get_running_loop().run_in_executor(None, _unpack, packed, bytes_max)
+
+
 def _unpack(packed: bytes, bytes_max: int) -> bytes:
-    """Unpacks no more than is allowed, whatever the packed bytes claim."""
+    """Unpacks no more than is allowed, whatever the packed bytes claim. They are given piece by piece: what is left of a
+    member is copied, and there may be many members."""
     out = bytearray()
+    rest = memoryview(packed)
+    member = zlib.decompressobj(wbits=31)
     try:
-        while packed:
-            member = zlib.decompressobj(wbits=31)
-            out += member.decompress(packed, bytes_max + 1 - len(out))
-            if len(out) > bytes_max:
-                raise Unanswered(f"the body unpacks to more than {bytes_max} bytes")
-            if not member.eof:
-                raise Unanswered("the packed body breaks off")
-            packed = member.unused_data
+        while rest:
+            piece, rest = bytes(rest[:PIECE_BYTES]), rest[PIECE_BYTES:]
+            while piece:
+                if member.eof:
+                    member = zlib.decompressobj(wbits=31)
+                out += member.decompress(piece, bytes_max + 1 - len(out))
+                if len(out) > bytes_max:
+                    raise Unanswered(f"the body unpacks to more than {bytes_max} bytes")
+                piece = member.unused_data or member.unconsumed_tail
     except zlib.error as error:
         raise Unanswered(f"the packed body is broken: {error}") from error
+    if packed and not member.eof:
+        raise Unanswered("the packed body breaks off")
     return bytes(out)

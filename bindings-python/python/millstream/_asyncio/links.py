@@ -34,7 +34,8 @@ FLUSH_TIMEOUT = 10.0
 
 
 class PeerLink(asyncio.BufferedProtocol):
-    """One link. `conn` is None before it is accepted, and once the engine has no more to hear of it."""
+    """One link. `conn` is None before it is accepted, and once the engine has no more to hear of it; `through` is where a
+    link leads whose transport ends at a proxy."""
 
     __slots__ = (
         "_blocked",
@@ -47,14 +48,16 @@ class PeerLink(asyncio.BufferedProtocol):
         "_read_until",
         "_received",
         "_size",
+        "_through",
         "_transport",
         "_turns",
         "_unwritten",
         "conn",
     )
 
-    def __init__(self, links: Links, conn: int | None, local: int = 0) -> None:
+    def __init__(self, links: Links, conn: int | None, local: int = 0, *, through: Address | None = None) -> None:
         self.conn = conn
+        self._through = through
         self._links = links
         self._turns = links.turns
         self._local = local
@@ -77,6 +80,9 @@ class PeerLink(asyncio.BufferedProtocol):
         stream.set_write_buffer_limits(high=0)
         ours: Address | None = stream.get_extra_info("sockname")
         theirs: Address | None = stream.get_extra_info("peername")
+        if self._through is not None:
+            # our end of the link to a proxy is no address of ours that a peer sees
+            ours, theirs = ("0.0.0.0", 0), self._through
         if not ours or not theirs or not self._links.welcome(self, self._local, ours, theirs):
             self.conn = None
             stream.abort()
@@ -129,7 +135,7 @@ class PeerLink(asyncio.BufferedProtocol):
         if self._closing:
             self._links.drained(conn)
         else:
-            self._links.lost(conn, _why(exc))
+            self._links.lost(conn, *end_of(exc))
 
     # ---- what the engine wants
 
@@ -212,7 +218,7 @@ class Links:
 
     def connect(self, conn: int, to: Address) -> None:
         """Begins to open a link."""
-        self._opening[conn] = self.turns.loop.create_task(self._connect(conn, to))
+        self._opening[conn] = self.turns.spawn(self._connect(conn, to))
 
     def welcome(self, link: PeerLink, local: int, ours: Address, theirs: Address) -> bool:
         """Takes a link that is open; whether it is wanted."""
@@ -240,10 +246,10 @@ class Links:
             task.cancel()
         self.drained(conn)
 
-    def lost(self, conn: int, why: LinkEnd) -> None:
+    def lost(self, conn: int, why: LinkEnd, message: str | None = None) -> None:
         """A link ended by itself, or never opened."""
         self.open.pop(conn, None)
-        self.turns.engine.closed(self.turns.now(), conn, why)
+        self.turns.engine.closed(self.turns.now(), conn, why, message=message)
         self.turns.touch()
 
     def drained(self, conn: int) -> None:
@@ -273,31 +279,37 @@ class Links:
             link.pump()
 
     async def _connect(self, conn: int, to: Address) -> None:
+        ways = self.turns.ways
+        through = to if ways.is_proxied else None
         try:
-            await self.turns.loop.create_connection(lambda: PeerLink(self, conn), to[0], to[1])
-        except OSError as error:
+            await ways.connect(lambda: PeerLink(self, conn, through=through), to)
+        except Exception as error:
+            if isinstance(error, OSError):
+                log.debug("no link to %s: %s", to, error)
+            else:
+                log.error("the way to %s failed", to, exc_info=error)
             if self._opening.pop(conn, None) is not None:
-                self.lost(conn, _why(error))
+                self.lost(conn, *end_of(error))
 
 
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def _why(error: BaseException | None) -> LinkEnd:
-    """What the end of a transport means."""
+def end_of(error: BaseException | None) -> tuple[LinkEnd, str | None]:
+    """What the end of a transport means, and in words if the host is to blame."""
     match error:
         case None:
-            return "finished"
+            return "finished", None
         case ConnectionRefusedError():
-            return "refused"
+            return "refused", None
         case TimeoutError():
-            return "timed_out"
+            return "timed_out", None
         case ConnectionError():
-            return "reset"
+            return "reset", None
         case OSError(errno=number) if number in UNREACHABLE:
-            return "unreachable"
+            return "unreachable", None
         case OSError(errno=number) if number in NO_ROOM:
-            return "no_room"
+            return "no_room", None
         case _:
-            return "host"
+            return "host", str(error)

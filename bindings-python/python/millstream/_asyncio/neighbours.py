@@ -40,11 +40,11 @@ class Neighbourhood:
             mouth.close()
 
 
-def neighbourhoods(listening: list[str]) -> list[Neighbourhood]:
+def neighbourhoods(body: Body, listening: list[str]) -> list[Neighbourhood]:
     """What it takes to hear and be heard in each family that the host has. Nothing of it is needed to go on."""
     found = []
     for family in GROUPS:
-        places = Body.places(family == socket.AF_INET, listening)
+        places = body.places(family == socket.AF_INET, listening)
         if not places:
             continue
         try:

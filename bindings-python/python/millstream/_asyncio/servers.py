@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 import h11
 
 from .._values import ConnectHttp, LinkEnd
-from .http import READ_BYTES, Client, Link, Unanswered, length_of, range_of, retry_after_of
+from .http import READ_BYTES, Client, Link, length_of, range_of, retry_after_of
+from .ways import Unanswered
 
 if TYPE_CHECKING:
     from .turns import Turns
 
 log = logging.getLogger("millstream")
+
+
+EXPECTED = (Unanswered, OSError, h11.ProtocolError)
+"""What servers and the way to them may do to who asks."""
 
 
 class Credit:
@@ -46,7 +51,7 @@ class WebSeedLink:
         self._client = client
         self._asked = asked
         self._credit = Credit()
-        self._task = turns.loop.create_task(self._live())
+        self._task = turns.spawn(self._live())
 
     def heed(self, read_until: int, write: bool) -> None:
         """How far its body may be read; nothing is pulled for it."""
@@ -64,6 +69,8 @@ class WebSeedLink:
 
     async def _live(self) -> None:
         turns, asked = self._turns, self._asked
+        why: LinkEnd
+        message: str | None = None
         try:
             link, head = await self._client.open(asked.url, asked.range, asked.redirects_max)
             try:
@@ -80,10 +87,12 @@ class WebSeedLink:
             except BaseException:
                 link.close()
                 raise
-        except (Unanswered, OSError, h11.RemoteProtocolError) as error:
+        except Exception as error:
             log.debug("the web seed %s: %s", asked.url, error)
-            why = "host"
-        turns.engine.closed(turns.now(), asked.conn, why)
+            if not isinstance(error, EXPECTED):
+                log.error("asking the web seed %s failed", asked.url, exc_info=error)
+            why, message = "host", str(error)
+        turns.engine.closed(turns.now(), asked.conn, why, message=message)
         turns.touch()
 
     async def _read(self, link: Link) -> LinkEnd:
@@ -92,7 +101,7 @@ class WebSeedLink:
             most = await self._credit.beyond(read)
             try:
                 event = await link.next(min(most, READ_BYTES))
-            except (OSError, h11.RemoteProtocolError) as error:
+            except (OSError, h11.ProtocolError) as error:
                 log.debug("the body of %s broke off: %s", self._asked.url, error)
                 link.close()
                 return "reset"

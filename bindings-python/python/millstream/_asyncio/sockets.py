@@ -7,9 +7,11 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .._values import Address
 from ..errors import StartError
+from .ways import Ways
 
 BACKLOG = 1024
 """Links that the kernel accepts ahead of us."""
@@ -32,14 +34,33 @@ class Pair:
                 it.close()
 
 
-def bind_all(wanted: Sequence[Address], tries_max: int) -> tuple[list[Pair], list[str]]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be bound."""
+
+    addresses: Sequence[Address]
+    tries_max: int
+    what: Literal["links", "held", "datagrams", "nothing"]
+    """Links are taken; or their ports are only held; or nobody is to reach us; or no socket may be but those to a proxy."""
+
+    ways: Ways
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether who calls is answered."""
+        return self.what == "links"
+
+
+def bind_all(wanted: Wanted) -> tuple[list[Pair], list[str]]:
     """Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as long
     as something is bound. Raises StartError."""
-    if not wanted:
+    if wanted.what == "nothing":
+        return [], []
+    if wanted.what == "datagrams":
         # nobody can reach us, but trackers that speak UDP can be asked
-        return _datagrams_alone(), []
+        return _datagrams_alone(wanted), []
     last: OSError = OSError(errno.EADDRINUSE, "the address is taken")
-    for step in range(tries_max + 1):
+    for step in range(wanted.tries_max + 1):
         pairs: list[Pair] = []
         warnings: list[str] = []
         try:
@@ -53,18 +74,18 @@ def bind_all(wanted: Sequence[Address], tries_max: int) -> tuple[list[Pair], lis
             last = failed
             break
         return pairs, warnings
-    raise StartError(last.errno, f"nothing can be listened at: {last}") from last
+    raise _refused(last.errno, f"nothing can be listened at: {last}") from last
 
 
-def _bind_once(wanted: Sequence[Address], step: int, pairs: list[Pair], warnings: list[str]) -> OSError | None:
+def _bind_once(wanted: Wanted, step: int, pairs: list[Pair], warnings: list[str]) -> OSError | None:
     """Raises OSError where a port is taken; gives what the host can't do at all."""
     failed: OSError | None = None
     chosen = 0
-    for host, port in wanted:
+    for host, port in wanted.addresses:
         # all that let the system choose get the same port
         address = (host, chosen if port == 0 else min(port + step, 65535))
         try:
-            tcp = _bind(address, socket.SOCK_STREAM)
+            tcp = _bind(wanted, address, socket.SOCK_STREAM)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise
@@ -76,7 +97,7 @@ def _bind_once(wanted: Sequence[Address], step: int, pairs: list[Pair], warnings
         if port == 0:
             chosen = at[1]
         try:
-            pairs[-1] = Pair(tcp, _bind((host, at[1]), socket.SOCK_DGRAM))
+            pairs[-1] = Pair(tcp, _bind(wanted, (host, at[1]), socket.SOCK_DGRAM))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise
@@ -84,25 +105,28 @@ def _bind_once(wanted: Sequence[Address], step: int, pairs: list[Pair], warnings
     return failed
 
 
-def _datagrams_alone() -> list[Pair]:
+def _datagrams_alone(wanted: Wanted) -> list[Pair]:
     pairs = []
-    for host in ("0.0.0.0", "::"):
+    for address in wanted.addresses:
         try:
-            pairs.append(Pair(None, _bind((host, 0), socket.SOCK_DGRAM)))
+            pairs.append(Pair(None, _bind(wanted, address, socket.SOCK_DGRAM)))
         except OSError:
             # a host without this family
             continue
     return pairs
 
 
-def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
+def _bind(wanted: Wanted, address: Address, kind: socket.SocketKind) -> socket.socket:
     try:
         is_v6 = ipaddress.ip_address(address[0]).version == 6
     except ValueError as error:
-        raise StartError(errno.EINVAL, f"{address[0]!r} is no IP address to listen at") from error
-    bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, kind)
+        raise _refused(errno.EINVAL, f"{address[0]!r} is no IP address to listen at") from error
+    # asyncio keeps links from waiting for more (TCP_NODELAY) only where the protocol is named
+    protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
+    bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, kind, protocol)
     try:
         bound.setblocking(False)
+        wanted.ways.attach(bound)
         if is_v6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
@@ -112,9 +136,15 @@ def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         bound.bind(address)
-        if kind == socket.SOCK_STREAM:
+        if kind == socket.SOCK_STREAM and wanted.takes_links:
             bound.listen(BACKLOG)
     except BaseException:
         bound.close()
         raise
     return bound
+
+
+def _refused(number: int | None, reason: str) -> StartError:
+    error = StartError(number, reason)
+    error.setting, error.reason = "listen", reason
+    return error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from .._millstream import Body
 from .._values import (
@@ -17,10 +19,14 @@ from .._values import (
     Event,
     Interest,
     Job,
+    SessionWarned,
 )
 from .datagrams import Datagrams
 from .errands import Errands
 from .links import Links
+from .ways import Ways
+
+log = logging.getLogger("millstream")
 
 BELL_BYTES = 4096
 """Bytes of the bell read at once: each is a batch of answers that lies there already."""
@@ -29,14 +35,16 @@ BELL_BYTES = 4096
 class Turns:
     """One engine on one loop. Inputs call `touch`; the turn follows within the same round of the loop or the next."""
 
-    def __init__(self, body: Body, on_events: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, body: Body, ways: Ways, on_events: Callable[[Sequence[Event]], None]) -> None:
         self.loop = asyncio.get_running_loop()
         self.body = body
         self.engine = body.engine
+        self.ways = ways
         self.links = Links(self)
         self.datagrams = Datagrams(self)
         self.errands = Errands(self)
         self._on_events = on_events
+        self._tasks: set[asyncio.Task[None]] = set()
         self._due = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -51,6 +59,33 @@ class Turns:
         if not self._due:
             self._due = True
             self.loop.call_soon(self._turn)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Lets something run beside the turns, until the end at the latest. What it raises is a fault of this driver's,
+        and is told as one."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def settle(self, timeout: float) -> None:
+        """Ends what still runs beside the turns, and waits until it has given back what it held."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+        # transports that were given up are gone after a round of the loop
+        await asyncio.sleep(0)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the asyncio driver failed", exc_info=error)
+
+    def warn(self, text: str) -> None:
+        """Something is amiss that stops nothing."""
+        log.warning("%s", text)
+        self._on_events([SessionWarned(text)])
 
     def end(self) -> None:
         """No more turns."""

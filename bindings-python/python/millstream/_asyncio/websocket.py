@@ -12,8 +12,10 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnec
 from wsproto.utilities import ProtocolError
 
 from .._values import ConnectWebSocket, LinkEnd
-from .http import Client, Link, Target, Unanswered
-from .servers import Credit
+from .http import Client, Link, Target
+from .links import end_of
+from .servers import EXPECTED, Credit
+from .ways import Unanswered
 
 if TYPE_CHECKING:
     from .turns import Turns
@@ -43,7 +45,7 @@ class WebSocketLink:
         self._credit = Credit()
         self._ready = asyncio.Event()
         self._leaving = False
-        self._task = turns.loop.create_task(self._live())
+        self._task = turns.spawn(self._live())
 
     def heed(self, read_until: int, write: bool) -> None:
         """How far it may be read, and whether there is something to pull."""
@@ -68,29 +70,27 @@ class WebSocketLink:
 
     async def _live(self) -> None:
         why: LinkEnd
+        message: str | None = None
         link: Link | None = None
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
                 target = Target.parse(self._asked.url, ("ws", "wss"))
                 link = await self._client.connect(target)
                 socket = await _greet(link, target)
-            turns = self._turns
-            ours = ("::" if ":" in link.remote[0] else "0.0.0.0", 0)
-            turns.engine.opened(turns.now(), self._asked.conn, ours, link.remote)
+            turns, remote = self._turns, link.remote or ("0.0.0.0", 0)
+            turns.engine.opened(turns.now(), self._asked.conn, ("0.0.0.0", 0), remote)
             turns.touch()
             why = await self._carry(link, socket)
-        except TimeoutError:
-            why = "timed_out"
-        except ConnectionError:
-            why = "reset"
-        except (Unanswered, OSError, ProtocolError) as error:
+        except Exception as error:
+            why, message = end_of(error)
             log.debug("the tracker %s: %s", self._asked.url, error)
-            why = "host"
+            if not isinstance(error, (*EXPECTED, ProtocolError)):
+                log.error("speaking to the tracker %s failed", self._asked.url, exc_info=error)
         finally:
             if link is not None:
                 link.close()
         if not self._leaving:
-            self._turns.engine.closed(self._turns.now(), self._asked.conn, why)
+            self._turns.engine.closed(self._turns.now(), self._asked.conn, why, message=message)
             self._turns.touch()
 
     async def _carry(self, link: Link, socket: WSConnection) -> LinkEnd:
@@ -105,13 +105,13 @@ class WebSocketLink:
         finally:
             reading.cancel()
             writing.cancel()
+            # what the other one raised meanwhile says nothing more
+            await asyncio.gather(reading, writing, return_exceptions=True)
 
     async def _read(self, link: Link, socket: WSConnection) -> LinkEnd:
-        turns, read, message = self._turns, 0, ""
+        read, message = 0, ""
         while True:
-            await self._credit.beyond(read)
-            data = await link.reader.read(MESSAGE_BYTES_MAX)
-            socket.receive_data(data or None)
+            # what came with the greeting's answer lies there already
             for event in socket.events():
                 match event:
                     case TextMessage(data=text, message_finished=finished):
@@ -119,19 +119,32 @@ class WebSocketLink:
                         if len(message) > MESSAGE_BYTES_MAX:
                             return "reset"
                         if finished:
-                            whole, message = message.encode(), ""
-                            read += len(whole)
-                            turns.engine.handle_received(turns.now(), self._asked.conn, whole)
-                            turns.touch()
+                            read += self._take(message)
+                            message = ""
                     case Ping():
-                        link.writer.write(socket.send(event.response()))
+                        # who pings and reads nothing is not to fill our memory with answers
+                        await self._send(link, socket.send(event.response()))
                     case CloseConnection():
                         return "finished"
                     case _:
                         # what is no text means nothing here
                         pass
+            await self._credit.beyond(read)
+            data = await link.reader.read(MESSAGE_BYTES_MAX)
             if not data:
                 return "finished"
+            socket.receive_data(data)
+
+    def _take(self, message: str) -> int:
+        turns, whole = self._turns, message.encode()
+        turns.engine.handle_received(turns.now(), self._asked.conn, whole)
+        turns.touch()
+        return len(whole)
+
+    async def _send(self, link: Link, data: bytes, timeout: float = WRITE_TIMEOUT) -> None:
+        async with asyncio.timeout(timeout):
+            link.writer.write(data)
+            await link.writer.drain()
 
     async def _write(self, link: Link, socket: WSConnection) -> LinkEnd:
         turns = self._turns
@@ -144,14 +157,10 @@ class WebSocketLink:
                 if text is None:
                     break
                 wrote = len(text)
-                async with asyncio.timeout(WRITE_TIMEOUT):
-                    link.writer.write(socket.send(TextMessage(data=text.decode())))
-                    await link.writer.drain()
+                await self._send(link, socket.send(TextMessage(data=text.decode())))
             turns.touch()
             if self._leaving:
-                async with asyncio.timeout(FLUSH_TIMEOUT):
-                    link.writer.write(socket.send(CloseConnection(code=1000)))
-                    await link.writer.drain()
+                await self._send(link, socket.send(CloseConnection(code=1000)), FLUSH_TIMEOUT)
                 return "finished"
 
 
