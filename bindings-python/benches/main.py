@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from bench import table  # noqa: E402
 from engines.process import EngineError  # noqa: E402
 
-NAMES = ("transfer", "latency", "events", "forever")
+NAMES = ("transfer", "latency", "events", "forever", "stream")
 
 
 def main() -> int:

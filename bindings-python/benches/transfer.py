@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.table import GIB, MIB, markdown, median, spread
 from engines.content import digest, fill, make_torrent
 from engines.millstream import Millstream
-from engines.node import Job, Node
+from engines.node import Address, Job, Node, free_port
 from engines.process import NOTHING, EngineError, Usage
 from engines.tracker import Tracker
 from nodes import CLIENTS, versions
@@ -98,6 +98,8 @@ class Bench:
         work = self.root / "run"
         (work / "in").mkdir(parents=True)
         with Millstream(Job(home, work / "seed", torrent, seed=True)) as seed:
+            while client == "aiotorrent" and reads_as_text(seed.address):
+                seed.port = free_port()
             seed.start(self.arguments.timeout)
             self.tracker.seen.clear()
             self.tracker.seen[SEED_ID] = seed.address
@@ -133,6 +135,17 @@ class Bench:
             same = digest(leech.job.folder / "data") == digest(seed.job.folder / "data")
         if not same:
             raise EngineError(f"{leech.name}: other bytes arrived")
+
+
+def reads_as_text(address: Address) -> bool:
+    """Whether aiotorrent takes a tracker's answer that names this address for a text, in which it finds no peer: it
+    decodes every string that is UTF-8, compact peers too."""
+    host, port = address
+    try:
+        (bytes(map(int, host.split("."))) + port.to_bytes(2, "big")).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def main(arguments: argparse.Namespace, root: Path, say: Callable[[str], None]) -> str:

@@ -144,7 +144,7 @@ def torrent_of(name: str, data: bytes = b"payload" * 5000) -> bytes:
 class StageMetainfo:
     """What a torrent file says, which is not asked here."""
 
-    def __init__(self, torrent: bytes = b"d4:infod4:name4:filmee") -> None:
+    def __init__(self, torrent: bytes = torrent_of("film")) -> None:
         self._torrent = torrent
 
     def to_bytes(self) -> bytes:

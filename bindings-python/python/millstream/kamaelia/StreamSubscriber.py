@@ -1,6 +1,6 @@
 """StreamSubscriber: the stream of a StreamPublisher, put together again of the torrents that its feed names.
 
-inbox    feeds: bytes or str
+inbox    feeds in JSON, RSS or Atom: bytes or str
 control  producerFinished ends it when all chunks of the feeds it saw are out, shutdown and shutdownMicroprocess at once
 outbox   the stream: bytes, in order, from the first chunk of the first feed on
 status   TIPCTorrentError for garbage and failures
@@ -9,36 +9,44 @@ signal   producerFinished when it has ended: also when the stream has, unless it
 
 from __future__ import annotations
 
-import base64
-import json
+import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .._millstream import KeyLink
 from ._crew import Crewed
-from ._http import fetch
+from ._feed_of_stream import CHUNK_BYTES_MAX, FEED_BYTES_MAX, Chunk, StreamFeed, read
+from ._http import Page, fetch, fetch_page
+from ._keys import KeyNode, Named
 from .ipc import TIPCCreateTorrentIn, TIPCTorrentComplete, TIPCTorrentError
-from .StreamPublisher import CHUNK_BYTES_MAX
-from .TorrentIPC import TIPCNewTorrentCreated
+from .TorrentIPC import TIPCCloseTorrent, TIPCNewTorrentCreated
 
 __all__ = ["StreamSubscriber"]
 
 SEND_BYTES = 64 << 10
 """At most so many bytes of a stream are in one message."""
 
-CHUNKS_MAX = 10_000
-"""A feed that names more chunks is none."""
+TORRENT_BYTES_MAX = 16 << 20
+"""A torrent file that is longer isn't taken. Bytes."""
 
-FEED_BYTES_MAX = 16 << 20
-"""A feed that is longer isn't taken. Bytes."""
+FEEDS_MAX = 3
+"""So many feeds of a key are got and seeded at once."""
+
+TRIES = 5
+"""So often a torrent file is asked for; then its chunk is lost."""
+
+LOOK = "the feed"
 
 
 class StreamSubscriber(Crewed):
     """StreamSubscriber([url]) -> a component that gives a stream that is published.
 
-    `url`: where the feed is, which is looked at every `interval` seconds; without it feeds come by the inbox. `folder`:
-    where chunks are kept. `seeds`: whether it goes on after the stream's end, for others. The other keywords are
-    TorrentPatron's.
+    `url`: where the feed is, which is looked at every `interval` seconds: an HTTP URL, or the magnet link of a key
+    (BEP 46), as `StreamPublisher.magnet` is; without it feeds come by the inbox. `folder`: where chunks are kept. `seeds`:
+    whether it goes on after the stream's end, for others. `dht_bootstrap`, `dht_listen`: as StreamPublisher's. The
+    other keywords are TorrentPatron's.
     """
 
     Outboxes = {**Crewed.Outboxes, "status": "Garbage and failures"}
@@ -51,14 +59,24 @@ class StreamSubscriber(Crewed):
         interval: float = 10,
         folder: str | os.PathLike[str] = ".",
         seeds: bool = False,
+        dht_bootstrap: Sequence[str] | None = None,
+        dht_listen: Sequence[tuple[str, int]] = (("0.0.0.0", 0), ("::", 0)),
         **options: Any,
     ) -> None:
+        key = KeyLink.parse(url) if url is not None and url.startswith("magnet:") else None
         super().__init__(options, interval=interval if url is not None else None)
         self._url, self._folder, self._seeds = url, Path(folder), seeds
+        self._page: Page | None = None
+        self._key, self._interval = key, interval
+        self._node = KeyNode(self.unpause, bootstrap=dht_bootstrap, listen=dht_listen) if key is not None else None
+        # feeds of the key: their ids and where they lie; the newest is last
+        self._feeds: dict[int, str] = {}
         # the number of the next chunk to go out; what is known of it and those behind it
         self._next: int | None = None
         self._last = 0
-        self._length: dict[int, int] = {}
+        self._chunks: dict[int, Chunk] = {}
+        self._tries: dict[int, int] = {}
+        self._missed: list[Chunk] = []
         self._path: dict[int, str] = {}
         self._numbers: dict[int, list[int]] = {}
         self._whole: set[int] = set()
@@ -66,55 +84,100 @@ class StreamSubscriber(Crewed):
         self._reading = self._looking = self._ended = False
 
     def on_tick(self) -> None:
-        if self._url is not None and not self._looking and not self._ended:
-            url = self._url
+        missed, self._missed = self._missed, []
+        for chunk in missed:
+            self._begin(chunk)
+        if self._url is not None and self._key is None and not self._looking and not self._ended:
+            url, known = self._url, self._page
             self._looking = True
-            self.work("feed", lambda: fetch(url, bytes_max=FEED_BYTES_MAX))
+            self.work(LOOK, lambda: fetch_page(url, known=known, bytes_max=FEED_BYTES_MAX))
+
+    def on_turn(self) -> None:
+        if self._node is None or self._key is None:
+            return
+        # the first turn begins it
+        self._node.follow(self._key, self._interval)
+        for news in self._node.take():
+            if isinstance(news, Named):
+                link = str(KeyLink.with_torrent(self._url or "", news.info_hash))
+                self.create(news, TIPCCreateTorrentIn(rawmetainfo=link, savefolder=str(self._folder)))
+            else:
+                self.complain(f"the key's feed can't be found: {news.reason}")
+
+    def on_end(self) -> None:
+        if self._node is not None:
+            self._node.close()
 
     def on_message(self, message: Any) -> None:
-        try:
-            self._take(_feed_of(message))
-        except ValueError as error:
-            self.complain(str(error))
+        self._on_feed(message, self._url or "")
 
     def on_done(self, token: Any, result: Any, error: str | None) -> None:
-        if token == "feed":
+        if token == LOOK:
             self._looking = False
-            if error is None:
-                self.on_message(result)
-            else:
-                self.complain(error)
-            return
-        self._reading = False
-        if error is not None:
-            self.complain(f"chunk {token} is lost: {error}")
-        for at in range(0, len(result or b""), SEND_BYTES):
-            self.out.put(result[at : at + SEND_BYTES])
-        self._next = token + 1
-        self._go_on()
+            self._on_page(result, error)
+        elif isinstance(token, str):
+            # a feed of the key's own torrent
+            self._on_page(Page(self._url or "", result), error)
+        elif isinstance(token, Chunk):
+            self._on_torrent(token, result, error)
+        else:
+            self._on_chunk(token, result, error)
 
     def on_started(self, token: Any, answer: Any) -> None:
-        if isinstance(answer, TIPCNewTorrentCreated):
+        if not isinstance(answer, TIPCNewTorrentCreated):
+            if isinstance(token, Named):
+                self.complain("the key's feed can't be started, or is running already")
+            else:
+                self._lose(token, "it can't be started")
+        elif isinstance(token, Named):
+            self._feeds[answer.torrentid] = answer.savefolder
+            self._close_old_feeds()
+        else:
             self._path[token] = answer.savefolder
             self._numbers.setdefault(answer.torrentid, []).append(token)
-        else:
-            self._lose(token, "it can't be started")
 
     def on_told(self, message: Any) -> None:
-        numbers = self._numbers.get(getattr(message, "torrentid", None) or 0, [])
+        torrentid = getattr(message, "torrentid", None) or 0
+        if torrentid in self._feeds:
+            if isinstance(message, TIPCTorrentComplete):
+                # what a magnet link gets may have another name than its link says
+                path = self._feeds[torrentid] = message.savefolder
+                self.work(path, lambda: _feed_of(path))
+            elif isinstance(message, TIPCTorrentError):
+                self.complain(message.message)
+            return
+        numbers = self._numbers.get(torrentid, [])
         if isinstance(message, TIPCTorrentComplete):
             self._whole.update(numbers)
+            for number in numbers:
+                self._path[number] = message.savefolder
             self._go_on()
         elif isinstance(message, TIPCTorrentError):
             for number in numbers:
                 self._lose(number, message.message)
 
     def is_done(self) -> bool:
-        return self.is_idle and (self._next is None or self._next > self._last) and not self._reading
+        return self.is_idle and (self._next is None or self._next > self._last) and not self._reading and not self._missed
 
-    def _take(self, feed: dict[str, Any]) -> None:
-        for chunk in feed["chunks"]:
-            number = chunk["number"]
+    # ---- feeds
+
+    def _on_page(self, page: Page, error: str | None) -> None:
+        if error is not None:
+            self.complain(error)
+            return
+        if page.body is not None:
+            self._on_feed(page.body, page.url)
+        self._page = page
+
+    def _on_feed(self, document: Any, base: str) -> None:
+        try:
+            self._take(read(document, base))
+        except ValueError as error:
+            self.complain(str(error))
+
+    def _take(self, feed: StreamFeed) -> None:
+        for chunk in feed.chunks:
+            number = chunk.number
             if self._next is None:
                 self._next = number
             if number <= self._last:
@@ -123,10 +186,49 @@ class StreamSubscriber(Crewed):
             for gone in range(max(self._last + 1, self._next), number):
                 self._lose(gone, "it is no longer in the feed")
             self._last = number
-            self._length[number] = chunk["length"]
-            raw = base64.b64decode(chunk["torrent"], validate=True)
-            self.create(number, TIPCCreateTorrentIn(rawmetainfo=raw, savefolder=str(self._folder)))
-        self._ended = self._ended or feed["ended"]
+            self._chunks[number] = chunk
+            self._begin(chunk)
+        self._ended = self._ended or feed.ended
+        self._go_on()
+
+    def _close_old_feeds(self) -> None:
+        """An older feed is of no use once there are newer ones, but for who gets it just now."""
+        while len(self._feeds) > FEEDS_MAX:
+            torrentid = next(iter(self._feeds))
+            path = self._feeds.pop(torrentid)
+            self.ask(TIPCCloseTorrent(torrentid=torrentid))
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+
+    # ---- chunks
+
+    def _begin(self, chunk: Chunk) -> None:
+        where = chunk.torrent
+        if isinstance(where, str) and not where.startswith("magnet:"):
+            self.work(chunk, lambda: fetch(where, bytes_max=TORRENT_BYTES_MAX))
+        else:
+            self.create(chunk.number, TIPCCreateTorrentIn(rawmetainfo=where, savefolder=str(self._folder)))
+
+    def _on_torrent(self, chunk: Chunk, torrent: Any, error: str | None) -> None:
+        if error is None:
+            self.create(chunk.number, TIPCCreateTorrentIn(rawmetainfo=torrent, savefolder=str(self._folder)))
+            return
+        tries = self._tries[chunk.number] = self._tries.get(chunk.number, 0) + 1
+        if tries < TRIES and self._url is not None:
+            # with the next look
+            self.complain(error)
+            self._missed.append(chunk)
+        else:
+            self._lose(chunk.number, error)
+
+    def _on_chunk(self, number: int, data: Any, error: str | None) -> None:
+        self._reading = False
+        if error is not None:
+            self.complain(f"chunk {number} is lost: {error}")
+        for at in range(0, len(data or b""), SEND_BYTES):
+            self.out.put(data[at : at + SEND_BYTES])
+        self._forget(number)
+        self._next = number + 1
         self._go_on()
 
     def _lose(self, number: int, reason: str) -> None:
@@ -136,55 +238,37 @@ class StreamSubscriber(Crewed):
 
     def _go_on(self) -> None:
         while self._next is not None and self._next in self._lost:
+            self._lost.discard(self._next)
+            self._forget(self._next)
             self._next += 1
         number = self._next
         if number is not None and number in self._whole and not self._reading:
-            path, length = self._path[number], self._length[number]
+            path, length = self._path[number], self._chunks[number].length
             self._reading = True
             self.work(number, lambda: _chunk_of(path, length))
         elif self._ended and not self._seeds and self.is_done():
             self.finishing = True
 
+    def _forget(self, number: int) -> None:
+        self._chunks.pop(number, None)
+        self._tries.pop(number, None)
+        self._path.pop(number, None)
+        self._whole.discard(number)
 
-def _chunk_of(path: str, length: int) -> bytes:
-    if (stored := os.stat(path).st_size) != length:
+
+def _chunk_of(path: str, length: int | None) -> bytes:
+    stored = os.stat(path).st_size
+    if length is not None and stored != length:
         raise ValueError(f"it has {stored} bytes, and the feed says {length}")
+    if stored > CHUNK_BYTES_MAX:
+        raise ValueError(f"it has {stored} bytes, which are too many")
     return Path(path).read_bytes()
 
 
-def _feed_of(message: Any) -> dict[str, Any]:
-    """A feed, checked. `ValueError` if it is none."""
-    if not isinstance(message, bytes | bytearray | str) or len(message) > FEED_BYTES_MAX:
-        raise ValueError(f"a {type(message).__name__} is no feed")
-    try:
-        feed = json.loads(message)
-    except (ValueError, RecursionError):
-        raise ValueError("a feed is JSON") from None
-    if not isinstance(feed, dict) or feed.get("millstream") != 1 or not isinstance(feed.get("ended"), bool):
-        raise ValueError("that is no feed of a stream")
-    chunks = feed.get("chunks")
-    if not isinstance(chunks, list) or len(chunks) > CHUNKS_MAX:
-        raise ValueError("a feed has a list of chunks")
-    last = 0
-    for chunk in chunks:
-        if not isinstance(chunk, dict) or not isinstance(chunk.get("torrent"), str):
-            raise ValueError("a chunk of a feed has a torrent")
-        number = _count(chunk.get("number"), 1 << 53)
-        _count(chunk.get("length"), CHUNK_BYTES_MAX)
-        if not last < number < last + (CHUNKS_MAX if last else 1 << 53):
-            raise ValueError("chunks of a feed are numbered in order")
-        try:
-            base64.b64decode(chunk["torrent"], validate=True)
-        except ValueError:
-            raise ValueError("a chunk's torrent is base64") from None
-        last = number
-    return feed
-
-
-def _count(value: object, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
-        raise ValueError("chunks of a feed have numbers and lengths")
-    return value
+def _feed_of(path: str) -> bytes:
+    if os.stat(path).st_size > FEED_BYTES_MAX:
+        raise ValueError("the key's feed is too long")
+    return Path(path).read_bytes()
 
 
 __kamaelia_components__ = (StreamSubscriber,)

@@ -123,7 +123,7 @@ class Crewed(Component):
         self._finish_due = False
         self._member = Member(self, options)
         self._worker = JobThread(interval)
-        self._working = 0
+        self._tasks: deque[Any] = deque()
         self._asked: deque[tuple[Any, object]] = deque()
 
     # ---- what derived classes say
@@ -149,14 +149,20 @@ class Crewed(Component):
 
     def is_done(self) -> bool:
         """Whether all that there was is finished; asked after `on_finishing`."""
-        return not self._working and not self._asked
+        return self.is_idle
+
+    def on_turn(self) -> None:
+        """Called whenever the component wakes."""
+
+    def on_end(self) -> None:
+        """The component ends."""
 
     # ---- what they call
 
     def work(self, token: object, function: Callable[[], object]) -> None:
         """Has this done in the thread. `on_done` hears of it."""
-        self._working += 1
-        self.send(Task(token, function), "_work")
+        self._tasks.append(token)
+        self.out.put(Task(token, function), "_work")
 
     def create(self, token: object, message: object) -> None:
         """Has a torrent started. `on_started` hears of it."""
@@ -174,7 +180,12 @@ class Crewed(Component):
     @property
     def is_idle(self) -> bool:
         """Whether neither work nor an answer is awaited."""
-        return not self._working and not self._asked
+        return not self._tasks and not self._asked
+
+    @property
+    def pending(self) -> list[Any]:
+        """The tokens of all that is worked on or asked for."""
+        return [*self._tasks, *(token for token, _ in self._asked)]
 
     # ---- the turn
 
@@ -200,6 +211,10 @@ class Crewed(Component):
                 self.pause()
             yield 1
         self.out.flush()
+        try:
+            self.on_end()
+        except Exception as error:
+            log.warning("a %s could not end in order", type(self).__name__, exc_info=error)
         self._member.leave()
         self.send(shutdown(), "_halt")
         self.send(producerFinished(self), "signal")
@@ -228,12 +243,13 @@ class Crewed(Component):
                 self.on_told(message)
             else:
                 ignore(self, message, Member.INBOX)
+        self.on_turn()
 
     def _on_done(self, done: Any) -> None:
         if is_a(done, Ticked):
             self.on_tick()
-        elif is_a(done, Worked) and self._working:
-            self._working -= 1
+        elif is_a(done, Worked) and self._tasks:
+            self._tasks.popleft()
             self.on_done(done.token, done.result, done.error)
         else:
             ignore(self, done, "_done")

@@ -58,10 +58,16 @@ class Tell(Protocol):
 class _Running:
     id: int
     torrent: EngineTorrent
-    savefolder: str
+    folder: str
+    name: str
     from_magnet: bool
     statistics: Statistics = field(default_factory=Statistics)
     complete: bool = False
+
+    @property
+    def savefolder(self) -> str:
+        """Where it is stored."""
+        return f"{self.folder}{self.name}"
 
 
 class Torrents:
@@ -175,7 +181,7 @@ class Torrents:
             self._fail(reason_of(error))
             return True
         self._count += 1
-        running = _Running(self._count, torrent, f"{folder}{name}", isinstance(source, str))
+        running = _Running(self._count, torrent, folder, name, isinstance(source, str))
         self._running[running.id] = running
         self._ids[torrent.id] = running.id
         self._tell(TIPCNewTorrentCreated(torrentid=running.id, savefolder=running.savefolder))
@@ -278,7 +284,10 @@ class Torrents:
     def _on_metadata(self, running: _Running) -> None:
         metainfo = running.torrent.metainfo
         if metainfo is not None:
-            self._tell(TIPCMetadata(torrentid=running.id, rawmetainfo=metainfo.to_bytes()), extended=True)
+            raw = metainfo.to_bytes()
+            # the link may have had another name for it
+            running.name = Metainfo.parse(raw).name
+            self._tell(TIPCMetadata(torrentid=running.id, rawmetainfo=raw), extended=True)
 
     def _error(self, torrentid: object, message: str) -> None:
         # for who isn't told

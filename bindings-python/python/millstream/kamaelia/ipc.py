@@ -16,6 +16,7 @@ __all__ = [
     "TIPCCreateTorrentIn",
     "TIPCDataServed",
     "TIPCEpisodeReady",
+    "TIPCFeedNamed",
     "TIPCMetadata",
     "TIPCOpenTorrent",
     "TIPCPause",
@@ -258,6 +259,16 @@ class TIPCChunkPublished(IPC):
     torrentid: Any
     rawmetainfo: Any
     magnet: Any
+
+
+class TIPCFeedNamed(IPC):
+    "A feed is named by %(link)s"
+
+    # link: of the key, which a StreamSubscriber takes for a URL; infohash: of the feed's torrent; seq: its version.
+    Parameters = ["link", "infohash", "seq"]
+    link: Any
+    infohash: Any
+    seq: Any
 
 
 # ---- from TorrentFeedSubscriber
