@@ -31,7 +31,7 @@ NOWHERE = ("127.0.0.1", 1)
 WIDE: list[int] = [2**70, -(2**70), 10**5000]
 """Beyond what any number here may be."""
 
-PRIVATE = {"Body"}
+PRIVATE = {"Body", "Tunnel", "Ways"}
 """Doors that our own drivers alone go through."""
 
 NO_NUMBERS = {("PeerConnection", "get_buffer", "sizehint")}
