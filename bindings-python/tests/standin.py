@@ -234,6 +234,9 @@ class MemoryBackend:
     async def save(self, torrent: int) -> None:
         await self._do(self.engine.save, torrent)
 
+    async def refresh(self, torrent: int) -> None:
+        self.engine.status(torrent)
+
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         self.engine.status(torrent)
         return ()

@@ -1,93 +1,61 @@
-"""The command's flags are the binary's, but for those that are named here and in the README."""
+"""The command's help is the binary's, word for word, but for `--driver`: the same verbs, flags, values and defaults."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from commands import ROOT, binary
 
 from millstream._command import RUN, main
+from millstream._command.arguments import COMMAND
+from millstream._command.grammar import Asked
+from millstream._command.helped import walk
+from millstream._command.numbers import PROGRAM
 
-ROOT = Path(__file__).parent.parent.parent
-BINARY = ROOT / "driver-tokio" / "src" / "bin" / "millstream"
+ONLY_OURS = re.compile(r"^      --driver .*\n", re.M)
+"""The one flag that only Python has a use for, with its line of help."""
 
-LACKS = {
-    "create": {"--originator", "--sign-key", "--sign-certificate"},
-    "download": {"--updates"},
-    "seed": {"--updates"},
-}
-"""Flags of the binary that Python has not."""
-
-LACKS_VERBS = {"demo", "dht", "completions", "man"}
-"""Verbs of the binary that Python has not."""
-
-HAS_BESIDE = {"download": {"--driver"}, "seed": {"--driver"}}
-"""Flags that only Python has a use for."""
-
-ANYWHERE = {"-v", "--verbose", "-h", "--help"}
-"""Every verb has these."""
-
-STRUCT = re.compile(r"^pub\(crate\) struct (\w+) \{\n(.*?)^\}", re.M | re.S)
-FIELD = re.compile(r"#\[(arg|command)\(((?:[^\]]|\](?!\n))*)\)\]\n\s+(?:pub\(crate\) )?(\w+): ([\w<>:]+)")
-OPTION = re.compile(r"^ +(?:(-\w)(?: [A-Z|]+)?, )?(--[a-z0-9-]+)", re.M)
+VERBS = [asked.names for asked in walk(Asked((COMMAND,)))]
 
 
-def of_help(text: str) -> set[str]:
-    """The flags that a help lists."""
-    return {flag for pair in OPTION.findall(text) for flag in pair if flag}
+def ours(text: str) -> str:
+    """What Python says, as the binary would."""
+    return ONLY_OURS.sub("", text).replace(PROGRAM, "millstream")
 
 
-def of_source(struct: str, structs: dict[str, str]) -> set[str]:
-    """The flags that a struct of arguments declares, with those of what it takes in."""
-    flags: set[str] = set()
-    for kind, words, field, of in FIELD.findall(structs[struct]):
-        if kind == "command":
-            flags |= of_source(of, structs)
-            continue
-        named = re.search(r'\blong(?: = "([\w-]+)")?', words)
-        if named:
-            flags.add("--" + (named[1] or field.replace("_", "-")))
-        if named and re.search(r"\bshort\b", words):
-            flags.add("-" + field[0])
-    return flags
+def theirs(*args: str) -> str:
+    """What the binary says."""
+    return subprocess.run([binary(), *args], text=True, capture_output=True, check=True, timeout=60).stdout
 
 
-def binary_flags(verb: str) -> set[str]:
-    """What the binary knows: of `$MILLSTREAM` if that names one, else of its source."""
-    binary = os.environ.get("MILLSTREAM")
-    if binary:
-        return of_help(subprocess.run([binary, verb, "--help"], text=True, capture_output=True, check=True).stdout)
-    structs = sources()
-    return of_source(f"{verb.capitalize()}Args", structs) | ANYWHERE
-
-
-def sources() -> dict[str, str]:
-    """The structs of arguments by their names, each its fields."""
-    text = "".join((BINARY / name).read_text() for name in ("args.rs", "reach.rs"))
-    return dict(STRUCT.findall(text))
-
-
-@pytest.mark.parametrize("verb", RUN)
-def test_the_flags_are_those_of_the_binary(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([verb, "--help"])
-    assert ended.value.code == 0
-    ours, theirs = of_help(capsys.readouterr().out), binary_flags(verb)
-    assert len(theirs) > len(ANYWHERE), "they were found"
-    assert theirs - ours == LACKS.get(verb, set())
-    assert ours - theirs == HAS_BESIDE.get(verb, set())
+@pytest.mark.parametrize("verb", VERBS, ids=lambda names: " ".join(names) or "the command")
+def test_the_help_is_that_of_the_binary(verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = theirs(*verb, "--help")
+    assert "Usage: millstream" in wanted and "Options:" in wanted
+    for asked in ([*verb, "--help"], [*verb, "-h"], ["help", *verb], [*verb, "help"] if not verb else [*verb, "-vh"]):
+        assert main(asked) == 0
+        assert ours(capsys.readouterr().out) == wanted, asked
 
 
 def test_the_verbs_are_those_of_the_binary() -> None:
-    body = (BINARY / "args.rs").read_text().split("enum Command {", 1)[1].split("\n}", 1)[0]
-    theirs = {name.lower() for name in re.findall(r"^    ([A-Z]\w+)[(,]", body, re.M)}
-    assert theirs == set(RUN) | LACKS_VERBS
+    listed = re.findall(r"^  ([\w-]+) ", theirs("--help").split("Commands:\n")[1].split("\n\n")[0], re.M)
+    assert {*listed} == {*RUN, "help"} and [verb.name for verb in COMMAND.verbs] == listed[:-1]
+    assert len(VERBS) > 15
 
 
-def test_what_is_lacked_is_said() -> None:
+def test_the_one_flag_beside_the_binarys_is_said() -> None:
     said = (ROOT / "bindings-python" / "README.md").read_text()
-    lacked = LACKS_VERBS.union(*LACKS.values(), *HAS_BESIDE.values())
-    assert [name for name in sorted(lacked) if f"`{name}`" not in said] == []
+    assert "`--driver`" in said
+    holders = [asked.names for asked in walk(Asked((COMMAND,))) if any(o.name == "driver" for o in asked.options())]
+    assert holders == [("download",), ("seed",)]
+
+
+def test_the_version_is_the_binarys(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("-V", "--version"):
+        assert main([flag]) == 0
+        assert capsys.readouterr().out == theirs(flag)
+
+

@@ -99,6 +99,9 @@ class Backend(Protocol):
     async def save(self, torrent: int) -> None:
         """Keeps resume data now: `ResumeSaved` tells the end."""
 
+    async def refresh(self, torrent: int) -> None:
+        """`status` after it is no older than this."""
+
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]: ...
     async def trackers(self, torrent: int) -> tuple[TrackerStatus, ...]: ...
     async def web_seeds(self, torrent: int) -> tuple[WebSeedStatus, ...]: ...

@@ -181,6 +181,9 @@ class NativeBackend:
     async def save(self, torrent: int) -> None:
         await self._answer(self._native.save(torrent))
 
+    async def refresh(self, torrent: int) -> None:
+        await self._answer(self._native.refresh(torrent))
+
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         peers: tuple[PeerStatus, ...] = await self._answer(self._native.peers(torrent))
         return peers

@@ -271,6 +271,12 @@ class Torrent:
         with self._here() as backend:
             await backend.save(self._id)
 
+    async def stats_now(self) -> Status:
+        """A snapshot as of now, for sums: unlike `stats` it waits for the engine."""
+        with self._here() as backend:
+            await backend.refresh(self._id)
+        return self.stats
+
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Its connected peers."""
         with self._here() as backend:

@@ -327,6 +327,10 @@ class Torrent:
         """Keeps resume data now: `ResumeSaved` tells the end."""
         self._thread.call(self._torrent.save())
 
+    def stats_now(self) -> Status:
+        """A snapshot as of now, for sums."""
+        return self._thread.call(self._torrent.stats_now())
+
     def peers(self) -> tuple[PeerStatus, ...]:
         """Its connected peers."""
         return self._thread.call(self._torrent.peers())

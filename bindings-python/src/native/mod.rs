@@ -115,14 +115,15 @@ impl NativeSession {
         let mut inner = lock(&self.inner);
         inner.config = None;
         inner.follows.clear();
-        let leaving = inner.session.take().map(|session| session.shutdown(timeout.0));
+        let leaving = inner.session.take();
         if leaving.is_none() {
             // It hasn't started, or nobody waited until it had.
             inner.calls.clear();
         }
         Ok(inner.calls.begin(async move {
-            if let Some(leaving) = leaving {
-                leaving.await;
+            if let Some(session) = leaving {
+                // Held until all is told and kept: dropped before, it would end at once.
+                session.shutdown(timeout.0).await;
             }
             Ok(Answer::Done)
         }))
@@ -318,6 +319,15 @@ impl NativeSession {
     /// Keeps the torrent's resume data now.
     fn save(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
         self.tell(py, torrent.0, |torrent| async move { torrent.save().await })
+    }
+
+    /// Shows how a torrent is now: `status` after it is no older.
+    fn refresh(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        let torrent = self.torrent(py, torrent.0)?;
+        self.ask(py, |_| async move {
+            torrent.status_now().await;
+            Ok(Answer::Done)
+        })
     }
 
     /// A torrent's connected peers.

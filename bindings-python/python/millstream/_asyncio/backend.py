@@ -265,6 +265,11 @@ class AsyncioBackend:
         turns = self._ask(torrent)
         turns.engine.save(turns.now(), torrent)
 
+    async def refresh(self, torrent: int) -> None:
+        """A snapshot is made anew."""
+        _ = self._live
+        self._shown.pop(torrent, None)
+
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         """The connected peers."""
         return self._live.engine.peer_statuses(torrent)

@@ -17,6 +17,9 @@ from .numbers import show_size, show_time
 REDRAWN = 0.1
 """How often bars are drawn at most. Seconds."""
 
+COLUMNS = 80
+"""The width of a terminal that doesn't say how wide it is."""
+
 PREFIX_MAX = 24
 """So many letters of a name stand before a bar."""
 
@@ -94,7 +97,7 @@ class Bars:
         if not self._bars:
             return
         columns = _columns()
-        lines.to_stderr("".join(_cut(bar.drawn(self._colours), columns) + "\n" for bar in self._bars))
+        lines.to_stderr("".join(cut(bar.drawn(self._colours), columns) + "\n" for bar in self._bars))
         self._shown = len(self._bars)
 
 
@@ -118,12 +121,13 @@ def blocking(what: str, json: bool) -> tuple[Callable[[int, int], None], Callabl
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
+        # one that doesn't know its size has none
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
     except (OSError, ValueError):
-        return 80
+        return COLUMNS
 
 
-def _cut(line: str, columns: int) -> str:
+def cut(line: str, columns: int) -> str:
     """A line no wider than the terminal; what gives it colour has no width."""
     out, width, at = [], 0, 0
     while at < len(line):

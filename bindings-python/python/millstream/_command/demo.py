@@ -223,7 +223,5 @@ async def tell(args: Arguments, seed: DemoNode, leeches: list[DemoNode], copied:
 
 
 async def uploaded(node: DemoNode) -> int:
-    """What it has sent: a status may be a moment old, and is renewed when asked for."""
-    _ = node.torrent.stats
-    await node.torrent.peers()
-    return node.torrent.stats.uploaded
+    """What it has sent by now."""
+    return (await node.torrent.stats_now()).uploaded

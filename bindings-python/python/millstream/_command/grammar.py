@@ -243,7 +243,7 @@ def _read_option(asked: Asked, word: str, free: Iterator[str], line: Line) -> No
                     # what is no option at all is complained of by its own name
                     list(_flags(asked, value))
                 value = None
-        if value is None or (option.read is path and not value):
+        if value is None:
             raise Usage(f"a value is required for '{option.shown}' but none was supplied{_possible(option)}")
         _take(asked, line, option, value)
 
@@ -317,9 +317,9 @@ def _place(asked: Asked, words: list[str], line: Line) -> None:
 
 
 def _value(asked: Asked, of: Option | Positional, text: str) -> Any:
+    if not text and (of.read is path or of.choices):
+        raise Usage(f"a value is required for '{of.shown}' but none was supplied{_possible(of)}")
     if of.read is path:
-        if not text:
-            raise Usage(f"a value is required for '{of.shown}' but none was supplied")
         return text
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise Usage("invalid UTF-8 was detected in one or more arguments", asked)

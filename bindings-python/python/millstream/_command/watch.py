@@ -70,10 +70,7 @@ class Watched:
         """Takes the bar away; payload that was received and sent, as of now."""
         self.track.end()
         try:
-            # a snapshot that is old is renewed before what is asked after it is answered
-            self._last = self.torrent.stats
-            await self.torrent.peers()
-            self._last = self.torrent.stats
+            self._last = await self.torrent.stats_now()
         except CommandError:
             # it is gone: what was seen last stands
             pass
