@@ -26,7 +26,7 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-pub(crate) const SETTINGS: [&str; 32] = [
+pub(crate) const SETTINGS: [&str; 33] = [
     "peer_id",
     "client",
     "torrents_max",
