@@ -82,7 +82,7 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
             let scope: u32 = link.parse().ok().or_else(fourth).unwrap_or(0);
             Ok(SocketAddrV6::new(ip, port, 0, scope).into())
         }
-        ip => Ok(SocketAddr::new(ip, port)),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(SocketAddr::new(ip, port)),
     }
 }
 

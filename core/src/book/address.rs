@@ -157,7 +157,7 @@ impl Compact {
                 let ip = Ipv6Addr::from(without_scope(self.ip));
                 SocketAddrV6::new(ip, port, 0, u32::from_be_bytes(scope)).into()
             }
-            ip => SocketAddr::new(ip, port),
+            IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(ip, port),
         }
     }
 

@@ -139,7 +139,7 @@ fn is_link_local(ip: IpAddr) -> bool {
 fn mouth((ip, index): Place, v4: bool) -> Option<std::net::UdpSocket> {
     let addr = match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, 0, 0, index).into(),
-        ip => SocketAddr::new(ip, 0),
+        IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(ip, 0),
     };
     let open = || {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
