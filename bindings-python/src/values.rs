@@ -46,7 +46,7 @@ pub(crate) fn value<T: PyClass + Into<PyClassInitializer<T>>>(
 pub(crate) fn address(addr: SocketAddr) -> (String, u16) {
     let host = match addr {
         SocketAddr::V6(addr) if addr.scope_id() != 0 => format!("{}%{}", addr.ip(), addr.scope_id()),
-        _ => addr.ip().to_string(),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => addr.ip().to_string(),
     };
     (host, addr.port())
 }
@@ -58,7 +58,7 @@ pub(crate) fn socket_address(py: Python<'_>, addr: SocketAddr) -> PyResult<Bound
             let whole = (addr.ip().to_string(), addr.port(), 0_u32, addr.scope_id());
             Ok(whole.into_pyobject(py)?.into_any())
         }
-        _ => Ok(address(addr).into_pyobject(py)?.into_any()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(address(addr).into_pyobject(py)?.into_any()),
     }
 }
 
