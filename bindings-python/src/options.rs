@@ -26,11 +26,12 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
 }
 
 /// All that `set` knows.
-pub(crate) const SETTINGS: [&str; 32] = [
+pub(crate) const SETTINGS: [&str; 33] = [
     "peer_id",
     "client",
     "torrents_max",
     "links_max",
+    "tracker_sockets_max",
     "torrent_links_max",
     "half_open_max",
     "handshakes_max",
@@ -68,6 +69,7 @@ pub(crate) fn set(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> 
         "client" => config.client = given(value)?,
         "torrents_max" => config.torrents_max = given(value)?,
         "links_max" => config.links_max = given(value)?,
+        "tracker_sockets_max" => config.tracker_sockets_max = given(value)?,
         "torrent_links_max" => config.torrent_links_max = given(value)?,
         "half_open_max" => config.half_open_max = given(value)?,
         "handshakes_max" => config.handshakes_max = given(value)?,

@@ -2,7 +2,7 @@
 //! proxy's relay where they go through one.
 
 use crate::bytes::lend;
-use crate::values::address;
+use crate::values::{address, socket_address};
 use core::net::SocketAddr;
 use millstream::jobs::{Jobs, Reach};
 use millstream_core::base::{Extent, Segment, TorrentId};
@@ -13,7 +13,7 @@ use pyo3::types::PyBytes;
 use std::io::{self, IoSliceMut};
 
 /// A datagram: its bytes, where to, and whether it may not be cut into fragments.
-pub(crate) type Datagram<'py> = (Bound<'py, PyAny>, (String, u16), bool);
+pub(crate) type Datagram<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, bool);
 
 /// A datagram as a proxy's relay takes it, where to, and how many bytes are packed in it.
 pub(crate) type Packed<'py> = (Bound<'py, PyBytes>, (String, u16), usize);
@@ -54,7 +54,7 @@ pub(crate) fn split(py: Python<'_>, runs: Vec<Datagrams>) -> PyResult<Vec<Datagr
         let stride = run.stride.map_or(run.data.len(), usize::from).max(1);
         for at in (0..run.data.len()).step_by(stride) {
             let one = lend(py, run.data.slice(at, at + stride))?;
-            out.push((one, address(run.to), run.dont_fragment));
+            out.push((one, socket_address(py, run.to)?, run.dont_fragment));
         }
     }
     Ok(out)

@@ -48,6 +48,7 @@ fn named(all: &Statistics) -> Vec<(&'static str, u64)> {
         ("lsd.too_often", lsd.too_often),
         ("lsd.malformed", lsd.malformed),
         ("mapped_ports", all.mapped_ports.len() as u64),
+        ("tracker_sockets_refused", all.tracker_sockets_refused),
         ("pool.open", pool.open as u64),
         ("pool.half_open", pool.half_open as u64),
         ("pool.lingering", pool.lingering as u64),

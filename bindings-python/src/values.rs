@@ -2,7 +2,7 @@
 
 use crate::errors;
 use crate::given::{about, given};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use millstream_core::base::{Extent, Instant, Part};
 use pyo3::PyClass;
 use pyo3::call::PyCallArgs;
@@ -42,12 +42,28 @@ pub(crate) fn value<T: PyClass + Into<PyClassInitializer<T>>>(
     Ok(object)
 }
 
-/// An address as Python has it.
+/// An address as Python has it; the link of a link-local one stands behind a `%`, as a number.
 pub(crate) fn address(addr: SocketAddr) -> (String, u16) {
-    (addr.ip().to_string(), addr.port())
+    let host = match addr {
+        SocketAddr::V6(addr) if addr.scope_id() != 0 => format!("{}%{}", addr.ip(), addr.scope_id()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => addr.ip().to_string(),
+    };
+    (host, addr.port())
 }
 
-/// An address from Python: a host in text and a port; what asyncio appends for IPv6 is ignored.
+/// An address for `sendto`, which doesn't look for the link in the text.
+pub(crate) fn socket_address(py: Python<'_>, addr: SocketAddr) -> PyResult<Bound<'_, PyAny>> {
+    match addr {
+        SocketAddr::V6(addr) if addr.scope_id() != 0 => {
+            let whole = (addr.ip().to_string(), addr.port(), 0_u32, addr.scope_id());
+            Ok(whole.into_pyobject(py)?.into_any())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(address(addr).into_pyobject(py)?.into_any()),
+    }
+}
+
+/// An address from Python: a host in text and a port, and for IPv6 what sockets append. The link of a link-local one is a
+/// number, behind a `%` or in the fourth place.
 pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
     let wrong = |_| PyTypeError::new_err("an address is a tuple of an IP address in text and a port");
     let tuple = object.cast::<PyTuple>().map_err(|error| wrong(error.into()))?;
@@ -57,10 +73,17 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
         true => wrong(error),
         false => about("port", &port, error),
     })?;
-    let host = host.split('%').next().unwrap_or_default();
+    let (host, link) = host.split_once('%').unwrap_or((&host, ""));
     let ip: IpAddr =
         host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;
-    Ok(SocketAddr::new(ip, port))
+    match ip {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            let fourth = || tuple.get_item(3).ok()?.extract().ok();
+            let scope: u32 = link.parse().ok().or_else(fourth).unwrap_or(0);
+            Ok(SocketAddrV6::new(ip, port, 0, scope).into())
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(SocketAddr::new(ip, port)),
+    }
 }
 
 /// Whether this is the IP address of a host that anybody in the Internet may reach.

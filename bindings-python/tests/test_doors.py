@@ -14,7 +14,19 @@ from memory import World
 import millstream
 from millstream import sansio
 from millstream.errors import OptionError
-from millstream.sansio import Digests, Engine, FilesOpen, Hash, Job, Magnet, Metainfo, Written
+from millstream.sansio import (
+    Connect,
+    Digests,
+    Engine,
+    FileNow,
+    Files,
+    FilesOpen,
+    Hash,
+    Job,
+    Magnet,
+    Metainfo,
+    Written,
+)
 
 DATA = random.Random(1).randbytes(100_000)
 TORRENT = millstream.create("thing", DATA, piece_length=16 * 1024)
@@ -351,3 +363,18 @@ def test_keys_are_exchanged_for_an_exchange_and_nothing_else() -> None:
     for garbage in (None, b"x", object()):
         with pytest.raises(TypeError, match="Exchange"):
             sansio.exchange(garbage)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("heard", [("fe80::1%eth0", 6771, 0, 7), ("fe80::1%7", 6771)])
+def test_bep_0014_a_neighbour_on_a_link_is_called_by_that_link(heard: Any) -> None:
+    engine = Engine(1, utp="off")
+    engine.bound(0, 1, ("::", 6881), "tcp")
+    engine.bound(0, 2, ("::", 6771), "multicast")
+    metainfo = Metainfo.parse(millstream.create("thing", b"data" * 9000, version="v1"))
+    engine.add_torrent(0, metainfo, "anywhere")
+    for effect in engine.poll_effects():
+        if isinstance(effect, Job) and isinstance(effect.work, FilesOpen):
+            engine.done(0, effect.job, Files([FileNow(None)]))
+    said = f"BT-SEARCH * HTTP/1.1\r\nPort: 7000\r\nInfohash: {metainfo.info_hash.hex()}\r\n\r\n\r\n"
+    engine.handle_datagram(0, 2, heard, said.encode())
+    assert [effect.to for effect in engine.poll_effects() if isinstance(effect, Connect)] == [("fe80::1%7", 7000)]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import libtorrent as lt
 import pytest
 
 from millstream import RemoteProtocolError
@@ -169,6 +168,9 @@ def test_the_engine_refuses_a_plain_call_where_it_requires_encryption() -> None:
 
 def rival(folder: Path, encryption: Encryption, *, seeds: bool) -> tuple[Any, Any]:
     """A session of libtorrent on the loopback, with the torrent; only what is encrypted so, or not."""
+    # here, so that where there is none of it all the rest is tested
+    import libtorrent as lt
+
     if seeds:
         (folder / "thing").write_bytes(DATA)
     policy = {"off": 2, "prefer": 0, "require": 0}[encryption]

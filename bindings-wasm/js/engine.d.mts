@@ -139,6 +139,7 @@ export interface Settings {
   now?: number;
   torrentsMax?: number;
   linksMax?: number;
+  trackerSocketsMax?: number;
   torrentLinksMax?: number;
   halfOpenMax?: number;
   handshakesMax?: number;

@@ -33,6 +33,7 @@ impl Settings {
         match name {
             "torrentsMax" => config.torrents_max = size()?,
             "linksMax" => config.links_max = size()?,
+            "trackerSocketsMax" => config.tracker_sockets_max = size()?,
             "torrentLinksMax" => config.torrent_links_max = size()?,
             "halfOpenMax" => config.half_open_max = size()?,
             "handshakesMax" => config.handshakes_max = size()?,

@@ -125,3 +125,29 @@ async fn two_torrents_share_a_socket_get_counts_and_say_when_they_stop() {
     ];
     assert_eq!(seen, expected);
 }
+
+#[tokio::test]
+async fn a_tracker_beyond_the_bound_of_sockets_is_refused_with_a_reason_and_counted() {
+    let (sender, seen) = mpsc::channel();
+    let ports = [tracker(sender.clone()), tracker(sender)];
+    let local = (Ipv4Addr::LOCALHOST, 0).into();
+    let builder = Session::builder().without_discovery().listen([local]).without_resume();
+    let session = builder.configure(|config| config.engine.tracker_sockets_max = 1).start().await.unwrap();
+    let mut torrents = Vec::new();
+    for port in ports {
+        let magnet = format!("magnet:?xt=urn:btih:{port:040}&tr=ws://127.0.0.1:{port}/announce");
+        let torrent = session.add(AddTorrent::magnet(magnet).folder(std::env::temp_dir())).await.unwrap();
+        let mut events = torrent.events();
+        let told = |event: &TorrentEvent| {
+            matches!(event, TorrentEvent::TrackerAnswered { .. } | TorrentEvent::TrackerFailed { .. })
+        };
+        torrents.push((event(&mut events, told).await, torrent));
+    }
+    assert!(matches!(torrents[0].0, TorrentEvent::TrackerAnswered { .. }), "{:?}", torrents[0].0);
+    let TorrentEvent::TrackerFailed { error, .. } = &torrents[1].0 else { panic!("{:?}", torrents[1].0) };
+    assert!(error.contains("too many WebSockets"), "{error}");
+    assert_eq!(session.statistics().await.unwrap().tracker_sockets_refused, 1);
+    session.shutdown(Duration::from_secs(5)).await;
+    let links = seen.try_iter().filter(|seen| *seen == Seen::Link).count();
+    assert_eq!(links, 1);
+}

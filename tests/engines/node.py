@@ -45,6 +45,7 @@ class Job:
     stay: bool = True  # a leech goes on seeding when it is complete
     reach: Reach = Reach()
     host: str = HOST  # where it listens; in a namespace of its own (`in_namespace`) there are NETWORK's too
+    within: tuple[str, ...] = ()  # what stands before its command, to run it elsewhere
 
 
 class Node:
@@ -107,7 +108,7 @@ class Node:
         self.stop()
 
     def _launch(self, argv: list[str], env: dict[str, str] | None = None) -> Child:
-        self.child = Child(argv, self.job.work / f"{self.name}.log", env)
+        self.child = Child([*self.job.within, *argv], self.job.work / f"{self.name}.log", env)
         return self.child
 
 

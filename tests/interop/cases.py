@@ -26,6 +26,7 @@ from interop.defaults import default_cases
 from interop.encryption import Content, encryption_cases
 from interop.dht import dht_cases
 from interop.gossip import gossip_cases
+from interop.link_local import link_local_cases
 from interop.trackers import tracker_cases
 from interop.utp import utp_cases
 from interop.utp_long import long_utp_cases
@@ -89,6 +90,7 @@ class Cases:
             cases[f"millstream {kind} -> libtorrent, magnet"] = self._transfer(ours, Libtorrent, kind, "leech", True)
         cases |= encryption_cases(Content(self.album.home, self.album.torrents["v1"], self.album.digests), ours)
         cases |= gossip_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
+        cases |= link_local_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         cases |= tracker_cases(ours, self.album.home, self._whole)
         cases |= utp_cases(ours, self.album.home, self.album.torrents["v1"], self._whole)
         cases |= long_utp_cases(ours)

@@ -36,6 +36,8 @@ def gossip_cases(ours: type[Node], home: Path, torrent: Path, whole: Whole) -> d
         (ours, Libtorrent, Aria2),
         (Libtorrent, Libtorrent, ours),
         (Libtorrent, ours, Libtorrent),
+        (ours, ours, Transmission),
+        (Libtorrent, ours, Transmission),
     ):
         name = f"{seed.name} -> {leech.name}, told of by {middle.name} alone (PEX)"
         cases[name] = _told((seed, middle, leech), content, whole)
@@ -71,6 +73,13 @@ def _told(kinds: tuple[type[Node], type[Node], type[Node]], content: tuple[Path,
         with giver, between, taker:
             giver.start(CASE_S)
             between.job.peers = [giver.address]
+            if leech is Transmission:
+                # only its caller can bring them together
+                taker.start(CASE_S)
+                between.job.peers.append(taker.address)
+                between.start(CASE_S)
+                taker.wait_complete(CASE_S)
+                return whole(work / "in", taker)
             between.start(CASE_S)
             if isinstance(between, Libtorrent) and leech is Aria2:
                 poll_until(lambda: len(between.stats()["clients"]) == 1, CASE_S, 0.1, "the middleman knows the seed")

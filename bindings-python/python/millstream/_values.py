@@ -508,6 +508,7 @@ class Settings(TypedDict, total=False):
     client: str
     torrents_max: int
     links_max: int
+    tracker_sockets_max: int
     torrent_links_max: int
     half_open_max: int
     handshakes_max: int

@@ -103,6 +103,7 @@ pub struct WebSockets {
     sockets: BTreeMap<SocketId, Socket>,
     broken: BTreeMap<Arc<str>, Broken>,
     outputs: VecDeque<WsOutput>,
+    refused: u64,
 }
 
 impl WebSockets {
@@ -115,6 +116,7 @@ impl WebSockets {
             sockets: BTreeMap::new(),
             broken: BTreeMap::new(),
             outputs: VecDeque::new(),
+            refused: 0,
         }
     }
 
@@ -233,6 +235,11 @@ impl WebSockets {
         self.sockets.values().flat_map(|socket| &socket.asked).map(|asked| asked.until).min()
     }
 
+    /// How often a tracker wasn't asked, since as many sockets are open as may be.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// The next thing to do.
     pub fn next_output(&mut self) -> Option<WsOutput> {
         self.outputs.pop_front()
@@ -259,6 +266,7 @@ impl WebSockets {
             return Err(AskError::Unreachable(broken.why.clone()));
         }
         if self.sockets.len() >= self.config.ws_sockets_max {
+            self.refused += 1;
             return Err(AskError::Unreachable("too many WebSockets are open".into()));
         }
         let id = SocketId(self.next);

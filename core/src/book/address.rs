@@ -1,7 +1,7 @@
 //! One address: its compact form, its sources, and which addresses nobody should be sent to.
 
 use crate::wire::socks5::stands_for_a_name;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use thiserror::Error;
 
 /// Who told us of an address.
@@ -129,25 +129,41 @@ impl AddressRefusal {
     pub(super) const COUNT: usize = 6;
 }
 
-/// An address in 18 bytes; IPv4 in its mapped form, so that one peer has one address.
+/// An address in 18 bytes; IPv4 in its mapped form, so that one peer has one address. A link-local one of IPv6 means
+/// nothing without its link: the number of the interface stands where such an address has zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Compact {
-    pub(super) ip: [u8; 16],
+    ip: [u8; 16],
     port: [u8; 2],
 }
 
 impl Compact {
     pub(super) fn new(addr: SocketAddr) -> Self {
-        Self::of(compact_ip(addr.ip()), addr.port())
+        let mut ip = compact_ip(addr.ip());
+        if let SocketAddr::V6(v6) = addr
+            && v6.ip().is_unicast_link_local()
+        {
+            ip[SCOPE].copy_from_slice(&v6.scope_id().to_be_bytes());
+        }
+        Self { ip, port: addr.port().to_be_bytes() }
     }
 
     pub(super) fn get(self) -> SocketAddr {
-        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), u16::from_be_bytes(self.port))
+        let (ip, port) = (Ipv6Addr::from(self.ip).to_canonical(), u16::from_be_bytes(self.port));
+        match ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                let mut scope = [0; 4];
+                scope.copy_from_slice(&self.ip[SCOPE]);
+                let ip = Ipv6Addr::from(without_scope(self.ip));
+                SocketAddrV6::new(ip, port, 0, u32::from_be_bytes(scope)).into()
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(ip, port),
+        }
     }
 
-    /// An address from its compact IP.
-    pub(super) const fn of(ip: [u8; 16], port: u16) -> Self {
-        Self { ip, port: port.to_be_bytes() }
+    /// Its IP, on whatever link: as `compact_ip` has it.
+    pub(super) fn ip(self) -> [u8; 16] {
+        if Ipv6Addr::from(self.ip).is_unicast_link_local() { without_scope(self.ip) } else { self.ip }
     }
 
     /// Checks what a stranger says. The user may give addresses that stand for names behind a proxy (240.0.0.0/4, which
@@ -164,10 +180,23 @@ impl Compact {
                     || v4 == Ipv4Addr::BROADCAST
                     || stands_for_a_name(v4.into()) && source != Source::User
             }
-            IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
+            IpAddr::V6(ip) => {
+                let nowhere = matches!(addr, SocketAddr::V6(addr) if addr.scope_id() == 0);
+                ip.is_unspecified()
+                    || ip.is_multicast()
+                    || ip.is_unicast_link_local() && nowhere && source != Source::User
+            }
         };
         if bad { Err(AddressRefusal::Host) } else { Ok(()) }
     }
+}
+
+/// Where the number of the interface stands in a link-local address: its prefix is fe80::/64.
+const SCOPE: core::ops::Range<usize> = 4..8;
+
+fn without_scope(mut ip: [u8; 16]) -> [u8; 16] {
+    ip[SCOPE].fill(0);
+    ip
 }
 
 pub(super) fn compact_ip(ip: IpAddr) -> [u8; 16] {
@@ -180,6 +209,7 @@ pub(super) fn compact_ip(ip: IpAddr) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn addresses_that_stand_for_names_behind_a_proxy_are_believed_of_the_user_alone() {
@@ -192,5 +222,26 @@ mod tests {
             }
             assert_eq!(addr.check(Source::User), Ok(()));
         }
+    }
+
+    #[test]
+    fn bep_0014_a_link_local_address_keeps_its_link_and_means_nothing_without() {
+        for text in
+            ["[fe80::1%7]:1", "[fe80::8000:0:0:1%4294967295]:1", "[::ffff:1.2.3.4]:5", "[2001:db8::5]:1"]
+        {
+            let addr: SocketAddr = text.parse().unwrap();
+            let canonical = if text.contains("ffff:1") { "1.2.3.4:5".parse().unwrap() } else { addr };
+            assert_eq!(Compact::new(addr).get(), canonical);
+            assert_eq!(Compact::new(addr).ip(), compact_ip(addr.ip()));
+        }
+        let on = |link: &str| Compact::new(format!("[fe80::1%{link}]:1").parse().unwrap());
+        assert_ne!(on("1"), on("2"));
+        assert_eq!(
+            (on("1").check(Source::Lsd), on("0").check(Source::Lsd)),
+            (Ok(()), Err(AddressRefusal::Host))
+        );
+        // who smuggles a link into the address has none
+        let smuggled = Compact::new("[fe80:0:0:7::1]:1".parse().unwrap());
+        assert_eq!(smuggled.check(Source::Pex), Err(AddressRefusal::Host));
     }
 }

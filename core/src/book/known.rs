@@ -273,8 +273,8 @@ impl Book {
             inner.banned.pop_first();
         }
         inner.banned.insert(ip, reason);
-        let (first, last) = (Compact::of(ip, 0), Compact::of(ip, u16::MAX));
-        let gone: alloc::vec::Vec<Compact> = inner.known.range(first..=last).map(|(addr, _)| *addr).collect();
+        let gone: alloc::vec::Vec<Compact> =
+            inner.known.keys().filter(|addr| addr.ip() == ip).copied().collect();
         gone.into_iter().for_each(|addr| inner.remove(addr));
     }
 
@@ -369,7 +369,7 @@ impl Inner {
         config: &BookConfig,
     ) -> Result<Added, AddressRefusal> {
         addr.check(source)?;
-        if self.banned.contains_key(&addr.ip) {
+        if self.banned.contains_key(&addr.ip()) {
             return Err(AddressRefusal::Banned);
         }
         if let Some(entry) = self.known.get(&addr) {
@@ -627,6 +627,18 @@ mod tests {
         book.on_connecting(addr("1.2.3.4:5")); // somebody in the middle says that it calls us
         assert_eq!(tell(&mut book, "1.2.3.4:5"), Err(AddressRefusal::Ourselves));
         assert_eq!((book.next_candidate(at(u64::MAX / 1000), false), book.iter().count()), (None, 0));
+    }
+
+    #[test]
+    fn bep_0014_a_ban_holds_on_every_link() {
+        let (mut book, config) = (Book::default(), BookConfig::default());
+        let own = Own::default();
+        let on = |link: u32| addr(&std::format!("[fe80::1%{link}]:5"));
+        assert_eq!(book.on_address(on(3), Source::Lsd, &own, &config), Ok(Added::New));
+        book.ban(on(3).ip(), BanReason::BadData, &config);
+        assert!(book.is_empty());
+        let again = book.on_address(on(4), Source::Lsd, &own, &config);
+        assert_eq!(again, Err(AddressRefusal::Banned));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Statistics {
     pub mapped_ports: Vec<(PortProtocol, SocketAddr, SocketAddr)>,
     /// Our addresses on the Internet, IPv4 and IPv6, where trackers and peers agree on them.
     pub external_addresses: (Option<IpAddr>, Option<IpAddr>),
+    /// How often a tracker wasn't asked, since as many WebSockets are open as may be.
+    pub tracker_sockets_refused: u64,
     /// The pool of links.
     pub pool: PoolStatus,
 }
@@ -66,6 +68,7 @@ impl Engine {
             dht: self.dht_status(now),
             mapped_ports: self.mapped_ports(),
             external_addresses: self.external_addresses(),
+            tracker_sockets_refused: self.web_sockets.refused(),
             pool: self.pool(now),
         }
     }

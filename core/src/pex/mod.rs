@@ -119,8 +119,12 @@ impl Pex {
         }
     }
 
-    /// A peer is connected, and it is known where it listens.
+    /// A peer is connected, and it is known where it listens. Of a link-local address nobody is told: it leads nowhere
+    /// from another link, and doesn't say from which.
     pub fn on_joined(&mut self, now: Instant, n: u32, addr: SocketAddr, flags: PexFlags) {
+        if matches!(addr, SocketAddr::V6(addr) if addr.ip().is_unicast_link_local()) {
+            return;
+        }
         if self.members.on_joined(n, addr, flags) {
             self.arm_all(now);
         }

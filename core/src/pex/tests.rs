@@ -50,6 +50,16 @@ fn bep_0011_a_peer_is_told_of_the_others_and_not_of_itself() {
 }
 
 #[test]
+fn bep_0011_nobody_is_told_of_a_link_local_address() {
+    let mut pex = swarm(2..=2);
+    pex.on_joined(at(0), 3, "[fe80::1%2]:6881".parse().unwrap(), PexFlags::default());
+    pex.on_flags(3, PexFlags::default());
+    assert_eq!(added(&next(&mut pex).unwrap().1), [addr(2)]);
+    pex.on_left(at(100), 3, true);
+    assert_eq!(next(&mut pex), None);
+}
+
+#[test]
 fn pitfall_15_bep_0011_one_message_a_minute_and_no_more_than_50_after_the_first() {
     let mut pex = swarm(2..=180);
     let (first, message) = next(&mut pex).unwrap();

@@ -59,6 +59,9 @@ pub struct Config {
     pub torrents_max: usize,
     /// Links at once, incoming and outgoing. One more is refused, or waits.
     pub links_max: usize,
+    /// WebSockets to trackers at once, of all torrents. They count among `links_max`, but aren't held up by it. A tracker
+    /// beyond them isn't asked: it fails with a reason, and `Statistics` counts it.
+    pub tracker_sockets_max: usize,
     /// Links of one torrent at once.
     pub torrent_links_max: usize,
     /// Outgoing links that aren't open yet, at once. More is hard on weak routers, less makes starting slow.
@@ -171,7 +174,11 @@ impl Config {
 
     /// How trackers are asked.
     pub(crate) fn announce(&self) -> AnnounceConfig {
-        AnnounceConfig { numwant_max: self.numwant, ..AnnounceConfig::default() }
+        AnnounceConfig {
+            numwant_max: self.numwant,
+            ws_sockets_max: self.tracker_sockets_max,
+            ..AnnounceConfig::default()
+        }
     }
 
     /// The marks of a torrent's memory.
@@ -188,6 +195,7 @@ impl Default for Config {
             client: String::from(concat!("millstream ", env!("CARGO_PKG_VERSION"))),
             torrents_max: 1_000_000,
             links_max: 20_000,
+            tracker_sockets_max: 32,
             torrent_links_max: 200,
             half_open_max: 50,
             pool: PoolConfig::default(),

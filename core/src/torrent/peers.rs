@@ -454,7 +454,9 @@ impl Torrent {
             self.outputs.push_back(Output::Seen(ip, Teller::peer(peer.addr.ip())));
         }
         if let (true, Some(port)) = (peer.incoming, hello.p.filter(|&port| port != 0)) {
-            let home = SocketAddr::new(peer.addr.ip(), port);
+            // with the link of a link-local address
+            let mut home = peer.addr;
+            home.set_port(port);
             // It has one home: a peer that names another with every handshake would fill the book.
             if peer.home != home && peer.home == peer.addr {
                 peer.home = home;

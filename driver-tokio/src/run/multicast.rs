@@ -2,7 +2,7 @@
 //! do multicast.
 
 use super::Body;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::task::Context;
 use millstream_core::base::{Chunk, LocalId};
 use millstream_core::engine::{Input, SocketKind};
@@ -115,13 +115,10 @@ pub(crate) fn places(v4: bool, listening: &[IpAddr], bind: Option<&str>) -> Vec<
         };
         it.ip().is_ipv4() == v4 && named && (everywhere || listening.contains(&it.ip()))
     };
-    // Who hears a link-local address can't call it without knowing by which link.
-    let found: Vec<Place> = all
-        .iter()
-        .filter(fits)
-        .filter(|it| !it.is_link_local() || v4)
-        .filter_map(|it| Some((it.ip(), it.index.filter(|&n| n != 0)?)))
-        .collect();
+    let place = |it: &if_addrs::Interface| Some((it.ip(), it.index.filter(|&n| n != 0)?));
+    let mut found: Vec<Place> = all.iter().filter(fits).filter_map(place).collect();
+    // Who hears a link-local address knows by which link, but not all heed it: it is for where there is no other.
+    found.sort_by_key(|&(ip, _)| is_link_local(ip));
     if !everywhere {
         return found;
     }
@@ -134,9 +131,16 @@ pub(crate) fn places(v4: bool, listening: &[IpAddr], bind: Option<&str>) -> Vec<
     if one_each.is_empty() { found.into_iter().take(1).collect() } else { one_each }
 }
 
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
 /// A socket that speaks to the group from this address.
 fn mouth((ip, index): Place, v4: bool) -> Option<std::net::UdpSocket> {
-    let addr = SocketAddr::new(ip, 0);
+    let addr = match ip {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, 0, 0, index).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(ip, 0),
+    };
     let open = || {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind(&addr.into())?;

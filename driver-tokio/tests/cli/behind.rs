@@ -2,7 +2,7 @@
 
 use crate::fixture::{Fixture, Node};
 use crate::proxy::Proxy;
-use crate::ways::{assert_whole, seed_as_told, seeded};
+use crate::ways::{answer_with, assert_whole, seed_as_told, seeded};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::wire::krpc::{
@@ -14,14 +14,15 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-/// A tracker over WebSockets and TLS. Its authority's certificate is left in the folder as `ca.pem`.
-pub(crate) fn secure_tracker(fixture: &Fixture) -> (u16, Receiver<TrackerEvent>) {
+/// What a tracker over TLS is known by. Its authority's certificate is left in the folder as `ca.pem`.
+fn known_by(fixture: &Fixture) -> Arc<ServerConfig> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -36,7 +37,35 @@ pub(crate) fn secure_tracker(fixture: &Fixture) -> (u16, Receiver<TrackerEvent>)
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(own.serialize_der()).unwrap())
         .unwrap();
-    let settings = Arc::new(settings);
+    Arc::new(settings)
+}
+
+/// A tracker over HTTPS that tells everybody of one peer, and which paths it was asked for. It is known as `ca.pem` says.
+pub(crate) fn https_tracker(fixture: &Fixture, peer: SocketAddr) -> (u16, Receiver<String>) {
+    let settings = known_by(fixture);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (heard, hearing) = mpsc::channel();
+    let answer = answer_with(peer);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = ServerConnection::new(Arc::clone(&settings)).unwrap();
+            let (mut stream, mut buffer) = (StreamOwned::new(session, stream), [0; 4096]);
+            let Ok(bytes) = stream.read(&mut buffer) else { continue };
+            let request = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+            // The story may be over.
+            let _ = heard.send(request.split('?').next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(&answer);
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (port, hearing)
+}
+
+/// A tracker over WebSockets and TLS, known likewise.
+pub(crate) fn secure_tracker(fixture: &Fixture) -> (u16, Receiver<TrackerEvent>) {
+    let settings = known_by(fixture);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (heard, hearing) = mpsc::channel();

@@ -1,6 +1,6 @@
 //! Proxies, interfaces and filters: what goes through, and that nothing goes by.
 
-use crate::behind::secure_tracker;
+use crate::behind::{https_tracker, secure_tracker};
 use crate::fixture::{Fixture, Node, lines, text, with_event};
 use crate::proxy::Proxy;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -22,19 +22,25 @@ pub(crate) fn seed_as_told(seed: &Node) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(203, 0, 113, 5), seed.port()))
 }
 
+/// What a tracker over HTTP answers that knows one peer.
+pub(crate) fn answer_with(peer: SocketAddr) -> Vec<u8> {
+    let SocketAddr::V4(peer) = peer else { panic!("{peer}") };
+    let packed = [&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat();
+    let body = [b"d8:intervali60e5:peers6:", &packed[..], b"e"].concat();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), &body].concat()
+}
+
 /// A tracker that tells everybody of one peer, over HTTP. Its port.
 fn http_tracker(peer: SocketAddr) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let SocketAddr::V4(peer) = peer else { panic!("{peer}") };
-    let packed = [&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat();
+    let answer = answer_with(peer);
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut buffer = [0; 4096];
             let _ = stream.read(&mut buffer);
-            let body = [b"d8:intervali60e5:peers6:", &packed[..], b"e"].concat();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            let _ = stream.write_all(&answer);
         }
     });
     port
@@ -259,6 +265,42 @@ fn the_kill_switch_nothing_goes_by_an_http_proxy_which_takes_no_datagrams() {
     let leaks = leaks(&trace, &[addr]);
     assert!(leaks.is_empty(), "{leaks:#?}");
     assert!(!trace.contains("SOCK_DGRAM"), "not even a socket for datagrams");
+}
+
+/// Trackers over TLS, by HTTP and by WebSockets, behind proxies of both kinds: names are the proxy's to look up, also those
+/// that certificates are checked for.
+#[test]
+fn the_kill_switch_nothing_goes_by_a_proxy_to_trackers_over_tls() {
+    for (socket, http) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (fixture, seed, hash) = seeded(600_000, &["--max-upload", "300K"]);
+        let told = seed_as_told(&seed);
+        let (paths, events, tracker) = if socket {
+            let (port, events) = secure_tracker(&fixture);
+            (None, Some(events), format!("wss://tracker.invalid:{port}/announce&x.pe={told}"))
+        } else {
+            let (port, paths) = https_tracker(&fixture, told);
+            (Some(paths), None, format!("https://tracker.invalid:{port}/announce"))
+        };
+        let proxy = Proxy::start(http);
+        let (addr, scheme) = (proxy.addr, if http { "http" } else { "socks5" });
+        let url = format!("{scheme}://me:p%40ss@{addr}");
+        let magnet = format!("magnet:?xt=urn:btih:{hash}&tr={tracker}");
+        let mut command =
+            traced(&fixture, &["download", &magnet, "-o", "out", "--json", "--no-dht", "--proxy", &url]);
+        let output = command.env("SSL_CERT_FILE", fixture.path("ca.pem")).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_whole(&fixture);
+        let patience = Duration::from_secs(10);
+        let heard = paths.is_none_or(|it| it.recv_timeout(patience) == Ok("GET /announce".to_owned()));
+        assert!(heard && events.is_none_or(|it| it.recv_timeout(patience).is_ok()), "{scheme} {tracker}");
+        let asked = proxy.asked();
+        let named = |what: &&String| what.starts_with("tcp tracker.invalid:");
+        assert!(asked.iter().any(|what| named(&what)), "{asked:?}");
+        let trace = fs::read_to_string(fixture.path("trace")).unwrap();
+        let allowed = [&[addr][..], &proxy.relays()].concat();
+        let leaks = leaks(&trace, &allowed);
+        assert!(leaks.is_empty(), "{scheme} {tracker}: {leaks:#?}");
+    }
 }
 
 #[test]

@@ -91,7 +91,8 @@ def _mouth(family: socket.AddressFamily, host: str, index: int) -> socket.socket
     mouth = socket.socket(family, socket.SOCK_DGRAM)
     try:
         mouth.setblocking(False)
-        mouth.bind((host, 0))
+        # an address of the link alone says of which
+        mouth.bind((host, 0, 0, index) if family == socket.AF_INET6 else (host, 0))
         if family == socket.AF_INET6:
             mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)

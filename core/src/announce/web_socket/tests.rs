@@ -237,4 +237,5 @@ fn sockets_are_bounded() {
     }
     let outputs = world.outputs();
     assert!(matches!(answers(&outputs)[..], [(3, Err(AskError::Unreachable(_)))]), "{outputs:?}");
+    assert_eq!(world.sockets.refused(), 1);
 }
