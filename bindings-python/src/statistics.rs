@@ -71,6 +71,14 @@ fn named(all: &Statistics) -> Vec<(&'static str, u64)> {
             ("dht.stored_peers", dht.stored_peers as u64),
             ("dht.stored_items", dht.stored_items as u64),
             ("dht.stored_items_bytes", dht.stored_items_bytes as u64),
+            ("dht.queries_in", dht.traffic.queries_in),
+            ("dht.answers_in", dht.traffic.answers_in),
+            ("dht.bytes_in", dht.traffic.bytes_in),
+            ("dht.bytes_out", dht.traffic.bytes_out),
+            ("dht.dropped_malformed", dht.dropped.malformed),
+            ("dht.dropped_unasked", dht.dropped.unasked),
+            ("dht.dropped_flood", dht.dropped.flood),
+            ("dht.dropped_allowance", dht.dropped.allowance),
         ]);
     }
     named

@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from millstream import Metainfo
 
+from .attackers import OVER_TCP, attacking
 from .test_repair import icy
 from .world import DEADLINE, QUICK_CLOCK, Leech, Program, Quiet, Tracker, serving, unpack, wait
 
@@ -77,6 +78,29 @@ def test_the_seeder_unmodified_seeds_to_another_client(
         assert "Traceback" not in program.seen()
 
 
+def test_the_seeder_goes_on_while_bad_peers_of_every_kind_come(
+    examples: Path, folder: Path, tracker: Tracker, announce: str
+) -> None:
+    data = random.Random(4).randbytes(6 << 20)
+    seed = folder / "seed"
+    seed.mkdir()
+    (seed / "song.ogg").write_bytes(data)
+    leeches: list[Leech] = []
+    script = examples / "TorrentSeeder" / "torrentseeder.py"
+    with Program(script, seed, [announce, "song.ogg"]) as program:
+        torrent = written_torrent(seed / "song.ogg.torrent")
+        wait(lambda: any(tracker.swarms.values()), "the seeder announces")
+        # the other client is spared: it isn't what this is about
+        spared = {port for ports in tracker.swarms.values() for port in ports}
+        with attacking(tracker, lambda: [torrent], lambda: set().union(*tracker.swarms.values()) - spared) as attackers:
+            leeches.append(Leech(torrent, folder / "leech", rate=1 << 20))
+            wait(lambda: set(attackers.met) == set(OVER_TCP), "bad peers of every kind have met it")
+            leeches[0].unlimited()
+            wait(leeches[0].done, "the leech has all")
+        assert (folder / "leech" / "song.ogg").read_bytes() == data
+        assert program.process.poll() is None and "Traceback" not in program.seen()
+
+
 def test_a_seeder_killed_in_mid_stream_goes_on_when_it_is_run_again(
     examples: Path, folder: Path, tracker: Tracker, announce: str
 ) -> None:
@@ -128,7 +152,10 @@ def mended(examples: Path, folder: Path) -> Path:
     return path
 
 
-def test_a_live_stream_is_rebuilt_byte_for_byte(examples: Path, folder: Path, announce: str) -> None:
+@pytest.mark.parametrize("attacked", [False, True], ids=["calm", "attacked"])
+def test_a_live_stream_is_rebuilt_byte_for_byte(
+    examples: Path, folder: Path, tracker: Tracker, announce: str, attacked: bool
+) -> None:
     audio = random.Random(3).randbytes(13_000_000)
     stream = icy(audio, 8192, [b"StreamTitle='a song';", b"", b"StreamTitle='another';"])
     uploads = folder / "uploads"
@@ -166,6 +193,7 @@ def test_a_live_stream_is_rebuilt_byte_for_byte(examples: Path, folder: Path, an
         rebuilt = sink / "myreconstructedstream.mp3"
         with (
             at_last(over.set),
+            attacking(tracker, lambda: published(uploads)) if attacked else nullcontext() as attackers,
             Program(script, folder / "source", lines, before=repair),
             Program(peer, sink, [web], before=repair + QUICK_CLOCK) as program,
         ):
@@ -174,6 +202,18 @@ def test_a_live_stream_is_rebuilt_byte_for_byte(examples: Path, folder: Path, an
             assert rebuilt.read_bytes() == audio[:whole]
             assert sorted(path.name for path in uploads.glob("*.torrent")) == ["1.torrent", "2.torrent", "3.torrent"]
             assert "Traceback" not in program.seen()
+            assert attackers is None or sum(attackers.met.values()) > 0
+
+
+def published(uploads: Path) -> list[bytes]:
+    """The torrents of the stream, as many as are whole."""
+    whole = []
+    for path in uploads.glob("*.torrent"):
+        raw = path.read_bytes()
+        with suppress(ValueError):
+            Metainfo.parse(raw)
+            whole.append(raw)
+    return whole
 
 
 SHARING = """

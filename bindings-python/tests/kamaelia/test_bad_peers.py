@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from millstream import Banned, create, sync
+from millstream import Banned, PeerJoined, PeerLeft, create, sync
 from millstream.kamaelia._axon import producerFinished, shutdownMicroprocess
 from millstream.kamaelia.BadPeer import KINDS, BadPeer, BadPeerRefused, BadPeerReport
 
@@ -48,6 +48,20 @@ DROPPED = {
 }
 """Kinds that no session may put up with."""
 
+STRANGERS = {"unknown_info_hash", "slow_loris"}
+"""Kinds that never become a torrent's peer."""
+
+COUNTED: dict[str, set[str]] = {
+    "dht_spoof": {
+        "dht.queries_in",
+        "dht.dropped_malformed",
+        "dht.dropped_unasked",
+        "dht.dropped_flood",
+    },
+    "dht_amplify": {"dht.queries_in", "dht.dropped_flood"},
+}
+"""What the node of the DHT counts of them."""
+
 OF_SEEDS = {"request_flood", "cancel_flood"}
 """Kinds that mean harm to who has something."""
 
@@ -77,6 +91,7 @@ def test_a_session_survives(kind: str, two: tuple[sync.Session, sync.Session], f
     seed, leech = two
     ours = leech.add(TORRENT)
     victim = seed if kind in OF_SEEDS else leech
+    events, counts = victim.events(timeout=0.01), victim.statistics().counts
     bad = BadPeer(kind, victim.listening[0], TORRENT, source=(BAD, 0), seconds=4)
     before = memory()
     most = before
@@ -102,6 +117,26 @@ def test_a_session_survives(kind: str, two: tuple[sync.Session, sync.Session], f
     if kind == "dht_amplify":
         assert report.received < 10 * report.sent
     assert leech.is_open and seed.is_open
+    assert_was_met(kind, report, events, {name: was - counts[name] for name, was in victim.statistics().counts.items()})
+
+
+def assert_was_met(kind: str, report: BadPeerReport, events: sync.Events, counted: dict[str, int]) -> None:
+    """The engine saw it, and did what it does to such."""
+    seen: list[Any] = []
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        seen += [event for event in events.next_events(0.1) if getattr(event, "address", ("",))[0] == BAD]
+        joined = [event for event in seen if isinstance(event, PeerJoined)]
+        left = [event for event in seen if isinstance(event, PeerLeft)]
+        if len(joined) == len(left):
+            break
+    if kind in COUNTED:
+        assert not seen and all(counted[name] > 0 for name in COUNTED[kind]), counted
+        # no more goes out than comes in
+        assert counted["dht.bytes_out"] < counted["dht.bytes_in"]
+        return
+    assert len(joined) == len(left) == (0 if kind in STRANGERS else 1)
+    assert bool([event for event in seen if isinstance(event, Banned)]) == (kind == "corrupt_blocks")
 
 
 def test_who_corrupts_is_banned_and_not_let_in_again(two: tuple[sync.Session, sync.Session], folder: Path) -> None:
