@@ -10,6 +10,7 @@ use crate::ways::Ways;
 use crate::{effects, errors, events, native, options};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Waker;
+use core::time::Duration;
 use millstream::jobs::{self, Jobs, Kept, Reach};
 use millstream::{SessionConfig, StartError};
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Pool, TorrentId};
@@ -353,6 +354,11 @@ impl Body {
     fn places(&self, v4: bool, listening: Vec<String>) -> Vec<(String, u32)> {
         let listening: Vec<IpAddr> = listening.iter().filter_map(|ip| ip.parse().ok()).collect();
         self.reach.places(v4, &listening).into_iter().map(|(ip, index)| (ip.to_string(), index)).collect()
+    }
+
+    /// Waits until all is kept that was to be, or so many milliseconds; other threads go on meanwhile.
+    fn flush(&self, py: Python<'_>, timeout_ms: u64) -> bool {
+        py.detach(|| self.jobs.wait_kept(Duration::from_millis(timeout_ms)))
     }
 
     /// What was kept at a place, if anything can be read. It blocks; other threads go on meanwhile.

@@ -12,9 +12,10 @@ use crate::filter::{self, FilterFileError};
 use crate::pool::{Answers, Pool};
 use crate::resume::{self, Shelf};
 use crate::router::{PortWish, Router};
-use crate::{SessionConfig, run};
+use crate::{SessionConfig, lock, run};
 use core::net::Ipv4Addr;
 use core::task::Waker;
+use core::time::Duration;
 use millstream_core::base::{Extent, JobId, Part, TorrentId};
 use millstream_core::engine::{Config, Outcome, Source, Work};
 use millstream_core::wire::ip_filter::IpFilter;
@@ -22,7 +23,7 @@ use ports::Ports;
 use rustix::io::Errno;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Slices given to one `preadv`: what every system takes.
 const SLICES_MAX: usize = 1024;
@@ -34,6 +35,8 @@ pub struct Jobs {
     pool: Arc<Pool>,
     answers: Arc<Answers>,
     ports: Ports,
+    /// How much waits to be kept.
+    keeping: Arc<(Mutex<usize>, Condvar)>,
     threads: usize,
 }
 
@@ -51,7 +54,7 @@ impl Jobs {
         answers.set_bell(bell);
         let (pool, handles) = Pool::start(threads, Arc::clone(&disk), Arc::clone(&answers))?;
         let ports = Ports::new(Router::new(router), Arc::clone(&answers));
-        Ok(Self { disk, pool, answers, ports, threads: handles.len() })
+        Ok(Self { disk, pool, answers, ports, keeping: Arc::default(), threads: handles.len() })
     }
 
     /// How many threads there are.
@@ -115,11 +118,22 @@ impl Jobs {
 
     /// Keeps bytes in a file that is replaced atomically, when a thread is free for it.
     pub fn keep(&self, path: PathBuf, data: Arc<[u8]>) {
+        let keeping = Arc::clone(&self.keeping);
+        *lock(&keeping.0) += 1;
         self.pool.run(Box::new(move || {
             if let Err(error) = resume::save(&path, &data) {
                 tracing::warn!(%error, path = %path.display(), "it couldn't be kept");
             }
+            *lock(&keeping.0) -= 1;
+            keeping.1.notify_all();
         }));
+    }
+
+    /// Waits until all is kept that was to be, or so long. Answers whether it is.
+    pub fn wait_kept(&self, timeout: Duration) -> bool {
+        let count = lock(&self.keeping.0);
+        let waited = self.keeping.1.wait_timeout_while(count, timeout, |count| *count > 0);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 

@@ -41,6 +41,9 @@ GRACE = 0.5
 SETTLE = 0.25
 """Seconds that what still ran may take to give back what it held."""
 
+KEEP_MS = 1000
+"""Milliseconds that the disk may take for what is to be kept at the end."""
+
 FRESH = 0.25
 """Seconds that a snapshot of a torrent stays good while nothing is told of it, unless it rests."""
 
@@ -135,6 +138,8 @@ class AsyncioBackend:
         turns.links.abort()
         turns.errands.abort()
         await turns.settle(SETTLE)
+        # the DHT's table, for who begins again at once
+        await turns.loop.run_in_executor(None, turns.body.flush, KEEP_MS)
 
     @property
     def listening(self) -> tuple[Address, ...]:

@@ -32,6 +32,17 @@ PIECE_BYTES = 16 << 10
 UNPACKED_AT_ONCE = 64 << 10
 """Packed bytes that the loop waits for."""
 
+EVENTS_AT_ONCE = 64
+"""Parts of answers that are taken in before others on the loop get their turn."""
+
+NEWS_MAX = 16
+"""Preliminary answers (1xx) that a server may give before it answers."""
+
+CRUMBS_MAX = 1000
+"""Chunks of a body after which it is broken if they hold fewer than `CRUMB_BYTES` each: they cost more than they are."""
+
+CRUMB_BYTES = 16
+
 KEPT_MAX = 64
 """Links to servers that are kept to be used again."""
 
@@ -101,6 +112,9 @@ class Link:
         # the other end; None behind a proxy that looked up its name
         self.remote = remote
         self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+        self._events = 0
+        self._chunks = 0
+        self._chunk_bytes = 0
 
     async def ask(self, target: Target, headers: list[tuple[str, str]]) -> h11.Response:
         """Sends a GET; the head of its answer."""
@@ -109,15 +123,21 @@ class Link:
         self.writer.write(self.http.send(request) or b"")
         self.writer.write(self.http.send(h11.EndOfMessage()) or b"")
         await self.writer.drain()
-        while True:
+        self._chunks = self._chunk_bytes = 0
+        for _ in range(NEWS_MAX + 1):
             event = await self.next(READ_BYTES)
             if isinstance(event, h11.Response):
                 return event
             if event is None:
                 raise ConnectionResetError("the server hung up")
+        raise ConnectionResetError("the server has much to say and answers nothing")
 
     async def next(self, most: int) -> h11.Event | None:
         """What the server says next, after reading `most` bytes at the most; None if it has hung up."""
+        self._events += 1
+        if self._events % EVENTS_AT_ONCE == 0:
+            # what was read may hold many, and reading waits for nothing while something lies there
+            await asyncio.sleep(0)
         while True:
             event = self.http.next_event()
             if event is h11.NEED_DATA:
@@ -126,7 +146,15 @@ class Link:
                 return None
             else:
                 assert not isinstance(event, type)
+                if isinstance(event, h11.Data):
+                    self._weigh(event)
                 return event
+
+    def _weigh(self, data: h11.Data) -> None:
+        self._chunks += data.chunk_start
+        self._chunk_bytes += len(data.data)
+        if self._chunks > CRUMBS_MAX and self._chunk_bytes < self._chunks * CRUMB_BYTES:
+            raise ConnectionResetError("the body comes in crumbs")
 
     def close(self) -> None:
         """Ends it at once."""

@@ -129,6 +129,8 @@ class WebSocketLink:
                     case _:
                         # what is no text means nothing here
                         pass
+            # others get their turn, also while something lies there to be read
+            await asyncio.sleep(0)
             await self._credit.beyond(read)
             data = await link.reader.read(MESSAGE_BYTES_MAX)
             if not data:
@@ -141,8 +143,8 @@ class WebSocketLink:
         turns.touch()
         return len(whole)
 
-    async def _send(self, link: Link, data: bytes, timeout: float = WRITE_TIMEOUT) -> None:
-        async with asyncio.timeout(timeout):
+    async def _send(self, link: Link, data: bytes, timeout: float | None = None) -> None:
+        async with asyncio.timeout(WRITE_TIMEOUT if timeout is None else timeout):
             link.writer.write(data)
             await link.writer.drain()
 
