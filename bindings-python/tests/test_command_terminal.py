@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import sys
 import termios
@@ -160,9 +159,8 @@ def test_a_completion_script_knows_every_verb_and_every_option(shell: str, capsy
         for option in shells.options(asked):
             assert (f"-l {option.name}" if shell == "fish" else f"--{option.name}") in text
     assert "keep-interval" not in text, "what is hidden stays hidden"
-    program = {"powershell": "pwsh"}.get(shell, shell)
-    if shutil.which(program) and shell in ("bash", "zsh", "fish"):
-        checked = subprocess.run([program, "-n"], input=text, text=True, capture_output=True, timeout=30)
+    if shell == "bash":
+        checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, timeout=30)
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -204,6 +202,7 @@ def test_the_manual_page_has_every_verb_and_every_option_and_no_stray_request(
 ) -> None:
     assert main(["man"]) == 0
     page = capsys.readouterr().out
+    assert page.isascii(), "what troff reads is"
     known = re.compile(r"\.(TH|SH|TP|PP|nf|fi)( .*)?")
     for line in page.splitlines():
         assert not line.startswith("'") and (not line.startswith(".") or known.fullmatch(line)), line
@@ -213,6 +212,3 @@ def test_the_manual_page_has_every_verb_and_every_option_and_no_stray_request(
         for option in shells.options(asked):
             assert f"\\fB--{option.name}\\fR" in section
     assert "keep-interval" not in plain and "Exit codes:" in plain
-    if shutil.which("man"):
-        rendered = subprocess.run(["man", "-l", "-"], input=page, text=True, capture_output=True, timeout=30)
-        assert rendered.returncode == 0 and "--port-mapping" in rendered.stdout
