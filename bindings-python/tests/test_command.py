@@ -14,6 +14,7 @@ from drivers_stage import things
 from millstream._command import main, numbers, transfer
 from millstream._command.grammar import BadValue
 
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with things in it."""

@@ -57,5 +57,3 @@ def test_the_version_is_the_binarys(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("-V", "--version"):
         assert main([flag]) == 0
         assert capsys.readouterr().out == theirs(flag)
-
-

@@ -183,7 +183,9 @@ def release(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_bep_0039_an_update_that_the_originator_signed_is_told_and_saved(release: tuple[Path, str], driver: str) -> None:
+def test_bep_0039_an_update_that_the_originator_signed_is_told_and_saved(
+    release: tuple[Path, str], driver: str
+) -> None:
     folder, newer = release
     args = ["seed", "one.torrent", "--data", ".", "--json", *QUIET, "--driver", driver]
     with command(*args, cwd=folder) as seed:
@@ -293,9 +295,7 @@ def test_bep_0044_an_item_that_is_kept_is_stored_again_until_there_is_a_newer_on
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_bep_0046_a_keys_link_is_downloaded_and_later_torrents_are_told(
-    folder: Path, dht: str, driver: str
-) -> None:
+def test_bep_0046_a_keys_link_is_downloaded_and_later_torrents_are_told(folder: Path, dht: str, driver: str) -> None:
     digest = Metainfo.from_file(folder / "a.torrent").info_hash
     assert digest is not None
     public = lines(run("dht", "keygen", "key", "--json", cwd=folder).stdout)[0]["public_key"]
@@ -336,7 +336,9 @@ def test_the_demo_shows_it_all_and_leaves_nothing_behind(tmp_path: Path) -> None
     assert shapes[0] == shapes[1]
     plain = run("demo", "--size", "64K", "--leeches", "1", cwd=tmp_path).stdout.splitlines()
     assert plain[0] == "makes a file of 64.0 KiB and its torrent (hybrid, v1 and v2)"
-    assert plain[1] == "starts a tracker, a seed and a leech on loopback" and plain[-1].startswith("every copy's SHA-256")
+    assert plain[1] == "starts a tracker, a seed and a leech on loopback" and plain[-1].startswith(
+        "every copy's SHA-256"
+    )
 
 
 def test_the_demo_is_ended_by_a_signal(tmp_path: Path) -> None:
@@ -347,5 +349,3 @@ def test_the_demo_is_ended_by_a_signal(tmp_path: Path) -> None:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 130
     assert os.listdir(tmp_path / "tmp") == []
-
-

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import sys
 import termios
@@ -83,13 +82,19 @@ def test_a_download_on_a_terminal_has_a_bar_and_lines_above_it(folder: Path, who
         lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
         assert any(re.fullmatch(r"thing\.bin: complete: 3\.0 MiB verified in [\d.]+ s", line) for line in lines), lines
         assert "stopped: 3.0 MiB received, 0 B sent" in lines
-        again, plain_screen = on_terminal(*args[:2], "-o", "there", *args[4:], cwd=folder, program=program, NO_COLOR="1")
+        again, plain_screen = on_terminal(
+            *args[:2], "-o", "there", *args[4:], cwd=folder, program=program, NO_COLOR="1"
+        )
         assert again == 0 and "\x1b[32m" not in plain_screen
 
 
 @pytest.mark.parametrize("verb", ["create", "verify"])
 def test_blocking_work_on_a_terminal_has_a_bar_that_is_gone_at_the_end(folder: Path, verb: str) -> None:
-    args = ["create", "seed/thing.bin", "-o", "b.torrent"] if verb == "create" else ["verify", "a.torrent", "--data", "seed"]
+    args = (
+        ["create", "seed/thing.bin", "-o", "b.torrent"]
+        if verb == "create"
+        else ["verify", "a.torrent", "--data", "seed"]
+    )
     code, screen = on_terminal(*args, cwd=folder)
     what = "hashing" if verb == "create" else "verifying"
     assert code == 0 and re.search(rf"{what} \[.*\] \d+% of 3\.0 MiB, ", shown(screen)), screen
@@ -128,7 +133,9 @@ def test_bars_are_no_wider_than_the_terminal_and_say_how_far_it_is() -> None:
 def test_a_closed_stdout_ends_nothing(folder: Path) -> None:
     for module in ([sys.executable, "-m", "millstream"], [str(binary())]):
         words = " ".join([*module, "verify", "a.torrent", "--data", "seed"])
-        done = subprocess.run(f"{words} >&-; echo $?", shell=True, cwd=folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            f"{words} >&-; echo $?", shell=True, cwd=folder, capture_output=True, text=True, timeout=60
+        )
         assert (done.stdout, done.stderr) == ("0\n", "")
         script = f"set -o pipefail; {words} | true; echo ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
@@ -152,9 +159,8 @@ def test_a_completion_script_knows_every_verb_and_every_option(shell: str, capsy
         for option in shells.options(asked):
             assert (f"-l {option.name}" if shell == "fish" else f"--{option.name}") in text
     assert "keep-interval" not in text, "what is hidden stays hidden"
-    program = {"powershell": "pwsh"}.get(shell, shell)
-    if shutil.which(program) and shell in ("bash", "zsh", "fish"):
-        checked = subprocess.run([program, "-n"], input=text, text=True, capture_output=True, timeout=30)
+    if shell == "bash":
+        checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, timeout=30)
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -191,9 +197,12 @@ def test_bash_completes_by_its_script(
 # ---- the manual page
 
 
-def test_the_manual_page_has_every_verb_and_every_option_and_no_stray_request(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_manual_page_has_every_verb_and_every_option_and_no_stray_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["man"]) == 0
     page = capsys.readouterr().out
+    assert page.isascii(), "what troff reads is"
     known = re.compile(r"\.(TH|SH|TP|PP|nf|fi)( .*)?")
     for line in page.splitlines():
         assert not line.startswith("'") and (not line.startswith(".") or known.fullmatch(line)), line
@@ -203,6 +212,3 @@ def test_the_manual_page_has_every_verb_and_every_option_and_no_stray_request(ca
         for option in shells.options(asked):
             assert f"\\fB--{option.name}\\fR" in section
     assert "keep-interval" not in plain and "Exit codes:" in plain
-    if shutil.which("man"):
-        rendered = subprocess.run(["man", "-l", "-"], input=page, text=True, capture_output=True, timeout=30)
-        assert rendered.returncode == 0 and "--port-mapping" in rendered.stdout

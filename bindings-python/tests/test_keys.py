@@ -44,7 +44,9 @@ async def publisher(count: int = 3) -> AsyncIterator[tuple[list[Node], str]]:
     try:
         for _ in range(count):
             entry = f"127.0.0.1:{nodes[0].listening[0][1]}" if nodes else "127.0.0.1:9"
-            node = Node(listen=[("127.0.0.1", 0)], bootstrap_nodes=[entry], private_addresses=True, enforce_node_ids=False)
+            node = Node(
+                listen=[("127.0.0.1", 0)], bootstrap_nodes=[entry], private_addresses=True, enforce_node_ids=False
+            )
             nodes.append(await node.start())
             await node.joined()
         yield nodes, f"127.0.0.1:{nodes[0].listening[0][1]}"
@@ -53,7 +55,9 @@ async def publisher(count: int = 3) -> AsyncIterator[tuple[list[Node], str]]:
             await node.close()
 
 
-def test_bep_0046_a_keys_link_is_added_as_the_torrent_that_it_names_and_followed_to_the_next(on_demand: Drivers) -> None:
+def test_bep_0046_a_keys_link_is_added_as_the_torrent_that_it_names_and_followed_to_the_next(
+    on_demand: Drivers,
+) -> None:
     async def story() -> None:
         first, second = thing(), things()
         async with publisher() as (nodes, entry):
@@ -105,7 +109,9 @@ def test_bep_0046_a_key_is_not_followed_without_a_dht_and_a_following_ends_with_
 
 def test_bep_0035_a_torrent_is_signed_when_it_is_made_and_by_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"hello")
-    made = asyncio.run(create_torrent(tmp_path / "f", originator=CERTIFICATE, sign_key=KEY, sign_certificate=CERTIFICATE))
+    made = asyncio.run(
+        create_torrent(tmp_path / "f", originator=CERTIFICATE, sign_key=KEY, sign_certificate=CERTIFICATE)
+    )
     metainfo = Metainfo.parse(made)
     assert metainfo.signers == ("org.example.signer",)
     assert metainfo.is_signed_by(CERTIFICATE) and not metainfo.is_signed_by(OTHER) and not metainfo.is_signed_by(b"")

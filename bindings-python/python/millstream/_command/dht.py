@@ -209,9 +209,7 @@ async def find(args: Arguments, begin: Callable[[Node], Lookup]) -> int:
     return await with_node(args, look_up)
 
 
-async def follow(
-    lookup: Lookup, found: Callable[[DhtEvent], None] = lambda event: None
-) -> tuple[DhtOutcome, DhtCost]:
+async def follow(lookup: Lookup, found: Callable[[DhtEvent], None] = lambda event: None) -> tuple[DhtOutcome, DhtCost]:
     """Waits for the end of a look-up."""
     async for event in lookup:
         if isinstance(event, DhtDone):

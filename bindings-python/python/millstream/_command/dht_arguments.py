@@ -165,9 +165,7 @@ DHT = Verb(
                 *LOOKUP,
             ),
         ),
-        Verb(
-            name="scrape", about="Count who is in a swarm (BEP 33)", positionals=(TORRENT,), options=LOOKUP
-        ),
+        Verb(name="scrape", about="Count who is in a swarm (BEP 33)", positionals=(TORRENT,), options=LOOKUP),
         GET,
         PUT,
         Verb(

@@ -61,4 +61,5 @@ def flags(option: Option) -> str:
 def roff(text: str) -> str:
     """A text in which nothing is a request."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq").replace("`", r"\(ga")
+    text = "".join(letter if letter.isascii() else rf"\[u{ord(letter):04X}]" for letter in text)
     return rf"\&{text}" if text.startswith(".") else text

@@ -45,7 +45,11 @@ def takes_files(asked: Asked) -> bool:
 def bash(top: Asked) -> str:
     """For bash."""
     verbs = walk(top)
-    lines = [f"# {CALLS}", "_millstream() {", "    local cur=${COMP_WORDS[COMP_CWORD]} prev='' at=millstream word words=''"]
+    lines = [
+        f"# {CALLS}",
+        "_millstream() {",
+        "    local cur=${COMP_WORDS[COMP_CWORD]} prev='' at=millstream word words=''",
+    ]
     lines += ["    ((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD - 1]}", "    COMPREPLY=()"]
     lines += ['    for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do', '        case "$at $word" in']
     lines += [f'            "{path(asked)}") at="{path(asked)}" ;;' for asked in verbs[1:]]
@@ -54,7 +58,11 @@ def bash(top: Asked) -> str:
         for option in options(asked):
             if option.value:
                 pattern = " | ".join(f'"{path(asked)} {flag}"' for flag in flags(option))
-                lines += [f"        {pattern})", *(f"            {line}" for line in _bash_value(option)), "            ;;"]
+                lines += [
+                    f"        {pattern})",
+                    *(f"            {line}" for line in _bash_value(option)),
+                    "            ;;",
+                ]
     lines += ["    esac", '    case "$at" in']
     for asked in verbs:
         lines.append(f'        "{path(asked)}") words="{" ".join(words(asked))}" ;;')
@@ -80,7 +88,13 @@ def _bash_value(option: Option) -> list[str]:
 def zsh(top: Asked) -> str:
     """For zsh."""
     verbs = walk(top)
-    lines = ["#compdef millstream", f"# {CALLS}", "_millstream() {", "    local at=millstream word", '    local -a verbs']
+    lines = [
+        "#compdef millstream",
+        f"# {CALLS}",
+        "_millstream() {",
+        "    local at=millstream word",
+        "    local -a verbs",
+    ]
     lines += ["    for word in ${words[2,CURRENT-1]}; do", '        case "$at $word" in']
     lines += [f'            "{path(asked)}") at="{path(asked)}" ;;' for asked in verbs[1:]]
     lines += ["        esac", "    done", '    case "$at" in']
@@ -181,7 +195,11 @@ def elvish(top: Asked) -> str:
     lines += ["set edit:completion:arg-completer[millstream] = {|@words|"]
     lines += ["    fn cand {|text about| edit:complex-candidate $text &display=$text'  '$about }"]
     lines += ["    var table = [", *_elvish_table(walk(top)), "    ]", "    var at = 'millstream'"]
-    lines += ["    for word $words[1..-1] {", "        if (has-key $table $at' '$word) { set at = $at' '$word }", "    }"]
+    lines += [
+        "    for word $words[1..-1] {",
+        "        if (has-key $table $at' '$word) { set at = $at' '$word }",
+        "    }",
+    ]
     return "\n".join([*lines, "    $table[$at]", "}", ""])
 
 
@@ -208,8 +226,12 @@ def powershell(top: Asked) -> str:
             shown = f"{text} " if len(text) == 2 and text[1].isupper() else text
             lines.append(f"            {kind}::new({_doubled(text)}, {_doubled(shown)}, '{name}', {_doubled(about)})")
         lines.append("        )")
-    lines += ["    }", "    $at = 'millstream'", "    foreach ($element in $commandAst.CommandElements | Select-Object -Skip 1) {"]
-    lines += ["        if ($table.ContainsKey(\"$at $element\")) { $at = \"$at $element\" }", "    }"]
+    lines += [
+        "    }",
+        "    $at = 'millstream'",
+        "    foreach ($element in $commandAst.CommandElements | Select-Object -Skip 1) {",
+    ]
+    lines += ['        if ($table.ContainsKey("$at $element")) { $at = "$at $element" }', "    }"]
     lines += ['    $table[$at] | Where-Object { $_.CompletionText -like "$wordToComplete*" }', "}", ""]
     return "\n".join(lines)
 

@@ -203,9 +203,7 @@ def not_started(args: Arguments, error: StartError) -> Trouble:
             return Trouble(1, str(error))
 
 
-async def add(
-    args: Arguments, session: Session, watch: Watch, stack: contextlib.AsyncExitStack
-) -> Torrent:
+async def add(args: Arguments, session: Session, watch: Watch, stack: contextlib.AsyncExitStack) -> Torrent:
     """Takes on the torrent that was asked for."""
     text = args.torrent
     source: str | Magnet = text
