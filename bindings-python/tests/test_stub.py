@@ -71,17 +71,17 @@ impl Thing {
         Ok(Self { size: b'}'.into() })
     }
 
-    fn act<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyBytes>> { todo!("}") }
+    fn act<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyBytes>> { made("}") }
 
     // stub: tuple[Address, ...]
     #[getter]
-    fn all<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> { todo!() }
+    fn all<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> { made() }
 
     #[staticmethod]
     #[pyo3(name = "get")]
-    fn got(name: Option<String>) -> Vec<u8> { todo!() }
+    fn got(name: Option<String>) -> Vec<u8> { made() }
 
-    fn __repr__(&self) -> String { todo!() }
+    fn __repr__(&self) -> String { made() }
 }
 '''
     )
@@ -114,8 +114,8 @@ impl Thing {
     "method",
     [
         "fn f(&self, data: &Bound<'_, PyAny>) {}",
-        "fn f(&self) -> PyResult<Bound<'_, PyList>> { todo!() }",
-        "#[getter]\n    fn f(&self) -> Py<PyAny> { todo!() }",
+        "fn f(&self) -> PyResult<Bound<'_, PyList>> { made() }",
+        "#[getter]\n    fn f(&self) -> Py<PyAny> { made() }",
     ],
 )
 def test_what_rust_does_not_say_is_asked_for(method: str) -> None:
