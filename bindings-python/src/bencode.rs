@@ -21,7 +21,7 @@ const DEPTH_MAX: u32 = 512;
 
 /// Reads one value that fills the whole input: int, bytes, list, or dict with bytes for keys. Raises BencodeError.
 #[pyfunction]
-#[pyo3(signature = (data, *, strict = true, depth_max = Int(64), items_max = Int(1_000_000)),
+#[pyo3(signature = (data: "BytesLike", *, strict = true, depth_max = Int(64), items_max = Int(1_000_000)) -> "Any",
     text_signature = "(data, *, strict=True, depth_max=64, items_max=1000000)")]
 pub(crate) fn decode<'py>(
     data: &Bound<'py, PyAny>,
@@ -125,6 +125,7 @@ fn integer<'py>(py: Python<'py>, value: Value<'_, '_>) -> PyResult<Bound<'py, Py
 /// The bencoding of ints, bytes-like objects, text (as UTF-8), lists, tuples and dicts whose keys are bytes or text.
 /// Raises TypeError for what has none, BencodeError for two keys that are the same and for what is nested too deep.
 #[pyfunction]
+#[pyo3(signature = (value: "Bencodable"))]
 pub(crate) fn encode<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = Vec::new();
     write(value, &mut out, DEPTH_MAX)?;

@@ -86,7 +86,7 @@ struct Taken {
 impl Body {
     /// An engine and its body, with the settings of a session.
     #[new]
-    #[pyo3(signature = (now, **settings))]
+    #[pyo3(signature = (now, **settings: "Unpack[SessionSettings]"))]
     fn new(py: Python<'_>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let now = moment(py, now)?;
         let settings = native::settings::config(settings)?;
@@ -129,6 +129,7 @@ impl Body {
     /// "held" where the port is taken and no link is (so that callers try uTP at once), "datagrams" alone where nobody is
     /// to reach us, or "nothing" where all goes through a proxy. Raises StartError.
     #[getter]
+    // stub: tuple[list[Address], int, Literal["links", "held", "datagrams", "nothing"]]
     fn listen(&self, py: Python<'_>) -> PyResult<Listen> {
         let tries = self.settings.listen_tries_max;
         if self.reach.proxy().is_some() {
@@ -156,6 +157,7 @@ impl Body {
 
     /// Where resume data and the DHT's table are kept, if they are.
     #[getter]
+    // stub: Path | None
     fn state_folder(&self) -> Option<PathBuf> {
         self.kept.as_ref().and_then(|kept| kept.dht_table().parent().map(Path::to_owned))
     }
@@ -168,6 +170,7 @@ impl Body {
 
     /// How space is set aside for torrents that don't say.
     #[getter]
+    // stub: Allocation
     fn allocation(&self) -> &'static str {
         match self.settings.allocation {
             Allocation::Sparse => "sparse",
@@ -197,6 +200,7 @@ impl Body {
 
     /// Takes in answers and what is due, and all that the engine asks for. Its jobs of disk and digests are begun. Gives
     /// (effects for the loop, (link, read_until, write) of links, events, when it is due again).
+    #[pyo3(signature = (now) -> "tuple[list[Effect], list[tuple[int, int, bool]], list[Event], float | None]")]
     fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Turn<'py>> {
         let taken = self.engine.get().with(py, now, |inner, now| self.settle(inner, now))?;
         let effects: Vec<_> =
@@ -208,6 +212,7 @@ impl Body {
     }
 
     /// Bytes came on a link. They are copied once, into memory that is used again.
+    #[pyo3(signature = (now, conn, data: "BytesLike"))]
     fn received(&self, now: f64, conn: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = data.py();
         let buffer = PyBuffer::<u8>::get(data)?;
@@ -250,6 +255,7 @@ impl Body {
     }
 
     /// Datagrams that came on a socket, each its bytes and its source. Those from no IP address are passed over.
+    #[pyo3(signature = (now, local, came: "list[tuple[bytes, Address]]"))]
     fn datagrams(&self, now: f64, local: u64, came: &Bound<'_, PyList>) -> PyResult<()> {
         let py = came.py();
         let mut inputs = Vec::with_capacity(came.len());
@@ -267,6 +273,7 @@ impl Body {
 
     /// Datagrams to send from a socket, one by one: (bytes, address, whether it may not be cut into fragments). About
     /// `max` bytes of them; none if there are none.
+    #[pyo3(signature = (now, local, max) -> "list[tuple[memoryview, Address, bool]]")]
     fn outgoing<'py>(
         &self,
         py: Python<'py>,
@@ -279,6 +286,7 @@ impl Body {
     }
 
     /// Through the proxy's relay from now on, whose socket this is.
+    #[pyo3(signature = (now, local, addr: "Address"))]
     fn relay_bound(&self, py: Python<'_>, now: f64, local: u64, addr: &Bound<'_, PyAny>) -> PyResult<()> {
         let addr = take_address(addr)?;
         let Some(kind) = self.reach.relay() else { return Ok(()) };
@@ -304,6 +312,7 @@ impl Body {
 
     /// As `outgoing`, packed for the relay: (bytes, address, bytes of what is packed). One whose name was forgotten has
     /// nowhere to go: the engine is told.
+    #[pyo3(signature = (now, local, max) -> "list[tuple[bytes, Address, int]]")]
     fn relaying<'py>(
         &self,
         py: Python<'py>,
@@ -323,7 +332,7 @@ impl Body {
     }
 
     /// A datagram couldn't be sent: how large it was, if that was the reason.
-    #[pyo3(signature = (now, local, to, bytes=None))]
+    #[pyo3(signature = (now, local, to: "Address", bytes=None))]
     fn datagram_refused(
         &self,
         now: f64,
@@ -336,6 +345,7 @@ impl Body {
     }
 
     /// Where the resume data of a torrent in a folder lies, if any is kept. `source` is a Metainfo or a Magnet.
+    #[pyo3(signature = (source: "Metainfo | Magnet", folder) -> "Path | None")]
     fn place(&self, source: &Bound<'_, PyAny>, folder: PathBuf) -> PyResult<Option<PathBuf>> {
         let source = options::source(source)?;
         Ok(self.kept.as_ref().and_then(|kept| kept.place(&source, &folder)))

@@ -25,7 +25,8 @@ impl DhtNode {
     /// A node with a socket in each family that is on. `seed` is all its chance: 32 bytes, or a number below 2^256; `saved`
     /// is what `save` gave.
     #[new]
-    #[pyo3(signature = (seed, *, now = 0.0, ipv4 = true, ipv6 = false, saved = None, **settings))]
+    #[pyo3(signature = (seed: "BytesLike | int", *, now = 0.0, ipv4 = true, ipv6 = false,
+        saved: "BytesLike | None" = None, **settings: "Unpack[DhtSettings]"))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn new(
         seed: &Bound<'_, PyAny>,
@@ -53,12 +54,14 @@ impl DhtNode {
     }
 
     /// A datagram came. Garbage is dropped and counted.
+    #[pyo3(signature = (data: "BytesLike", addr: "Address", now))]
     fn receive_datagram(&self, data: &Bound<'_, PyAny>, addr: &Bound<'_, PyAny>, now: f64) -> PyResult<()> {
         let (bytes, from) = (take(data)?, take_address(addr)?);
         self.0.at(data.py(), now, |node, now| node.on_datagram(now, from, &bytes))
     }
 
     /// What is to be sent now: each datagram with where it goes, first.
+    #[pyo3(signature = (now) -> "list[tuple[Address, bytes]]")]
     fn datagrams_to_send<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
         let datagrams = self.0.at(py, now, |node, _| {
             let all = Family::ALL.into_iter();
@@ -83,11 +86,13 @@ impl DhtNode {
     }
 
     /// The next event, or None.
+    #[pyo3(signature = () -> "DhtEvent | None")]
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.0.with(py, |node| node.next_event()).map(|event| values::event(py, event)).transpose()
     }
 
     /// All events that wait.
+    #[pyo3(signature = () -> "list[DhtEvent]")]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let events = self.0.with(py, |node| core::iter::from_fn(|| node.next_event()).collect::<Vec<_>>());
         let list = PyList::empty(py);
@@ -96,12 +101,14 @@ impl DhtNode {
     }
 
     /// The addresses of a name that `DhtResolve` asked for; none if it couldn't be looked up.
+    #[pyo3(signature = (addrs: "Iterable[Address]", now))]
     fn resolved(&self, addrs: &Bound<'_, PyAny>, now: f64) -> PyResult<()> {
         let taken = take_addresses(addrs)?;
         self.0.at(addrs.py(), now, |node, now| node.on_resolved(now, &taken))
     }
 
     /// There may be a node at this address: it is asked.
+    #[pyo3(signature = (addr: "Address", now))]
     fn add_node(&self, addr: &Bound<'_, PyAny>, now: f64) -> PyResult<()> {
         let taken = take_address(addr)?;
         self.0.at(addr.py(), now, |node, now| node.on_node(now, taken))
@@ -114,6 +121,7 @@ impl DhtNode {
 
     /// Seeks the nodes nearest to a point; ends with `DhtFoundNodes`. Gives the look-up's number, as all of these do; each
     /// raises CommandError if too many are under way.
+    #[pyo3(signature = (target: "BytesLike", now))]
     fn find_node(&self, target: &Bound<'_, PyAny>, now: f64) -> PyResult<u64> {
         let point = NodeId(digest(target)?);
         self.look_up(target.py(), now, |node, now| node.find_node(now, point))
@@ -121,6 +129,7 @@ impl DhtNode {
 
     /// Seeks peers of a torrent: `DhtPeers`, and ends with `DhtFoundPeers`.
     #[pyo3(name = "get_peers")]
+    #[pyo3(signature = (info_hash: "BytesLike", now))]
     fn peers_of(&self, info_hash: &Bound<'_, PyAny>, now: f64) -> PyResult<u64> {
         let hash = self::info_hash(info_hash)?;
         self.look_up(info_hash.py(), now, |node, now| node.get_peers(now, hash))
@@ -128,7 +137,7 @@ impl DhtNode {
 
     /// Likewise, and tells the nodes nearest to it that we are a peer, reached at `port`, or where our datagrams come from;
     /// ends with `DhtAnnounced`. A seed seeks no seeds.
-    #[pyo3(signature = (info_hash, now, *, port = None, seed = false))]
+    #[pyo3(signature = (info_hash: "BytesLike", now, *, port = None, seed = false))]
     fn announce(
         &self,
         info_hash: &Bound<'_, PyAny>,
@@ -141,13 +150,14 @@ impl DhtNode {
     }
 
     /// Counts who is in a swarm (BEP 33); ends with `DhtScraped`.
+    #[pyo3(signature = (info_hash: "BytesLike", now))]
     fn scrape(&self, info_hash: &Bound<'_, PyAny>, now: f64) -> PyResult<u64> {
         let hash = self::info_hash(info_hash)?;
         self.look_up(info_hash.py(), now, |node, now| node.scrape(now, hash))
     }
 
     /// Seeks an item by its target (BEP 44); `salt` is that of a mutable one. Only one above `newer_than`. Ends with `DhtGot`.
-    #[pyo3(signature = (target, now, *, salt = None, newer_than = None))]
+    #[pyo3(signature = (target: "BytesLike", now, *, salt: "BytesLike | None" = None, newer_than = None))]
     fn get(
         &self,
         target: &Bound<'_, PyAny>,
@@ -162,7 +172,7 @@ impl DhtNode {
 
     /// Stores an item at the nodes nearest to its target (BEP 44), with `cas` only over that sequence number; ends with
     /// `DhtStored`. Raises ItemError for what no node would store.
-    #[pyo3(signature = (item, now, *, cas = None))]
+    #[pyo3(signature = (item: "DhtItem", now, *, cas = None))]
     fn put(&self, item: &Bound<'_, PyAny>, now: f64, cas: Option<Int<i64>>) -> PyResult<u64> {
         let (py, item) = (item.py(), values::take_item(item)?);
         let lookup = self.0.at(py, now, |node, now| node.put(now, item, optional(cas)))?;
@@ -173,6 +183,7 @@ impl DhtNode {
     }
 
     /// Asks nodes on the way to a point which torrents they know (BEP 51): `DhtSamples`, and ends with `DhtSampled`.
+    #[pyo3(signature = (target: "BytesLike", now))]
     fn sample(&self, target: &Bound<'_, PyAny>, now: f64) -> PyResult<u64> {
         let point = NodeId(digest(target)?);
         self.look_up(target.py(), now, |node, now| node.sample(now, point))
@@ -184,13 +195,14 @@ impl DhtNode {
     }
 
     /// Our id, which differs by family (BEP 32, 45).
-    #[pyo3(signature = (family = "ipv4"))]
+    #[pyo3(signature = (family: "Family" = "ipv4"))]
     fn id<'py>(&self, py: Python<'py>, family: &str) -> PyResult<Bound<'py, PyBytes>> {
         let family = take_family(family)?;
         Ok(PyBytes::new(py, &self.0.with(py, |node| node.id(family)).0))
     }
 
     /// The nodes of the tables, each its id and address.
+    #[pyo3(signature = () -> "tuple[tuple[bytes, Address], ...]")]
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let all = self.0.with(py, |node| {
             Family::ALL
@@ -208,6 +220,7 @@ impl DhtNode {
     }
 
     /// How the node is.
+    #[pyo3(signature = (now) -> "DhtStatus")]
     fn status<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyAny>> {
         let status = self.0.at(py, now, |node, now| node.status(now))?;
         values::status(py, &status)
@@ -234,6 +247,7 @@ impl DhtNode {
 /// Signs a value for `put` (BEP 44): `secret` is 32 random bytes, or 64 of the expanded form. Gives the public key and the
 /// signature. Raises ItemError for what no node would store.
 #[pyfunction]
+#[pyo3(signature = (secret: "BytesLike", value: "BytesLike", seq, salt: "BytesLike"))]
 pub(crate) fn sign<'py>(
     secret: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,

@@ -36,7 +36,7 @@ pub(crate) struct Engine(pub(crate) Mutex<Inner>);
 impl Engine {
     /// An engine with nothing to do. `seed` is all its chance, as secret as a key: 32 bytes, or a number below 2^256.
     #[new]
-    #[pyo3(signature = (seed, *, now = 0.0, **settings))]
+    #[pyo3(signature = (seed: "BytesLike | int", *, now = 0.0, **settings: "Unpack[Settings]"))]
     fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = seed.py();
         let now = moment(py, now)?;
@@ -46,6 +46,7 @@ impl Engine {
     // ---- in: what happened outside
 
     /// A socket is bound; what is bound is announced. `kind` is "tcp", "udp" or "multicast" (BEP 14).
+    #[pyo3(signature = (now, local, addr: "Address", kind: "Literal['tcp', 'udp', 'multicast']"))]
     fn bound(&self, now: f64, local: Int<u64>, addr: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
         let kind = match kind {
             "tcp" => SocketKind::TcpListener,
@@ -66,6 +67,7 @@ impl Engine {
     }
 
     /// A stranger opened a link to us. Gives the link's id; raises Refused.
+    #[pyo3(signature = (now, local, to: "Address", remote: "Address"))]
     fn accept(
         &self,
         now: f64,
@@ -81,6 +83,7 @@ impl Engine {
     }
 
     /// A link that `Connect` asked for is open: our end and the other.
+    #[pyo3(signature = (now, conn, local: "Address", remote: "Address"))]
     fn opened(
         &self,
         now: f64,
@@ -97,7 +100,8 @@ impl Engine {
     }
 
     /// A web server's answer to `ConnectHttp` begins; its body follows by `handle_received`, then `closed`.
-    #[pyo3(signature = (now, conn, status, *, length = None, range = None, retry_after = None))]
+    #[pyo3(signature = (now, conn, status, *, length = None, range: "tuple[int, int, int | None] | None" = None,
+        retry_after = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn answered(
         &self,
@@ -126,6 +130,7 @@ impl Engine {
     }
 
     /// Bytes came on a link. They are copied once.
+    #[pyo3(signature = (now, conn, data: "BytesLike"))]
     fn handle_received(&self, now: f64, conn: Int<u64>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let chunk = Chunk::from(take(data)?);
         self.input(data.py(), now, Input::Received { conn: ConnId(conn.0), data: chunk })
@@ -138,7 +143,7 @@ impl Engine {
 
     /// A link ended, or couldn't be opened. `message` says what the host failed at, for who reads of a tracker's or a web
     /// seed's failure.
-    #[pyo3(signature = (now, conn, why = "finished", *, message = None))]
+    #[pyo3(signature = (now, conn, why: "LinkEnd" = "finished", *, message = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn closed(
         &self,
@@ -176,6 +181,7 @@ impl Engine {
     }
 
     /// A datagram came on a socket.
+    #[pyo3(signature = (now, local, addr: "Address", data: "BytesLike"))]
     fn handle_datagram(
         &self,
         now: f64,
@@ -192,6 +198,7 @@ impl Engine {
     }
 
     /// The answer to a job: one, also after Cancel. Raises DriverError for one that doesn't fit; the job stays owed.
+    #[pyo3(signature = (now, job, outcome: "Outcome"))]
     fn done(&self, now: f64, job: Int<u64>, outcome: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, job) = (outcome.py(), JobId(job.0));
         let owed = self.lock(py).owed.get(&job).copied();
@@ -216,6 +223,7 @@ impl Engine {
     // ---- out
 
     /// All that the driver is to do now, in order.
+    #[pyo3(signature = () -> "list[Effect]")]
     fn poll_effects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut taken = Vec::new();
         let mut inner = self.lock(py);
@@ -237,6 +245,7 @@ impl Engine {
     }
 
     /// All news since the last call.
+    #[pyo3(signature = () -> "list[Event]")]
     fn poll_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut taken = Vec::new();
         let mut inner = self.lock(py);
@@ -253,7 +262,7 @@ impl Engine {
 
     /// Bytes to write to a link, whole and in order: memoryviews of the engine's memory, at most about `max` bytes;
     /// empty if there are none. What is handed out is committed. It may make effects: poll them afterwards.
-    #[pyo3(signature = (now, conn, max = Int(TRANSMIT_BYTES)))]
+    #[pyo3(signature = (now, conn, max = Int(TRANSMIT_BYTES)) -> "list[memoryview]")]
     fn poll_transmit<'py>(
         &self,
         py: Python<'py>,
@@ -275,6 +284,7 @@ impl Engine {
     }
 
     /// Datagrams to send from a socket, or None.
+    #[pyo3(signature = (now, local) -> "Datagrams | None")]
     fn poll_datagrams<'py>(
         &self,
         py: Python<'py>,
@@ -296,7 +306,7 @@ impl Engine {
     // ---- what the application wants
 
     /// Takes on a torrent: a torrent file's bytes, a magnet link, a Metainfo or a Magnet. Gives its id.
-    #[pyo3(signature = (now, source, folder, **options))]
+    #[pyo3(signature = (now, source: "BytesLike | str | Metainfo | Magnet", folder, **options: "Unpack[AddOptions]"))]
     fn add_torrent(
         &self,
         now: f64,
@@ -347,6 +357,7 @@ impl Engine {
     }
 
     /// Gives a torrent the addresses of peers.
+    #[pyo3(signature = (now, torrent, peers: "Iterable[Address]"))]
     fn add_peers(&self, now: f64, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<()> {
         self.tell(peers.py(), now, Command::Peers(TorrentId(torrent.0), take_addresses(peers)?))
     }
@@ -434,6 +445,7 @@ impl Engine {
     // ---- what it knows
 
     /// A torrent at a glance. Raises TorrentNotFound.
+    #[pyo3(signature = (torrent) -> "Status")]
     fn status<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
         let status = self.know(py, torrent.0, |engine, now| engine.status(now, TorrentId(torrent.0)))?;
         status_class::status(py, status.ok_or_else(|| errors::no_torrent(py, torrent.0))?)
@@ -452,6 +464,7 @@ impl Engine {
     }
 
     /// The addresses of a torrent's connected peers, in join order.
+    #[pyo3(signature = (torrent) -> "tuple[Address, ...]")]
     fn peers<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
         let peers = self.know(py, torrent.0, |engine, now| engine.peers(now, TorrentId(torrent.0)))?;
         let each = |py, peer: doors::PeerStatus| Ok(address(peer.addr).into_pyobject(py)?.into_any());
@@ -459,24 +472,28 @@ impl Engine {
     }
 
     /// A torrent's connected peers at a glance, in join order.
+    #[pyo3(signature = (torrent) -> "tuple[PeerStatus, ...]")]
     fn peer_statuses<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
         let peers = self.know(py, torrent.0, |engine, now| engine.peers(now, TorrentId(torrent.0)))?;
         tuple(py, peers, snapshots::peer)
     }
 
     /// A torrent's trackers at a glance.
+    #[pyo3(signature = (torrent) -> "tuple[TrackerStatus, ...]")]
     fn trackers<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
         let trackers = self.know(py, torrent.0, |engine, _| engine.trackers(TorrentId(torrent.0)))?;
         tuple(py, trackers, snapshots::tracker)
     }
 
     /// A torrent's web seeds at a glance (BEP 19).
+    #[pyo3(signature = (torrent) -> "tuple[WebSeedStatus, ...]")]
     fn web_seeds<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
         let seeds = self.know(py, torrent.0, |engine, now| engine.web_seeds(now, TorrentId(torrent.0)))?;
         tuple(py, seeds, snapshots::web_seed)
     }
 
     /// What is counted beside the torrents, since the start where it isn't how things are now.
+    #[pyo3(signature = () -> "SessionStatistics")]
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.lock(py);
         let all = inner.engine.statistics(inner.now);

@@ -32,11 +32,14 @@ mod value_class;
 mod values;
 mod ways;
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule, wrap_pyfunction};
 
 /// The native half of the package `millstream`.
 #[pymodule]
 fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    in_the_main_interpreter()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(outcomes::exchange, module)?)?;
     event_classes::add_to(module)?;
@@ -64,4 +67,17 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<magnet::KeyLink>()?;
     module.add_class::<plan::Plan>()?;
     module.add_class::<pool::ConnectionPool>()
+}
+
+/// Refuses the other interpreters of a process: the classes are made once, and no two interpreters may share them.
+#[allow(unsafe_code)]
+fn in_the_main_interpreter() -> PyResult<()> {
+    // SAFETY: a module is made with an interpreter at hand, and this one was just asked for.
+    let number = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if number == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "millstream works in a process's main interpreter alone, and this is a sub-interpreter",
+    ))
 }

@@ -18,9 +18,10 @@ impl Magnet {
     /// A link of these. Raises MagnetError for what can't be one. `select` are the first and last numbers of ranges of real
     /// files (BEP 53).
     #[new]
-    #[pyo3(signature = (*, info_hash_v1 = None, info_hash_v2 = None, name = None, trackers = Vec::new(),
-        web_seeds = Vec::new(), peers = Vec::new(), select = Vec::new(), exact_sources = Vec::new(),
-        acceptable_sources = Vec::new()))]
+    #[pyo3(signature = (*, info_hash_v1: "BytesLike | None" = None, info_hash_v2: "BytesLike | None" = None,
+        name = None, trackers: "Sequence[str]" = Vec::new(), web_seeds: "Sequence[str]" = Vec::new(),
+        peers: "Sequence[tuple[str, int]]" = Vec::new(), select: "Sequence[tuple[int, int]]" = Vec::new(),
+        exact_sources: "Sequence[str]" = Vec::new(), acceptable_sources: "Sequence[str]" = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn new(
         py: Python<'_>,
@@ -58,6 +59,7 @@ impl Magnet {
 
     /// What the torrent is called on the wire, 20 bytes: the v1 info-hash, or the beginning of the v2 one.
     #[getter]
+    // stub: bytes
     fn info_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.0.hashes().next().map(|hash| PyBytes::new(py, &hash.0))
     }
@@ -82,36 +84,42 @@ impl Magnet {
 
     /// Trackers, each a tier of its own.
     #[getter]
+    // stub: tuple[str, ...]
     fn trackers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.0.trackers)
     }
 
     /// Web seeds (BEP 19).
     #[getter]
+    // stub: tuple[str, ...]
     fn web_seeds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.0.web_seeds)
     }
 
     /// Peers: a host or address, and its port.
     #[getter]
+    // stub: tuple[Address, ...]
     fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.0.peers.iter().cloned())
     }
 
     /// The files wanted, counted among real files from 0: first and last number of each range (BEP 53). Empty: all.
     #[getter]
+    // stub: tuple[tuple[int, int], ...]
     fn select<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.0.select.iter().map(|range| (*range.start(), *range.end())))
     }
 
     /// Where the torrent file itself may be had.
     #[getter]
+    // stub: tuple[str, ...]
     fn exact_sources<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.0.exact_sources)
     }
 
     /// Where it may be had if all else fails.
     #[getter]
+    // stub: tuple[str, ...]
     fn acceptable_sources<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.0.acceptable_sources)
     }
@@ -153,7 +161,7 @@ pub(crate) struct KeyLink(wire::magnet::KeyLink);
 impl KeyLink {
     /// A link of a public key of 32 bytes, and a salt. Raises MagnetError for a salt that can't be one.
     #[new]
-    #[pyo3(signature = (key, salt = None))]
+    #[pyo3(signature = (key: "BytesLike", salt: "BytesLike | None" = None))]
     fn new(key: &Bound<'_, PyAny>, salt: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let salt = salt.map_or_else(|| Ok(Vec::new()), crate::bytes::take)?;
         let link = wire::magnet::KeyLink { key: digest(key)?, salt };
@@ -169,6 +177,7 @@ impl KeyLink {
     /// The magnet link of a torrent that the key was found to name, with all else that the key's own link says. Raises
     /// MagnetError for a text that is no link.
     #[staticmethod]
+    #[pyo3(signature = (link, info_hash: "BytesLike"))]
     fn with_torrent(py: Python<'_>, link: &str, info_hash: &Bound<'_, PyAny>) -> PyResult<Magnet> {
         let named = wire::magnet::KeyLink::with_torrent(link, InfoHash(digest(info_hash)?));
         Magnet::parse(py, &named)

@@ -44,7 +44,8 @@ type Range = (u64, u64);
 /// Makes a torrent file of a file or a folder. Blocks, and lets other threads run. `progress` is called now and then
 /// with bytes done and bytes in all; what it raises ends the work. Raises CreateError.
 #[pyfunction]
-#[pyo3(signature = (path, progress = None, **options))]
+#[pyo3(signature = (path: "str", progress: "Callable[[int, int], object] | None" = None,
+    **options: "Unpack[CreateOptions]"))]
 pub(crate) fn create_torrent<'py>(
     py: Python<'py>,
     path: PathBuf,
@@ -65,7 +66,8 @@ pub(crate) fn create_torrent<'py>(
 /// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those
 /// in good pieces, how many pieces there are and are good, and what is missing.
 #[pyfunction]
-#[pyo3(signature = (torrent, folder, progress = None, threads = Int(0)),
+#[pyo3(signature = (torrent, folder: "str", progress: "Callable[[int, int], object] | None" = None, threads = Int(0))
+    -> "tuple[int, int, int, int, list[tuple[int, int]]]",
     text_signature = "(torrent, folder, progress=None, threads=0)")]
 pub(crate) fn verify(
     py: Python<'_>,
@@ -141,6 +143,7 @@ pub(crate) struct Signer(Signs);
 impl Signer {
     /// Takes the contents of a key's file, in PEM or DER without a password, and of its certificate's. Raises CreateError.
     #[new]
+    #[pyo3(signature = (key: "BytesLike", certificate: "BytesLike"))]
     fn new(key: &Bound<'_, PyAny>, certificate: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (key_bytes, certificate_bytes) = (bytes::take(key)?, bytes::take(certificate)?);
         let option = |error: &SignError| match error {
@@ -153,6 +156,7 @@ impl Signer {
 
     /// The torrent file with the signature, which holds the certificate; one that it had of this signer is replaced. Raises
     /// MetainfoError for what is no torrent.
+    #[pyo3(signature = (torrent: "BytesLike"))]
     fn sign<'py>(&self, torrent: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let (py, torrent) = (torrent.py(), bytes::take(torrent)?);
         let signed = py.detach(|| self.0.sign(&torrent)).map_err(|error| match error {

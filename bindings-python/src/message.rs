@@ -71,6 +71,7 @@ pub(crate) struct Piece {
 #[pymethods]
 impl Piece {
     #[new]
+    #[pyo3(signature = (index, begin, block: "BytesLike"))]
     fn new(index: Int<u32>, begin: Int<u32>, block: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self { index: index.0, begin: begin.0, data: take(block)?.into() })
     }
@@ -82,6 +83,7 @@ impl Piece {
 
     /// The block: a read-only memoryview of native memory. It keeps what was received with it alive.
     #[getter]
+    // stub: memoryview
     fn block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         lend(py, self.data.clone())
     }

@@ -22,6 +22,7 @@ pub(crate) struct Metainfo(pub(crate) Arc<wire::metainfo::Metainfo>, Vec<u8>);
 impl Metainfo {
     /// Reads a torrent file. Raises MetainfoError if it is none.
     #[staticmethod]
+    #[pyo3(signature = (torrent: "BytesLike"))]
     fn parse(torrent: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, bytes) = (torrent.py(), bytes::take(torrent)?);
         let parsed = py.detach(|| wire::metainfo::Metainfo::parse(&bytes));
@@ -44,6 +45,7 @@ impl Metainfo {
 
     /// Reads an info dictionary alone, as peers give it for a magnet link (BEP 9). Raises MetainfoError if it is none.
     #[staticmethod]
+    #[pyo3(signature = (info: "BytesLike"))]
     fn from_info(info: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, bytes) = (info.py(), bytes::take(info)?);
         let parsed = py.detach(|| Info::parse(&bytes)).map_err(|error| errors::metainfo(py, &error))?;
@@ -80,6 +82,7 @@ impl Metainfo {
 
     /// What the torrent is called on the wire, 20 bytes: the v1 info-hash, or the beginning of the v2 one.
     #[getter]
+    // stub: bytes
     fn info_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.info().hashes().next().map(|hash| PyBytes::new(py, &hash.0))
     }
@@ -92,6 +95,7 @@ impl Metainfo {
 
     /// `v1`, `v2` or `hybrid`.
     #[getter]
+    // stub: Version
     fn version(&self) -> &'static str {
         match self.info().version() {
             Version::V1 => "v1",
@@ -150,6 +154,7 @@ impl Metainfo {
 
     /// The files, pad files among them, as `Extent.file` counts them.
     #[getter]
+    // stub: tuple[MetainfoFile, ...]
     fn files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, self.info().files(), |py, file| {
             let path = PyTuple::new(py, &file.path)?;
@@ -162,18 +167,21 @@ impl Metainfo {
 
     /// Trackers in tiers (BEP 12).
     #[getter]
+    // stub: tuple[tuple[str, ...], ...]
     fn trackers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, &self.0.trackers, |py, tier| Ok(PyTuple::new(py, tier)?.into_any()))
     }
 
     /// Web seeds (BEP 19).
     #[getter]
+    // stub: tuple[str, ...]
     fn web_seeds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.0.web_seeds)
     }
 
     /// Nodes of the DHT: a host or address, and its port (BEP 5).
     #[getter]
+    // stub: tuple[tuple[str, int], ...]
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.0.nodes.iter().cloned())
     }
@@ -216,11 +224,13 @@ impl Metainfo {
 
     /// The names of those whose signatures it bears (BEP 35), unchecked: `is_signed_by` checks them.
     #[getter]
+    // stub: tuple[str, ...]
     fn signers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.0.signatures.iter().map(|signature| &signature.signer))
     }
 
     /// Whether the holder of this certificate, X.509 in PEM or DER, signed the torrent (BEP 35).
+    #[pyo3(signature = (certificate: "BytesLike"))]
     fn is_signed_by(&self, certificate: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Some(certificate) = millstream::certificate_der(&bytes::take(certificate)?) else {
             return Ok(false);

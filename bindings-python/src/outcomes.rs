@@ -89,6 +89,7 @@ fn files(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
 
 /// The answer to an `Exchange` job, computed here and now; other threads go on meanwhile.
 #[pyfunction]
+#[pyo3(signature = (job: "Exchange") -> "Exchanged")]
 pub(crate) fn exchange<'py>(job: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = job.py();
     if !job.is_instance(&class(py, "Exchange")?)? {

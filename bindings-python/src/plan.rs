@@ -19,7 +19,7 @@ pub(crate) struct Plan(Mutex<Option<CorePlan>>);
 impl Plan {
     /// A plan for these files, each its path and its length. Raises CreateError for what can't be a torrent.
     #[new]
-    #[pyo3(signature = (name, files, **options))]
+    #[pyo3(signature = (name, files: "Sequence[tuple[Sequence[str], int]]", **options: "Unpack[PlanOptions]"))]
     fn new(
         py: Python<'_>,
         name: &str,
@@ -57,6 +57,7 @@ impl Plan {
 
     /// The files in the torrent's order, each its path and its length.
     #[getter]
+    // stub: tuple[tuple[tuple[str, ...], int], ...]
     fn files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let files: Vec<(Vec<String>, u64)> = {
             let plan = self.lock(py);
@@ -69,6 +70,7 @@ impl Plan {
     }
 
     /// The next piece to digest, or None.
+    #[pyo3(signature = () -> "CreateJob | None")]
     fn next_job<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let job = self.lock(py).as_mut().ok_or_else(|| finished(py))?.next_job();
         let Some(job) = job else { return Ok(None) };
@@ -77,6 +79,7 @@ impl Plan {
     }
 
     /// The digests of a piece, in any order.
+    #[pyo3(signature = (piece, digests: "Digests"))]
     fn on_digests(&self, piece: Int<u32>, digests: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = digests.py();
         let digests = outcomes::digests(digests)?;

@@ -24,7 +24,7 @@ struct Machine {
 impl ConnectionPool {
     /// A pool with nothing in it.
     #[new]
-    #[pyo3(signature = (*, now = 0.0, **settings))]
+    #[pyo3(signature = (*, now = 0.0, **settings: "Unpack[PoolSettings]"))]
     fn new(py: Python<'_>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let mut config = PoolConfig::default();
         for (name, value) in settings.into_iter().flatten() {
@@ -47,7 +47,7 @@ impl ConnectionPool {
 
     /// A connection is being opened for an owner; gives its number. `prospect` is "fresh", "proven" or
     /// "failed": whether the address was never tried, answered when it was tried last, or was silent.
-    #[pyo3(signature = (owner, now, *, prospect = "fresh"))]
+    #[pyo3(signature = (owner, now, *, prospect: "Literal['fresh', 'proven', 'failed']" = "fresh"))]
     fn started(&self, py: Python<'_>, owner: Int<u64>, now: f64, prospect: &str) -> PyResult<u64> {
         let prospect = match prospect {
             "fresh" => Prospect::Fresh,
@@ -70,6 +70,7 @@ impl ConnectionPool {
 
     /// A connection couldn't be opened: "timed_out", "refused", "unreachable", "no_room" (of our own host)
     /// or "cancelled".
+    #[pyo3(signature = (connection, why: "Literal['timed_out', 'refused', 'unreachable', 'no_room', 'cancelled']", now))]
     fn failed(&self, py: Python<'_>, connection: Int<u64>, why: &str, now: f64) -> PyResult<()> {
         let error = match why {
             "timed_out" => OpenError::TimedOut,
@@ -83,6 +84,7 @@ impl ConnectionPool {
     }
 
     /// An open connection ended: "ours", "finished" by the other side, or "lost".
+    #[pyo3(signature = (connection, why: "Literal['ours', 'finished', 'lost']", now))]
     fn closed(&self, py: Python<'_>, connection: Int<u64>, why: &str, now: f64) -> PyResult<()> {
         let reason = match why {
             "ours" => CloseReason::Ours,
@@ -119,6 +121,7 @@ impl ConnectionPool {
     }
 
     /// The pool at a glance.
+    #[pyo3(signature = (now) -> "PoolStatus")]
     fn status<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyAny>> {
         let it = self.0.at(py, now, |machine, now| machine.pool.status(now))?;
         let (mood, sign) = match it.mood {

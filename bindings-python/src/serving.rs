@@ -46,7 +46,7 @@ pub(crate) struct TrackerServer {
 impl TrackerServer {
     /// Binds the addresses and starts the threads. `allow` and `deny` are lists in text. Raises StartError.
     #[new]
-    #[pyo3(signature = (**settings))]
+    #[pyo3(signature = (**settings: "Unpack[TrackerServerSettings]"))]
     fn new(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let mut config = TrackerServerConfig {
             workers: thread::available_parallelism().map_or(1, usize::from),
@@ -71,6 +71,7 @@ impl TrackerServer {
     }
 
     /// Where it is reached: by `udp`, `http`, `ws` and `stats`.
+    #[pyo3(signature = () -> "dict[str, list[Address]]")]
     fn addresses(&self) -> BTreeMap<&'static str, Vec<(String, u16)>> {
         let all = |of: &[SocketAddr]| of.iter().copied().map(address).collect();
         let TrackerAddresses { udp, http, websocket, stats } = &self.addresses;

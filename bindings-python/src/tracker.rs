@@ -34,7 +34,7 @@ struct Machine {
 impl Tracker {
     /// A tracker that knows nobody. `seed` is all its chance, as secret as a key: 32 bytes, or a number below 2^256.
     #[new]
-    #[pyo3(signature = (seed, *, now = 0.0, **settings))]
+    #[pyo3(signature = (seed: "BytesLike | int", *, now = 0.0, **settings: "Unpack[TrackerSettings]"))]
     fn new(seed: &Bound<'_, PyAny>, now: f64, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = seed.py();
         let (mut config, mut sockets) = (TrackerConfig::default(), Sockets::default());
@@ -54,6 +54,7 @@ impl Tracker {
     }
 
     /// The answer to a datagram (BEP 15), or None: what can't be read is counted.
+    #[pyo3(signature = (data: "BytesLike", addr: "Address", now))]
     fn receive_datagram<'py>(
         &self,
         data: &Bound<'py, PyAny>,
@@ -71,6 +72,7 @@ impl Tracker {
 
     /// The answer to a GET of `target` (`/announce?..` or `/scrape?..`), as a status and a body of text/plain (BEP 3, 48).
     /// Refusals are said in the body too.
+    #[pyo3(signature = (target: "BytesLike | str", addr: "Address", now))]
     fn http<'py>(
         &self,
         target: &Bound<'py, PyAny>,
@@ -88,6 +90,7 @@ impl Tracker {
     }
 
     /// A WebSocket was opened from `addr`: its number here. Raises Refused if `sockets_max` are open: close it.
+    #[pyo3(signature = (addr: "Address"))]
     fn websocket_opened(&self, addr: &Bound<'_, PyAny>) -> PyResult<u64> {
         let (py, from) = (addr.py(), take_address(addr)?);
         let opened = self.0.with(py, |machine| machine.sockets.open(from.ip()));
@@ -99,6 +102,7 @@ impl Tracker {
     /// A text message came on a WebSocket: what is to be sent on which, each a number and a text (WebTorrent's announces,
     /// offers, answers and scrapes). What can't be read is counted, and answered with a reason. Raises DriverError if
     /// there is no such socket.
+    #[pyo3(signature = (socket, text: "str", now))]
     fn receive_message<'py>(
         &self,
         socket: Int<u64>,
@@ -116,7 +120,7 @@ impl Tracker {
     }
 
     /// Which torrents are served: those of `allow`, or all without it, but none of `deny`.
-    #[pyo3(signature = (*, allow = None, deny = None))]
+    #[pyo3(signature = (*, allow: "Iterable[BytesLike] | None" = None, deny: "Iterable[BytesLike] | None" = None))]
     fn set_rules(
         &self,
         py: Python<'_>,
@@ -140,6 +144,7 @@ impl Tracker {
 
     /// What it holds and has done.
     #[getter]
+    // stub: TrackerStatistics
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let told = self.0.with(py, |machine| *machine.tracker.statistics());
         let (protocols, fields) = (PyDict::new(py), PyDict::new(py));
@@ -171,6 +176,7 @@ impl Tracker {
     }
 
     /// Takes in what was saved and isn't too old; how many peers that were. Raises StateError if it is damaged.
+    #[pyo3(signature = (data: "BytesLike", now, unix_time))]
     fn restore(&self, data: &Bound<'_, PyAny>, now: f64, unix_time: Int<u64>) -> PyResult<usize> {
         let (py, bytes) = (data.py(), take(data)?);
         let saved = py.detach(|| SavedState::read(&bytes)).map_err(|error| errors::state(py, &error))?;

@@ -25,6 +25,7 @@ pub(crate) struct Ways(pub(crate) Arc<Reach>);
 impl Ways {
     /// The proxy's host and port, if everything goes through one or not at all.
     #[getter]
+    // stub: Address | None
     fn proxy(&self) -> Option<(String, u16)> {
         self.0.proxy().map(|proxy| (proxy.host.clone(), proxy.port))
     }
@@ -72,12 +73,14 @@ impl Ways {
     }
 
     /// The address that stands in for a name which the proxy is to look up; an address stands for itself. Raises OSError.
+    #[pyo3(signature = (host, port) -> "Address")]
     fn stand_in(&self, host: &str, port: u16) -> PyResult<(String, u16)> {
         Ok(address(self.0.stand_in(&target(host, port)?)))
     }
 
     /// What is to be asked of the proxy for an address: the name that it stands in for, or itself. None for a stand-in
     /// whose name was forgotten.
+    #[pyo3(signature = (addr: "Address") -> "Address | None")]
     fn target(&self, addr: &Bound<'_, PyAny>) -> PyResult<Option<(String, u16)>> {
         Ok(self.0.target(take_address(addr)?).map(|target| match target {
             Target::Addr(addr) => address(addr),
@@ -127,6 +130,7 @@ impl Tunnel {
 
     /// Takes exactly as many as it wants, and gives what is to be sent now. Raises OSError where the proxy says no, or
     /// nothing that makes sense.
+    #[pyo3(signature = (data: "BytesLike"))]
     fn take<'py>(&self, py: Python<'py>, data: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let data = take(data)?;
         let mut talk = self.lock();
@@ -152,6 +156,7 @@ impl Tunnel {
     }
 
     /// Where the relay is, given where the proxy is. Raises OSError before it has agreed.
+    #[pyo3(signature = (there) -> "Address")]
     fn relay(&self, there: &str) -> PyResult<(String, u16)> {
         let Talk::Over(Some(target)) = &*self.lock() else {
             return Err(PyOSError::new_err("the proxy hasn't said where its relay is"));

@@ -18,7 +18,7 @@ from millstream import _millstream, _values, create, sansio
 from millstream._create import CreateOptions
 from millstream._dht import DhtSettings
 from millstream._pool import PoolSettings
-from millstream._tracker import TrackerSettings
+from millstream._tracker import TrackerServerSettings, TrackerSettings
 from millstream.errors import OptionError
 
 STUB = Path(millstream.__file__).with_name("_millstream.pyi")
@@ -60,6 +60,7 @@ TYPES: dict[str, type] = {
     "PoolSettings": PoolSettings,
     "SessionSettings": _values.SessionSettings,
     "Settings": _values.Settings,
+    "TrackerServerSettings": TrackerServerSettings,
     "TrackerSettings": TrackerSettings,
 }
 

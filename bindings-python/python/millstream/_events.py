@@ -76,9 +76,7 @@ class Events(AsyncIterator[News]):
 
     def __init__(self, events_max: int, home: Home | None = None) -> None:
         self._home = home
-        self._kept: deque[tuple[int, News]] = deque()
-        self._light: deque[tuple[int, News]] = deque()
-        self._count = 0
+        self._queue: deque[News] = deque()
         self._events_max = max(events_max, 1)
         self._dropped = 0
         self._ended = False
@@ -95,15 +93,16 @@ class Events(AsyncIterator[News]):
         """All that waits; if nothing does, what comes first within `timeout` seconds. Empty when that has passed, and
         when there will be no more."""
         _time.patience("timeout", timeout)
-        if not (self._kept or self._light or self._dropped or self._ended) and timeout != 0:
+        if not (self._queue or self._dropped or self._ended) and timeout != 0:
             await self._news(timeout)
         return self.waiting()
 
     def waiting(self) -> list[News]:
         """All that waits."""
-        taken = []
-        while (event := self._pop()) is not None:
-            taken.append(event)
+        lag: list[News] = [Lagged(self._dropped)] if self._dropped else []
+        taken = [*lag, *self._queue]
+        self._dropped = 0
+        self._queue.clear()
         return taken
 
     @property
@@ -115,13 +114,12 @@ class Events(AsyncIterator[News]):
         """Ends it: who waits for news hears that there will be none."""
         if self._waiting and self._home is not None:
             self._home.check()
-        self._kept.clear()
-        self._light.clear()
+        self._queue.clear()
         self._dropped = 0
         self.end()
 
     def __repr__(self) -> str:
-        return f"<Events: {len(self._kept) + len(self._light)} waiting{', ended' if self._ended else ''}>"
+        return f"<Events: {len(self._queue)} waiting{', ended' if self._ended else ''}>"
 
     # ---- for who publishes
 
@@ -129,18 +127,10 @@ class Events(AsyncIterator[News]):
         """More news."""
         if self._ended:
             return
-        for event in events:
-            kept = type(event) in KEPT
-            if len(self._kept) + len(self._light) >= self._events_max:
-                # the oldest that may go; if all must stay, a light newcomer goes itself
-                if self._light:
-                    self._light.popleft()
-                    self._dropped += 1
-                elif not kept:
-                    self._dropped += 1
-                    continue
-            self._count += 1
-            (self._kept if kept else self._light).append((self._count, event))
+        self._queue.extend(events)
+        excess = len(self._queue) - self._events_max
+        if excess > 0:
+            self._drop(excess)
         self._wake()
 
     def lag(self, count: int) -> None:
@@ -158,10 +148,19 @@ class Events(AsyncIterator[News]):
         if self._dropped:
             count, self._dropped = self._dropped, 0
             return Lagged(count)
-        kept, light = self._kept, self._light
-        if kept and (not light or kept[0][0] < light[0][0]):
-            return kept.popleft()[1]
-        return light.popleft()[1] if light else None
+        return self._queue.popleft() if self._queue else None
+
+    def _drop(self, excess: int) -> None:
+        """Drops so many of the oldest, but for those that must stay; then more wait than should."""
+        stay: list[News] = []
+        while excess and self._queue:
+            event = self._queue.popleft()
+            if type(event) in KEPT:
+                stay.append(event)
+            else:
+                excess -= 1
+                self._dropped += 1
+        self._queue.extendleft(reversed(stay))
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -260,11 +261,11 @@ class Session:
     def _on_news(self, batch: Sequence[Event]) -> None:
         if self._hub:
             self._hub.publish(list(batch))
-        of: dict[int, list[Event]] = {}
+        of: defaultdict[int, list[Event]] = defaultdict(list)
         for event in batch:
             torrent: int | None = getattr(event, "torrent", None)
             if torrent is not None:
-                of.setdefault(torrent, []).append(event)
+                of[torrent].append(event)
             elif isinstance(event, KeyFollowed):
                 self._follows.on_followed(event)
             elif isinstance(event, Lagged):

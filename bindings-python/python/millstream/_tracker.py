@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Literal, TypedDict
+
+from ._values import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +78,23 @@ class TrackerSettings(TypedDict, total=False):
     """Peers given to who doesn't say how many it wants: 50."""
     numwant_max: int
     """Peers given at the most: 200."""
+
+
+class TrackerServerSettings(TypedDict, total=False):
+    """What a tracker on threads of its own serves, and where: `udp`, `http`, `ws` and `stats` are the addresses of each.
+    `allow` and `deny` are lists of info-hashes in text, `state` is the file that survives it. Intervals in seconds; what
+    is held at the most is as in `TrackerSettings`."""
+
+    udp: Iterable[Address]
+    http: Iterable[Address]
+    ws: Iterable[Address]
+    stats: Iterable[Address]
+    workers: int
+    allow: str | None
+    deny: str | None
+    state: str | PathLike[str] | None
+    interval: int
+    min_interval: int
+    max_torrents: int
+    max_peers: int
+    max_peers_per_source: int

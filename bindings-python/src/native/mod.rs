@@ -72,7 +72,7 @@ type Drained<'py> = (Vec<Bound<'py, PyTuple>>, Vec<Bound<'py, PyAny>>, Vec<log::
 impl NativeSession {
     /// A session with these settings, which `start` starts.
     #[new]
-    #[pyo3(signature = (**settings))]
+    #[pyo3(signature = (**settings: "Unpack[SessionSettings]"))]
     fn new(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let config = settings::config(settings)?;
         let bell = Arc::new(Bell::new()?);
@@ -135,6 +135,7 @@ impl NativeSession {
     }
 
     /// What lies ready: answers as tokens with values or exceptions, news, and lines for the log.
+    #[pyo3(signature = () -> "tuple[list[tuple[int, Any]], list[Event], list[tuple[int, str]]]")]
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Drained<'py>> {
         self.own(py)?;
         let Taken { answered, news, followed, dropped, sockets } = py.detach(|| self.take());
@@ -172,6 +173,7 @@ impl NativeSession {
     }
 
     /// Where peers can reach us.
+    #[pyo3(signature = () -> "tuple[Address, ...]")]
     fn listening<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let session = lock(&self.inner).session.clone();
         answer::addresses(py, session.map(|session| session.listening()).unwrap_or_default())
@@ -183,6 +185,7 @@ impl NativeSession {
     }
 
     /// Where resume data and the DHT's table are kept, if they are.
+    #[pyo3(signature = () -> "Path | None")]
     fn state_folder(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
         Ok(self.session(py)?.state_folder().map(Path::to_owned))
     }
@@ -212,7 +215,7 @@ impl NativeSession {
     }
 
     /// Takes on a torrent: a torrent file's bytes, or a magnet link.
-    #[pyo3(signature = (source, folder, **options))]
+    #[pyo3(signature = (source: "BytesLike | str", folder, **options: "Unpack[AddOptions]"))]
     fn add(
         &self,
         source: &Bound<'_, PyAny>,
@@ -291,6 +294,7 @@ impl NativeSession {
     }
 
     /// Gives a torrent the addresses of peers.
+    #[pyo3(signature = (torrent, peers: "Iterable[Address]"))]
     fn add_peers(&self, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<u64> {
         let addresses = take_addresses(peers)?;
         self.tell(peers.py(), torrent.0, |torrent| async move { torrent.add_peers(addresses).await })
@@ -354,6 +358,7 @@ impl NativeSession {
     }
 
     /// A torrent at a glance, as the engine's thread showed it last. Waits for nobody.
+    #[pyo3(signature = (torrent) -> "Status")]
     fn status<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyAny>> {
         status(py, self.torrent(py, torrent.0)?.status())
     }

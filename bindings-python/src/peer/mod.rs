@@ -43,9 +43,12 @@ impl PeerConnection {
     /// none but such. `encryption_levels` says what the stream behind may be carried as: `plaintext` and `rc4`, or with
     /// `require` `rc4` alone, unless told. Then `seed` is needed, of its own for each connection: 32 random bytes.
     #[new]
-    #[pyo3(signature = (*, client, peer_id, info_hash = None, pieces = None, fast = true, dht = false, v2 = false,
-        extensions = None, message_bytes_max = Int(1 << 20), block_bytes_max = Int(128 << 10),
-        request_bytes_max = Int(128 << 10), encryption = "off", encryption_levels = None, seed = None))]
+    #[pyo3(signature = (*, client, peer_id: "BytesLike", info_hash: "bytes | Iterable[bytes] | None" = None,
+        pieces = None, fast = true, dht = false, v2 = false, extensions: "Mapping[str, int] | None" = None,
+        message_bytes_max = Int(1 << 20), block_bytes_max = Int(128 << 10), request_bytes_max = Int(128 << 10),
+        encryption: "Literal['off', 'prefer', 'require']" = "off",
+        encryption_levels: "Iterable[Literal['plaintext', 'rc4']] | None" = None,
+        seed: "BytesLike | int | None" = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn new(
         client: bool,
@@ -121,6 +124,7 @@ impl PeerConnection {
 
     /// The messages that these bytes complete. Raises RemoteProtocolError for the peer's fault, now and whenever more comes;
     /// its `messages` are those before the fault.
+    #[pyo3(signature = (data: "BytesLike") -> "list[Message]")]
     fn receive_data<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         self.receive(py, take(data)?)
     }
@@ -167,6 +171,7 @@ impl PeerConnection {
     }
 
     /// So many bytes were read into what `get_buffer` lent: as `receive_data`.
+    #[pyo3(signature = (nbytes) -> "list[Message]")]
     fn buffer_updated<'py>(&self, py: Python<'py>, nbytes: Int<usize>) -> PyResult<Bound<'py, PyList>> {
         let nbytes = nbytes.0;
         let Some(buffer) = self.buffer.get(py).filter(|buffer| nbytes <= buffer.bind(py).len()) else {
@@ -178,7 +183,7 @@ impl PeerConnection {
     }
 
     /// The bytes of these messages. Raises LocalProtocolError for what may not be sent; then nothing counts as sent.
-    #[pyo3(signature = (*messages))]
+    #[pyo3(signature = (*messages: "Outgoing"))]
     fn send<'py>(&self, messages: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyBytes>> {
         let py = messages.py();
         if messages.len() == 1
@@ -221,6 +226,7 @@ impl PeerConnection {
     /// Where we stand: `greeting` until `handshake`, `encrypting` until an encrypted call is agreed upon, `open`, or `error`:
     /// after a fault of the peer nothing is sent.
     #[getter]
+    // stub: Literal["greeting", "encrypting", "open", "error"]
     fn our_state(&self, py: Python<'_>) -> &'static str {
         let inner = self.lock(py);
         match (&inner.end, inner.greeted) {
@@ -233,6 +239,7 @@ impl PeerConnection {
 
     /// Where the peer stands: `greeting` until its `Handshake`, `open`, `ended` after `receive_eof`, or `error`.
     #[getter]
+    // stub: Literal["greeting", "open", "ended", "error"]
     fn their_state(&self, py: Python<'_>) -> &'static str {
         let inner = self.lock(py);
         match (&inner.end, inner.handshake) {
@@ -282,12 +289,14 @@ impl PeerConnection {
     /// How the stream is carried behind an encrypted handshake, once that is agreed upon: `plaintext` or `rc4`. None on a
     /// connection that was plain from its first byte.
     #[getter]
+    // stub: Literal["plaintext", "rc4"] | None
     fn encryption_level(&self, py: Python<'_>) -> Option<&'static str> {
         self.lock(py).cover.level()
     }
 
     /// The extensions that the peer speaks, with its numbers for them (BEP 10).
     #[getter]
+    // stub: dict[str, int]
     fn peer_extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let theirs = self.lock(py).theirs.clone();
         let dict = PyDict::new(py);
