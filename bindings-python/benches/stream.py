@@ -1,10 +1,10 @@
 """How long a byte of a live stream takes from a StreamPublisher's inbox to a StreamSubscriber's outbox, by the size of
 chunks.
 
-Each side is a process, with a native session of its own; a tracker and the feed are on this host, and the feed is looked
-at every `--interval` seconds. The stream is made of moments: what comes out says when it went in. A byte waits first
-until its chunk is full, which takes the chunk's size by the stream's rate: the last column is what the chunk's last
-bytes take, who don't wait for others.
+Each side is a process, with a native session of its own; a tracker and the feed are on this host, and the feed is
+looked at every `--interval` seconds. The stream is made of moments: what comes out says when it went in. A byte waits
+first until its chunk is full, which takes the chunk's size by the stream's rate: the last column is what the chunk's
+last bytes take, who don't wait for others.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main(arguments: argparse.Namespace, root: Path, say: Callable[[str], None]) 
             run = once(root / f"{number}-{kib}", kib, arguments)
             runs[kib].append(run)
             say(
-                f"run {number + 1}: {kib} KiB: p50 {share(run.delays, 0.5):.2f} s, p99 {share(run.delays, 0.99):.2f} s; "
+                f"run {number + 1}: {kib} KiB: "
+                f"p50 {share(run.delays, 0.5):.2f} s, p99 {share(run.delays, 0.99):.2f} s; "
                 f"of the last bytes p50 {share(run.last, 0.5):.3f} s"
             )
     return report(runs, arguments)
@@ -101,7 +102,8 @@ def report(runs: dict[int, list[Run]], arguments: argparse.Namespace) -> str:
     head = ["chunk", "s to fill it", "delay p50 s", "delay p99 s", "of its last bytes, p50 s", "p99 s"]
     told = {"millstream": Native.version(), "kamaelia-axon": metadata.version("kamaelia-axon")}
     notes = (
-        f"Medians of {arguments.runs} (range); {arguments.seconds:g} s of {arguments.rate_kib} KiB/s each, the feed looked "
-        f"at every {arguments.interval:g} s; data on tmpfs; load of the machine at the end {os.getloadavg()[0]:.1f}."
+        f"Medians of {arguments.runs} (range); {arguments.seconds:g} s of {arguments.rate_kib} KiB/s each, the feed "
+        f"looked at every {arguments.interval:g} s; data on tmpfs; "
+        f"load of the machine at the end {os.getloadavg()[0]:.1f}."
     )
     return markdown("A live stream by torrents: how late its bytes are", head, rows, told, notes)

@@ -1,5 +1,5 @@
-"""One side of a live stream as a process. Its source sends records of a moment each and serves the feed; its sink says how
-late they are."""
+"""One side of a live stream as a process. Its source sends records of a moment each and serves the feed; its sink says
+how late they are."""
 
 from __future__ import annotations
 

@@ -481,7 +481,7 @@ impl Engine {
     /// A torrent's trackers at a glance.
     #[pyo3(signature = (torrent) -> "tuple[TrackerStatus, ...]")]
     fn trackers<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
-        let trackers = self.know(py, torrent.0, |engine, _| engine.trackers(TorrentId(torrent.0)))?;
+        let trackers = self.know(py, torrent.0, |engine, now| engine.trackers(now, TorrentId(torrent.0)))?;
         tuple(py, trackers, snapshots::tracker)
     }
 

@@ -32,8 +32,9 @@ pub(crate) fn peer(py: Python<'_>, peer: PeerStatus) -> PyResult<Bound<'_, PyAny
 
 /// A tracker as Python has it.
 pub(crate) fn tracker(py: Python<'_>, tracker: TrackerStatus) -> PyResult<Bound<'_, PyAny>> {
-    let TrackerStatus { url, tier, error, seeds, leeches } = tracker;
-    class(py, "TrackerStatus")?.call1((&*url, tier, error, seeds, leeches))
+    let TrackerStatus { url, tier, error, seeds, leeches, next_in } = tracker;
+    let next_in = next_in.map(|next| next.as_secs_f64());
+    class(py, "TrackerStatus")?.call1((&*url, tier, error, seeds, leeches, next_in))
 }
 
 /// A web seed as Python has it.

@@ -427,8 +427,9 @@ fn bep_0048_a_scrape_over_http_or_udp_tells_how_many_are_in_the_swarm() {
         world.command(leech, Command::Scrape(id)).unwrap();
         world.run(10 * SECOND);
         assert_eq!(scraped(&world, leech), [(url, 2, 1, 1)], "udp: {udp}");
-        let status = &world.at(leech).engine.trackers(id)[0];
+        let status = &world.at(leech).engine.trackers(world.now, id)[0];
         assert_eq!((status.seeds, status.leeches), (Some(2), Some(1)));
+        assert!(status.next_in.is_some_and(|next| !next.is_zero()), "the next announce is awaited");
         assert_eq!(world.trackers[tracker].scrapes, 1);
         assert_eq!(world.trackers[tracker].announces.len(), announces, "a scrape is no announce");
         world.command(leech, Command::Scrape(id)).unwrap();

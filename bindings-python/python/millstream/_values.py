@@ -447,13 +447,15 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TrackerStatus:
-    """A tracker at a glance: its tier (BEP 12), what failed in the last exchange, and whom it counts."""
+    """A tracker at a glance: its tier (BEP 12), what failed in the last exchange, whom it counts, and the seconds until it
+    is asked again, if it is the next to be asked."""
 
     url: str
     tier: int
     error: str | None
     seeds: int | None
     leeches: int | None
+    next_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,8 @@ def kinds() -> dict[str, type[Component]]:
     for module in pkgutil.iter_modules(package.__path__):
         if module.name == "install":
             continue
-        for _, kind in inspect.getmembers(importlib.import_module(f"{package.__name__}.{module.name}"), inspect.isclass):
+        contents = importlib.import_module(f"{package.__name__}.{module.name}")
+        for _, kind in inspect.getmembers(contents, inspect.isclass):
             if issubclass(kind, Component) and kind.__module__.startswith(package.__name__):
                 found[kind.__name__] = kind
     return {name: kind for name, kind in sorted(found.items()) if name not in BASES}

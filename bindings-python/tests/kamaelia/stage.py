@@ -79,7 +79,8 @@ class Script(Component):
         except Exception as error:
             self.failure = error
         self.take()
-        self.send(producerFinished(self), "signal")
+        # who doesn't end with its source would hide the failure
+        self.send(producerFinished(self) if self.failure is None else shutdown(), "signal")
         yield 1
 
     def take(self) -> None:

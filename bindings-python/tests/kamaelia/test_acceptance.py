@@ -52,13 +52,17 @@ def written_torrent(path: Path) -> bytes:
     return path.read_bytes()
 
 
+ON_ASYNCIO = """
+millstream.kamaelia.configure(driver="asyncio")
+"""
+
 ON_UVLOOP = """
 import uvloop
 millstream.kamaelia.configure(driver="asyncio", loop_factory=uvloop.new_event_loop)
 """
 
 
-@pytest.mark.parametrize("driver", ["", ON_UVLOOP], ids=["native", "uvloop"])
+@pytest.mark.parametrize("driver", ["", ON_ASYNCIO, ON_UVLOOP], ids=["native", "asyncio", "uvloop"])
 def test_the_seeder_unmodified_seeds_to_another_client(
     examples: Path, folder: Path, tracker: Tracker, announce: str, driver: str
 ) -> None:

@@ -28,6 +28,7 @@ from millstream.kamaelia.TorrentEngine import (
     Received,
     Refused,
     Remove,
+    Resume,
     SetRates,
     Taken,
     Tick,
@@ -37,7 +38,17 @@ from millstream.kamaelia.TorrentEngine import (
     Wake,
     Wrote,
 )
-from millstream.sansio import Close, Completed, Connect, ConnectHttp, ConnectWebSocket, Interest, Job, Stopped
+from millstream.sansio import (
+    Close,
+    Completed,
+    Connect,
+    ConnectHttp,
+    ConnectWebSocket,
+    Interest,
+    Job,
+    Removed,
+    Stopped,
+)
 
 from .stage import Script, ended, play, run, until
 
@@ -171,10 +182,7 @@ def test_two_engines_exchange_a_torrent_through_boxes_and_no_thread_is_made() ->
     body = Body(clock, disks, {"seed": torrent, "leech": torrent})
     engines = {name: TorrentEngine(number, clock=clock) for number, name in enumerate(disks)}
     for name, engine in engines.items():
-        body.link((body, f"{name}-in"), (engine, "inbox"))
-        body.link((body, f"{name}-control"), (engine, "control"))
-        for mine, theirs in (("events", "outbox"), ("effects", "effects"), ("payload", "payload"), ("timer", "timer")):
-            body.link((engine, theirs), (body, f"{name}-{mine}"))
+        wire(body, engine, name)
     seen: list[int] = []
 
     def count(me: Script) -> Main:
@@ -189,6 +197,69 @@ def test_two_engines_exchange_a_torrent_through_boxes_and_no_thread_is_made() ->
     # the main thread, and the one that guards the test's own deadline
     assert max(seen) == 2
     assert all(engine._isStopped() for engine in engines.values())
+
+
+def wire(body: Body, engine: TorrentEngine, name: str) -> None:
+    """Links an engine to its body, which knows it by this name."""
+    body.link((body, f"{name}-in"), (engine, "inbox"))
+    body.link((body, f"{name}-control"), (engine, "control"))
+    for mine, theirs in (("events", "outbox"), ("effects", "effects"), ("payload", "payload"), ("timer", "timer")):
+        body.link((engine, theirs), (body, f"{name}-{mine}"))
+
+
+class Controls(Body):
+    """Has one engine start a torrent, rest, go on, change its rates and stop, and asks how it is each time."""
+
+    states: list[str]
+
+    def main(self) -> Main:
+        self.states = []
+        (name,) = self.disks
+        self.tell(name, Add("mine", self.sources[name], "anywhere"))
+        yield from self.until(name, lambda: self.of(name, Completed))
+        torrent = self.of(name, Added)[0].torrent
+        for wanted, controls in (
+            ("seeding", [SetRates(download=1000, upload=2000, torrent=torrent), SetRates(upload=None)]),
+            ("paused", [Pause(torrent)]),
+            ("seeding", [Resume(torrent)]),
+        ):
+            for control in controls:
+                self.tell(name, control)
+            yield from self.until(name, lambda wanted=wanted: self.state(name, torrent) == wanted)
+            self.states.append(wanted)
+        self.tell(name, Remove(torrent))
+        yield from self.until(name, lambda: self.of(name, Removed))
+        self.tell(name, Ask(torrent))
+        yield from self.until(name, lambda: self.of(name, Refused))
+        self.send(shutdown(), f"{name}-control")
+        yield 1
+
+    def of(self, name: str, kind: type) -> list[Any]:
+        return [event for event in self.events[name] if isinstance(event, kind)]
+
+    def state(self, name: str, torrent: int) -> str:
+        self.tell(name, Ask(torrent))
+        told = self.of(name, Told)
+        return told[-1].status.state if told else ""
+
+    def until(self, name: str, so: Any) -> Main:
+        while not so():
+            if not self.step(name):
+                self.idle()
+            yield 1
+
+
+def test_a_torrent_starts_rests_goes_on_and_stops_as_it_is_told() -> None:
+    data = random.Random(7).randbytes(3 * PIECE)
+    clock = Time()
+    disk = Disk({"film": data})
+    body = Controls(clock, {"one": disk}, {"one": create("film", data, version="v1", piece_length=PIECE)})
+    engine = TorrentEngine(5, clock=clock, dht=False, lsd=False)
+    wire(body, engine, "one")
+    run(engine, body)
+    assert body.states == ["seeding", "paused", "seeding"]
+    # nothing was refused but the question after the end
+    assert [type(message.message) for message in body.of("one", Refused)] == [Ask]
 
 
 def test_garbage_is_refused_and_the_engine_lives_on() -> None:

@@ -157,7 +157,7 @@ def test_a_server_that_drips_is_given_up_and_one_without_an_end_too(monkeypatch:
             _http.fetch(f"http://{host}:{port}/", bytes_max=1000)
 
 
-def test_one_told_to_end_at_once_answers_no_more_than_it_was_asked_when_it_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_told_to_end_at_once_ends_behind_the_question_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "TIMEOUT", 1.0)
     with one_that(b"", lambda connection: connection.recv(1)).run() as (host, port):
 

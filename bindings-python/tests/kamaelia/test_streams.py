@@ -1,5 +1,5 @@
-"""A live stream from a StreamPublisher to a StreamSubscriber, by each form of its feed and by a key of the DHT; and what
-a feed may say."""
+"""A live stream from a StreamPublisher to a StreamSubscriber, by each form of its feed and by a key of the DHT; and
+what a feed may say."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ def a_dht(count: int = 3) -> Iterator[str]:
         nodes: list[Node] = []
         for _ in range(count):
             known = entry[:1] or ["127.0.0.1:9"]
-            node = Node(listen=[("127.0.0.1", 0)], bootstrap_nodes=known, private_addresses=True, enforce_node_ids=False)
+            local: dict[str, Any] = {"private_addresses": True, "enforce_node_ids": False}
+            node = Node(listen=[("127.0.0.1", 0)], bootstrap_nodes=known, **local)
             nodes.append(await node.start())
             entry.append(f"127.0.0.1:{node.listening[0][1]}")
         for node in nodes[1:]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from millstream import Metainfo, create, sync
@@ -35,9 +35,13 @@ def test_a_patron_downloads_from_another_clients_seed(folder: Path) -> None:
         def script(me: Script) -> Main:
             me.send(raw)
             yield until(lambda: me.of(TIPCTorrentComplete), "completion", DEADLINE)
+            # None while the tracker is asked
+            yield until(lambda: statuses(me)[-1]["announceTime"] is not None, "the next announce", DEADLINE)
+            assert 0 <= statuses(me)[-1]["announceTime"] < 120
             yield from ended(me)
 
-        (me,) = play((TorrentPatron(extended=True, settings=HERMETIC), script), deadline=2 * DEADLINE)
+        patron = TorrentPatron(extended=True, settings=HERMETIC, tickInterval=0.05)
+        (me,) = play((patron, script), deadline=2 * DEADLINE)
     assert (folder / "film").read_bytes() == data
     last = me.of(TIPCTorrentStatusUpdate)[-1].statsdictionary
     assert (last["fractionDone"], last["activity"], last["downTotal"]) == (1, "seeding", len(data))
@@ -76,5 +80,9 @@ def test_a_magnet_link_gets_its_metadata_and_payload_rests_and_goes_on(folder: P
     assert me.of(TIPCNewTorrentCreated)[0].savefolder == me.of(TIPCTorrentComplete)[0].savefolder == "./film"
 
 
+def statuses(me: Script) -> list[dict[str, Any]]:
+    return [update.statsdictionary for update in me.of(TIPCTorrentStatusUpdate)]
+
+
 def activities(me: Script) -> list[str]:
-    return [update.statsdictionary["activity"] for update in me.of(TIPCTorrentStatusUpdate)]
+    return [status["activity"] for status in statuses(me)]

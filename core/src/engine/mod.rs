@@ -351,8 +351,8 @@ impl Engine {
     }
 
     /// A torrent's trackers.
-    pub fn trackers(&self, id: TorrentId) -> Vec<TrackerStatus> {
-        self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.tracker_statuses())
+    pub fn trackers(&self, now: Instant, id: TorrentId) -> Vec<TrackerStatus> {
+        self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.tracker_statuses(now))
     }
 
     /// Our addresses on the Internet, IPv4 and IPv6, where trackers and peers agree on them (BEP 10, 24).

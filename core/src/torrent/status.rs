@@ -6,6 +6,7 @@ use crate::wire::{InfoHash, InfoHashV2};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 /// What a torrent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub struct TrackerStatus {
     pub seeds: Option<u32>,
     /// Leeches it counts.
     pub leeches: Option<u32>,
+    /// How long until it is asked again, if it is the next to be asked.
+    pub next_in: Option<Duration>,
 }
 
 /// A web seed at a glance (BEP 19).

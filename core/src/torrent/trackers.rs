@@ -5,6 +5,7 @@ use super::{
     Work,
 };
 use crate::announce::{AskError, AskId, AskWhat, Facts, read_http};
+use crate::base::Instant;
 use crate::book::{AddressRefusal, Found, Own, Source};
 use crate::wire::tracker::{AnnounceAnswer, AnswerLimits, SwarmCounts};
 use crate::wire::tracker_udp::Family;
@@ -208,7 +209,7 @@ impl Torrent {
     }
 
     /// Each tracker at a glance.
-    pub fn tracker_statuses(&self) -> Vec<TrackerStatus> {
+    pub fn tracker_statuses(&self, now: Instant) -> Vec<TrackerStatus> {
         let Some(announce) = &self.announce else { return Vec::new() };
         let status = |view: crate::announce::TrackerView<'_>| TrackerStatus {
             url: view.url.into(),
@@ -216,6 +217,7 @@ impl Torrent {
             error: view.error.map(String::from),
             seeds: view.complete,
             leeches: view.incomplete,
+            next_in: view.next.map(|next| next.saturating_since(now)),
         };
         announce.trackers().map(status).collect()
     }

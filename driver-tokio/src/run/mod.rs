@@ -418,7 +418,7 @@ impl Body {
                 let _ = reply.send(outcome);
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
-            Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(torrent))),
+            Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(now, torrent))),
             Request::WebSeeds { torrent, reply } => drop(reply.send(self.engine.web_seeds(now, torrent))),
             Request::Deadline { torrent, start, length, within, reply } => {
                 let command = Command::Deadline { torrent, start, length, by: now + within };

@@ -58,9 +58,9 @@ class StreamPublisher(Crewed):
     chunks are in the feed and seeded; older ones are closed, their files stay. `form`: the feed's. In RSS and Atom
     chunks are magnet links, unless `torrent_url` says where you serve torrent files: a URL with `{number}` in it.
 
-    `key`: 32 secret bytes, by which a key of the DHT always names the newest feed; `salt`: of streams of one key. `magnet`
-    is then what a StreamSubscriber follows. `dht_bootstrap`: nodes by which the DHT is entered, as `host:port`;
-    `dht_listen`: where its node is. The other keywords are TorrentPatron's.
+    `key`: 32 secret bytes, by which a key of the DHT always names the newest feed; `salt`: of streams of one key.
+    `magnet` is then what a StreamSubscriber follows. `dht_bootstrap`: nodes by which the DHT is entered, as
+    `host:port`; `dht_listen`: where its node is. The other keywords are TorrentPatron's.
     """
 
     Outboxes = {**Crewed.Outboxes, "feed": "What a StreamSubscriber needs to know"}

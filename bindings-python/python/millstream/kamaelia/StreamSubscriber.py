@@ -44,9 +44,9 @@ class StreamSubscriber(Crewed):
     """StreamSubscriber([url]) -> a component that gives a stream that is published.
 
     `url`: where the feed is, which is looked at every `interval` seconds: an HTTP URL, or the magnet link of a key
-    (BEP 46), as `StreamPublisher.magnet` is; without it feeds come by the inbox. `folder`: where chunks are kept. `seeds`:
-    whether it goes on after the stream's end, for others. `dht_bootstrap`, `dht_listen`: as StreamPublisher's. The
-    other keywords are TorrentPatron's.
+    (BEP 46), as `StreamPublisher.magnet` is; without it feeds come by the inbox. `folder`: where chunks are kept.
+    `seeds`: whether it goes on after the stream's end, for others. `dht_bootstrap`, `dht_listen`: as
+    StreamPublisher's. The other keywords are TorrentPatron's.
     """
 
     Outboxes = {**Crewed.Outboxes, "status": "Garbage and failures"}
@@ -157,7 +157,8 @@ class StreamSubscriber(Crewed):
                 self._lose(number, message.message)
 
     def is_done(self) -> bool:
-        return self.is_idle and (self._next is None or self._next > self._last) and not self._reading and not self._missed
+        is_behind = self._next is not None and self._next <= self._last
+        return self.is_idle and not (is_behind or self._reading or self._missed)
 
     # ---- feeds
 

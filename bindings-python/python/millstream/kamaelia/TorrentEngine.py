@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from .._millstream import Engine
 from .._values import AddOptions, Address, BytesLike, Datagrams, LinkEnd, Outcome, Settings, Status, Stopped
 from ._axon import Component, producerFinished
-from ._outgoing import Outgoing
+from ._outgoing import MESSAGES_MAX, Outgoing
 from ._signals import is_a, reason_of, told
 
 if TYPE_CHECKING:
@@ -377,10 +377,11 @@ class TorrentEngine(Component):
     def main(self) -> Main:
         """A generator, as Axon's components are."""
         while not (self._stopped or self._told_to_stop()):
-            while self.dataReady("inbox"):
+            # who doesn't read what is said isn't listened to either
+            while len(self._out) < MESSAGES_MAX and self.dataReady("inbox"):
                 self._on_message(self.recv("inbox"))
             self._drain()
-            if not self.anyReady() and not self._stopped:
+            if (not self.anyReady() or len(self._out) >= MESSAGES_MAX) and not self._stopped:
                 self.pause()
             yield 1
         self._drain()

@@ -9,9 +9,9 @@ is ready. It owns which items are new; the transfer is the TorrentService's.
 
 An item's torrent is its magnet link, or what its enclosure or link leads to if that says that it is a torrent. Items
 are known again by their guid or id, and by that link: what is the same by either is the same. What a feed says of dates
-is passed on and counts for nothing, so that no clock needs to be right. A feed that hasn't changed isn't sent again (its
-ETag, or when it was modified); relative links lead from where it was found in the end, behind all redirects. A torrent
-file that couldn't be got is tried again when the feed is looked at next.
+is passed on and counts for nothing, so that no clock needs to be right. A feed that hasn't changed isn't sent again
+(its ETag, or when it was modified); relative links lead from where it was found in the end, behind all redirects. A
+torrent file that couldn't be got is tried again when the feed is looked at next.
 """
 
 from __future__ import annotations

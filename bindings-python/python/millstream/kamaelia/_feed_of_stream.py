@@ -1,14 +1,14 @@
-"""The feed of a live stream: which chunks there are, in one of three forms. It owns their writing and reading; how a feed
-gets from one side to the other is its users'.
+"""The feed of a live stream: which chunks there are, in one of three forms. It owns their writing and reading; how a
+feed gets from one side to the other is its users'.
 
 JSON carries the torrents themselves:
 
     {"millstream": 1, "name": "radio", "ended": false,
      "chunks": [{"number": 1, "length": 4194304, "torrent": "<base64>"}, ..]}
 
-RSS 2.0 and Atom are for other programs too: each chunk is an item whose enclosure is a torrent, by its URL or as a magnet
-link. Its guid or id ends in "/" and the chunk's number. A category `millstream-ended` of the feed says that the stream has
-ended.
+RSS 2.0 and Atom are for other programs too: each chunk is an item whose enclosure is a torrent, by its URL or as a
+magnet link. Its guid or id ends in "/" and the chunk's number. A category `millstream-ended` of the feed says that the
+stream has ended.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def _rss(feed: StreamFeed) -> str:
     ended = f"<category>{ENDED}</category>" if feed.ended else ""
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n<rss version="2.0"><channel><title>{escape(feed.name)}</title>'
-        f"<link>urn:millstream:{escape(feed.name)}</link><description>a live stream in torrents</description>{ended}\n{items}"
+        f"<link>urn:millstream:{escape(feed.name)}</link><description>a live stream in torrents</description>{ended}\n"
+        f"{items}"
         "</channel></rss>\n"
     )
 

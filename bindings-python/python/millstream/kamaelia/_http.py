@@ -78,8 +78,8 @@ def fetch(
     method: str | None = None,
     bytes_max: int = BODY_BYTES_MAX,
 ) -> bytes:
-    """The body at an HTTP(S) URL. Raises `FetchFailed` if there is none, the status says so, it is too long, or it takes
-    too long."""
+    """The body at an HTTP(S) URL. Raises `FetchFailed` if there is none, the status says so, it is too long, or it
+    takes too long."""
     return fetch_page(url, body=body, headers=headers, method=method, bytes_max=bytes_max).body or b""
 
 
@@ -92,8 +92,8 @@ def fetch_page(
     method: str | None = None,
     bytes_max: int = BODY_BYTES_MAX,
 ) -> Page:
-    """What is at an HTTP(S) URL, and where it is. If it is still what `known` was, it needn't come again (RFC 9110, 13).
-    Raises as `fetch` does."""
+    """What is at an HTTP(S) URL, and where it is. If it is still what `known` was, it needn't come again (RFC 9110,
+    13). Raises as `fetch` does."""
     if not url.lower().startswith(("http://", "https://")):
         raise FetchFailed(f"{url[:100]!r} is no HTTP URL")
     sent = {"User-Agent": AGENT, **(headers or {})}

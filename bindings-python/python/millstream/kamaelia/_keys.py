@@ -1,5 +1,5 @@
-"""Keys that name torrents (BEP 46), for components: one is published, or followed, by a node of the DHT of its own, in a
-thread of its own. It owns the versions of what a key says; the torrents are its users'."""
+"""Keys that name torrents (BEP 46), for components: one is published, or followed, by a node of the DHT of its own, in
+a thread of its own. It owns the versions of what a key says; the torrents are its users'."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ KeyNews: TypeAlias = Named | NotNamed
 
 
 class KeyNode:
-    """A node for one key. `wake` is called from its thread when `take` has something. `bootstrap` are the nodes by which
-    the DHT is entered (`host:port`), well-known ones unless told; `listen` is where its own node is."""
+    """A node for one key. `wake` is called from its thread when `take` has something. `bootstrap` are the nodes by
+    which the DHT is entered (`host:port`), well-known ones unless told; `listen` is where its own node is."""
 
     def __init__(
         self,

@@ -33,7 +33,8 @@ class Statistics:
         """The dictionary of this moment. Sizes in bytes, rates in bytes a second, times in seconds.
 
         Mainline's `numPeers` counts seeds too. `fractionDone` is the int 1 when all is there, and then `timeEst` isn't.
-        `distributed_copies` counts seeds alone and `swarm_speed` what we get: more isn't known.
+        `announceTime`: until the next tracker is asked. `distributed_copies` counts seeds alone and `swarm_speed` what
+        we get: more isn't known here.
         """
         self._incoming = self._incoming or any(peer.incoming for peer in peers)
         if status.state in ("metadata", "checking"):
@@ -57,7 +58,7 @@ class Statistics:
             "numSeeds": status.seeds,
             "trackerSeeds": best.seeds if best else None,
             "trackerPeers": (best.seeds or 0) + (best.leeches or 0) if best else None,
-            "announceTime": None,
+            "announceTime": min((tracker.next_in for tracker in trackers if tracker.next_in is not None), default=None),
             "distributed_copies": float(status.seeds),
             "swarm_speed": status.download_rate,
             "discarded": status.wasted,

@@ -35,8 +35,8 @@ XML_BASE = "http://www.w3.org/XML/1998/namespace base"
 
 @dataclass(slots=True)
 class Item:
-    """An entry of a feed. `key` is what it is known by; `torrent` a magnet link or the URL of a torrent file, empty if it
-    has none; `published` as the feed says it, which nothing here trusts."""
+    """An entry of a feed. `key` is what it is known by; `torrent` a magnet link or the URL of a torrent file, empty if
+    it has none; `published` as the feed says it, which nothing here trusts."""
 
     title: str = ""
     link: str = ""
