@@ -84,6 +84,7 @@ class Session:
         *,
         driver: Driver = "native",
         folder: str | os.PathLike[str] = ".",
+        remember: str | os.PathLike[str] | None = None,
         close_timeout: float = 5.0,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
         **settings: Unpack[SessionSettings],
@@ -91,7 +92,9 @@ class Session:
         self._open = False
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._pid = os.getpid()
-        self._session = AsyncSession(driver=driver, folder=folder, close_timeout=close_timeout, **settings)
+        self._session = AsyncSession(
+            driver=driver, folder=folder, remember=remember, close_timeout=close_timeout, **settings
+        )
         self._thread = LoopThread(loop_factory)
         try:
             self._thread.call(self._session.start())
