@@ -12,7 +12,7 @@ import pytest
 from drivers_stage import Drivers, thing, things
 from test_cancel import each, quiet
 
-from millstream import DuplicateTorrent, Session, StartError
+from millstream import Checked, DuplicateTorrent, Session, StartError
 
 
 def told(session: Session) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ def test_torrents_come_back_in_order_as_they_were_told_to_be(drivers: Drivers) -
             assert first.folder == drivers.folder / "elsewhere" and second.folder == drivers.folder / "one"
             assert await second.metadata() == torrent.metainfo
             assert second.state == "paused" and second._record is not None
-            assert second._record.options["files"] == [1] and second._record.options["download_rate"] == 1000
+            assert second._record.options.get("files") == [1] and second._record.options.get("download_rate") == 1000
             with pytest.raises(DuplicateTorrent):
                 await session.add(what.torrent)
             await second.resume()
@@ -153,6 +153,21 @@ def test_an_add_that_is_cancelled_is_not_kept(drivers: Drivers, answered: bool) 
                 assert records(kept) == []
 
             assert await each(lambda: session.add(thing().torrent, only_peers=True), answered, after) == 2
+
+    drivers.run(story)
+
+
+def test_news_of_a_torrent_comes_when_somebody_has_it(drivers: Drivers) -> None:
+    async def story() -> None:
+        async with drivers.session("one", remember=drivers.folder / "kept") as session:
+            events, seen = session.events(), set[type]()
+            adding = asyncio.ensure_future(session.add(thing().torrent, only_peers=True))
+            while Checked not in seen:
+                for event in await events.take(10):
+                    seen.add(type(event))
+                    if (torrent := getattr(event, "torrent", None)) is not None:
+                        assert session.torrent(torrent).name == "thing.bin", f"{event} is of nobody"
+            assert await adding in session.torrents and not session._early
 
     drivers.run(story)
 

@@ -77,6 +77,8 @@ class Session:
             settings.setdefault("state_folder", str(Path(remember).absolute()))
         self._backend = _drivers.backend(driver, settings)
         self._torrents: dict[int, Torrent] = {}
+        # news of torrents that nobody has yet: who adds them isn't answered before they are kept
+        self._early: dict[int, list[Event]] = {}
         self._home = Home()
         self._hub = Hub(self._events_max, self._home)
         self._follows = Follows(self._backend)
@@ -181,7 +183,8 @@ class Session:
     # ---- itself
 
     def events(self) -> Events:
-        """News of the session and all its torrents, from now on until it is closed."""
+        """News of the session and of all its torrents, from now on until it is closed; `torrent(event.torrent)` is whom
+        it is about. `FileCompleted` is told by the streams of torrents alone."""
         return self._hub.subscribe()
 
     @property
@@ -264,8 +267,6 @@ class Session:
         raise SessionClosed(CLOSED)
 
     def _on_news(self, batch: Sequence[Event]) -> None:
-        if self._hub:
-            self._hub.publish(list(batch))
         of: dict[int, list[Event]] = {}
         for event in batch:
             torrent: int | None = getattr(event, "torrent", None)
@@ -276,14 +277,20 @@ class Session:
             elif isinstance(event, Lagged):
                 for handle in self.torrents:
                     handle._on_lag(event.count)
+        early = of.keys() - self._torrents.keys()
+        if self._hub:
+            self._hub.publish([event for event in batch if getattr(event, "torrent", None) not in early])
         for torrent, events in of.items():
-            told = self._torrents.get(torrent)
-            if isinstance(events[-1], Removed):
+            removed = isinstance(events[-1], Removed)
+            if removed:
                 self._left.beat()
-            if told is not None:
-                if isinstance(events[-1], Removed):
-                    del self._torrents[torrent]
+            if torrent not in early:
+                told = self._torrents.pop(torrent) if removed else self._torrents[torrent]
                 told._on_news(events)
+            elif removed:
+                self._early.pop(torrent, None)
+            else:
+                self._early.setdefault(torrent, []).extend(events)
 
     async def _take_on(self, wire: bytes | str, place: Path, options: AddOptions) -> int:
         """The engine has it then, and nobody else."""
@@ -308,6 +315,8 @@ class Session:
         handle._record = record
         self._torrents[torrent] = handle
         self._left.beat()
+        if early := self._early.pop(torrent, None):
+            self._on_news(early)
         return handle
 
     async def _restore(self, record: Record) -> None:
