@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 from warnings import warn as tell_warning
 from weakref import ref
 
-from . import _drivers, _sources, _time
+from . import _drivers, _known, _sources, _time
 from ._backend import OnNews
 from ._catalogue import Catalogue, Record
 from ._drivers import Driver
@@ -132,7 +132,7 @@ class Session:
         `CommandError`.
         """
         self._home.check_here()
-        _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
+        _known.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
         link = _sources.key_link(source)
         parsed = await (_sources.load(source, self._backend.fetch) if link is None else self._named(link))
         place = self._folder if folder is None else Path(folder).absolute()

@@ -55,7 +55,21 @@ FileName = TorrentFile | int | str
 
 class Torrent:
     """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
-    once the torrent is gone."""
+    once the torrent is gone. Sizes are in bytes, rates in bytes a second, durations in seconds.
+
+    >>> import asyncio, tempfile
+    >>> from millstream import Session, create
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(folder):
+    ...     async with Session(folder=folder, **alone) as session:
+    ...         torrent = await session.add(create("box", {"a.txt": b"one", "b/c.txt": b"two"}), only_peers=True)
+    ...         await torrent.select(["c.txt"])
+    ...         await torrent.pause()
+    ...         return torrent.state, [(str(file.path), file.length) for file in torrent.files]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    ('paused', [('box/a.txt', 3), ('box/b/c.txt', 3)])
+    """
 
     def __init__(self, session: Session, home: Home, backend: Backend, torrent: int, folder: Path) -> None:
         self._session = session
@@ -369,17 +383,11 @@ class Torrent:
 
     async def _reader(self, file: FileName, read_ahead: int) -> FileReader:
         await self.metadata()
-        return FileReader(self, self._home, self.file(file), read_ahead)
+        return FileReader(self, self._home, self._pulse, self.file(file), read_ahead)
 
     def _ready(self, start: int, length: int) -> int:
         layout = self._plan()
         return layout.ready(start, length, self.verified) if layout is not None else 0
-
-    async def _changed(self, timeout: float) -> bool:
-        return await self._pulse.wait(timeout)
-
-    def _stir(self) -> None:
-        self._pulse.beat()
 
     async def _remember(self, **options: Unpack[AddOptions]) -> None:
         if self._record is not None:
