@@ -11,7 +11,7 @@ from memory import Disk, Host, World
 
 from millstream import FetchError
 from millstream._backend import OnNews
-from millstream._drivers import check
+from millstream._known import check
 from millstream.sansio import AddOptions, Address, Files, FilesOpen, Outcome, Part, Settings, Work, Write, Written
 from millstream._values import PeerStatus, SessionStatistics, Status, Stopped, TrackerStatus, WebSeedStatus
 from millstream.sansio import Extent, FileNow, Pad

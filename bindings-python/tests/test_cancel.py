@@ -293,6 +293,6 @@ def test_a_download_can_be_cancelled_at_every_await(drivers: Drivers, answered: 
             assert (place / "few.txt").read_bytes() == data
             await quiet(mine)
             # the seed may still hold a link for a moment whose other end is gone
-            await settled(lambda: len(descriptors()) <= len(before), lambda: f"{descriptors()} where there were {before}")
+            await settled(lambda: len(descriptors()) <= len(before), lambda: f"{descriptors()}, not {before}")
 
     drivers.run(story)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
 
-from millstream import Torrent, TorrentRemoved, create, sync
+from millstream import PieceVerified, Torrent, TorrentRemoved, create, sync
 
 
 async def seeding(drivers: Drivers, what: Thing) -> tuple[Torrent, tuple[str, int]]:
@@ -72,6 +72,26 @@ def test_while_files_are_read_on_demand_progress_is_of_what_was_asked_for(on_dem
                 stats = ours.stats
                 assert (stats.wanted, stats.verified, stats.progress) == (pieces * PIECE, pieces * PIECE, 1.0)
                 assert ours.file(0).progress == pieces / 64
+
+    on_demand.run(story)
+
+
+def test_a_seek_changes_which_pieces_come_next(on_demand: Drivers) -> None:
+    async def story() -> None:
+        what = thing(60 * PIECE)
+        theirs, where = await seeding(on_demand, what)
+        async with theirs.session, on_demand.session("leech") as leech:
+            # slow enough to see an order, which is that of the file but for what is read
+            await theirs.set_rates(upload=40 * PIECE)
+            ours = await leech.add(what.torrent, sequential=True, peers=[where])
+            events = ours.events()
+            async with ours.open(read_ahead=0) as file:
+                for jump in (50, 40):
+                    await file.seek(jump * PIECE + 5)
+                    assert await file.read(9) == what.files["thing.bin"][jump * PIECE + 5 : jump * PIECE + 14]
+            order = [event.piece for event in events.waiting() if isinstance(event, PieceVerified)]
+            assert order.index(50) < order.index(40) == len(order) - 1
+            assert len(order) < 35, "not after all that lies before them"
 
     on_demand.run(story)
 

@@ -247,6 +247,7 @@ def test_libtorrent_and_a_connection_exchange_a_torrent(
             with sock:
                 talk(side, sock, done)
     assert done() and side.peer.encryption_level == LEVELS[encryption]
+    del session  # which ends it, and writes what it still held
     assert ((tmp_path / "thing").read_bytes() if seeds else side.data) == DATA
 
 

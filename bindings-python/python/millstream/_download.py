@@ -34,12 +34,28 @@ async def download(
     `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, as
     `Metainfo.files` counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and
     `TransferFailed`.
+
+    >>> import asyncio, tempfile
+    >>> from millstream import Session, create, download
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(here, there):
+    ...     async with Session(folder=there, **alone) as seed:
+    ...         _ = (seed.folder / "hello.txt").write_bytes(b"hello")
+    ...         torrent = create("hello.txt", b"hello")
+    ...         await (await seed.add(torrent)).wait_complete(timeout=30)
+    ...         heard = []
+    ...         place = await download(torrent, here, progress=heard.append, peers=seed.listening, **alone)
+    ...         return place.name, place.read_bytes(), heard[-1].progress
+    >>> with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
+    ...     asyncio.run(story(here, there))
+    ('hello.txt', b'hello', 1.0)
     """
+    session = Session(driver=driver, folder=folder, **settings)
     # first what can be wrong without a session: nothing is bound for it. A URL is fetched by the session, and a key's
     # torrent is sought by its DHT.
     if not _sources.is_fetched(source) and _sources.key_link(source) is None:
         source = await _sources.load(source, _never)
-    async with Session(driver=driver, folder=folder, **settings) as session:
+    async with session:
         torrent = await session.add(
             source, files=files, peers=list(peers), only_peers=only_peers, sequential=sequential
         )

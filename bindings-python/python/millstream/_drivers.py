@@ -1,13 +1,13 @@
-"""Which backend a session gets, and what is said of a setting that it doesn't know."""
+"""Which backend a session gets."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 from typing import Literal, TypeAlias
 
 from ._backend import Backend
+from ._known import check
 from ._values import SessionSettings
 from .errors import StartError
 
@@ -23,17 +23,6 @@ def backend(driver: Driver, settings: SessionSettings) -> Backend:
         return driver(**settings)
     check("setting", settings, SessionSettings.__required_keys__ | SessionSettings.__optional_keys__)
     return _named(driver)(**settings)
-
-
-def check(kind: str, given: Iterable[str], known: frozenset[str]) -> None:
-    """`TypeError` for a name that isn't known, with those that may be meant."""
-    names = sorted(known)
-    for name in given:
-        if name not in names:
-            alike = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-            alike += [other for other in names if name in other and other not in alike]
-            meant = f"; did you mean {' or '.join(repr(other) for other in alike)}?" if alike else ""
-            raise TypeError(f"there is no {kind} {name!r}{meant}")
 
 
 def _named(driver: str) -> Callable[..., Backend]:

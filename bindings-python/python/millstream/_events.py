@@ -72,6 +72,20 @@ class Events(AsyncIterator[News]):
     oldest that may be dropped are, and `Lagged` says how many. Metadata, completion, failure and removal never are.
 
     For one reader; several readers take a stream each. Dropping it is enough to end it.
+
+    >>> import tempfile
+    >>> from millstream import Checked, Metadata, Session, create
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(folder):
+    ...     async with Session(folder=folder, **alone) as session:
+    ...         torrent = await session.add(create("hello.txt", b"hello"), only_peers=True, paused=True)
+    ...         async for event in torrent.events():
+    ...             match event:
+    ...                 case Metadata(number):
+    ...                     return session.torrent(number).name
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    'hello.txt'
     """
 
     def __init__(self, events_max: int, home: Home | None = None) -> None:

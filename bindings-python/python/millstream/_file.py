@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ._events import TorrentFile
+from ._events import Pulse, TorrentFile
 from ._home import Home
 
 READ_BYTES_MAX = 1 << 20
@@ -37,13 +37,6 @@ class Readable(Protocol):
     def _ready(self, start: int, length: int) -> int:
         """How many bytes of the span from `start` on are verified without a gap, of at most `length`."""
         ...
-
-    async def _changed(self, timeout: float) -> bool:
-        """Returns when something has changed, or that much time has passed: whether something has."""
-        ...
-
-    def _stir(self) -> None:
-        """Has all who wait for a change look again."""
 
     def _check_failed(self) -> object:
         """`TransferFailed` if it failed."""
@@ -73,9 +66,10 @@ class FileReader:
     closed; closing it ends reads that wait. For one reader.
     """
 
-    def __init__(self, torrent: Readable, home: Home, file: TorrentFile, read_ahead: int) -> None:
+    def __init__(self, torrent: Readable, home: Home, pulse: Pulse, file: TorrentFile, read_ahead: int) -> None:
         self._torrent = torrent
         self._home = home
+        self._pulse = pulse
         self._file = file
         self._read_ahead = max(read_ahead, 0)
         self._position = 0
@@ -157,7 +151,7 @@ class FileReader:
         if not self._closed:
             self._home.check()
             self._closed = True
-            self._torrent._stir()
+            self._pulse.beat()
             self._let_go()
 
     async def __aenter__(self) -> Self:
@@ -196,7 +190,7 @@ class FileReader:
                 return ready
             else:
                 # nothing is awaited between looking and waiting, so that no news is missed
-                asked = await torrent._changed(ASK_AGAIN)
+                asked = await self._pulse.wait(ASK_AGAIN)
             self._check()
             torrent._check_failed()
 

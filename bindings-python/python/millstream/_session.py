@@ -14,17 +14,18 @@ from typing import Any, Self, Unpack
 from warnings import warn as tell_warning
 from weakref import ref
 
-from . import _drivers, _sources, _time
+from . import _drivers, _known, _sources, _time
 from ._backend import OnNews
+from ._catalogue import Catalogue, Record
 from ._drivers import Driver
 from ._events import Events, Hub, Pulse
 from ._follow import Follows
 from ._home import Home
-from ._millstream import KeyLink, Magnet
+from ._millstream import KeyLink, Magnet, Metainfo
 from ._sources import Source
 from ._torrent import LOOK_AGAIN, Torrent
 from ._values import AddOptions, Address, Event, KeyFollowed, Lagged, Removed, SessionSettings, SessionStatistics
-from .errors import CLOSED, CommandError, DuplicateTorrent, SessionClosed, TorrentNotFound
+from .errors import CLOSED, CommandError, DuplicateTorrent, MillstreamError, SessionClosed, TorrentNotFound
 
 log = logging.getLogger("millstream")
 
@@ -42,6 +43,10 @@ class Session:
     `driver` is "native" (the default: threads of its own move the bytes) or "asyncio" (the sockets of the running
     loop). `folder` is where torrents go that name none. Leaving takes `close_timeout` seconds at the most. The settings
     are those of `SessionSettings`; a name that isn't there is a TypeError.
+
+    `remember` is a folder in which it keeps which torrents it has, and whether they are paused, what of them is
+    selected, their rates. The next session that is given it has them again, in their order, also after a crash, but for
+    those that were removed. It is the `state_folder` too unless told. One session at a time: `StartError` for others.
 
     >>> import tempfile
     >>> from millstream import create
@@ -61,14 +66,20 @@ class Session:
         *,
         driver: Driver = "native",
         folder: str | os.PathLike[str] = ".",
+        remember: str | os.PathLike[str] | None = None,
         close_timeout: float = 5.0,
         **settings: Unpack[SessionSettings],
     ) -> None:
         self._folder = Path(folder).absolute()
         self._events_max = settings.get("events_max", EVENTS_MAX)
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
+        self._catalogue = None if remember is None else Catalogue(Path(remember).absolute())
+        if remember is not None and not callable(driver):
+            settings.setdefault("state_folder", str(Path(remember).absolute()))
         self._backend = _drivers.backend(driver, settings)
         self._torrents: dict[int, Torrent] = {}
+        # news of torrents that nobody has yet: who adds them isn't answered before they are kept
+        self._early: dict[int, list[Event]] = {}
         self._home = Home()
         self._hub = Hub(self._events_max, self._home)
         self._follows = Follows(self._backend)
@@ -85,7 +96,10 @@ class Session:
             raise SessionClosed(CLOSED)
         self._home.settle()
         try:
+            records = [] if self._catalogue is None else await asyncio.to_thread(self._catalogue.open)
             await self._backend.start(_listener(self))
+            for record in records:
+                await self._restore(record)
         except BaseException:
             await self.close()
             raise
@@ -119,31 +133,25 @@ class Session:
         `CommandError`.
         """
         self._home.check_here()
-        _drivers.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
+        _known.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
         link = _sources.key_link(source)
         parsed = await (_sources.load(source, self._backend.fetch) if link is None else self._named(link))
         place = self._folder if folder is None else Path(folder).absolute()
         self._home.check_open()
         wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
-        while True:
-            adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
+        if "peers" in options:
+            options["peers"] = list(options["peers"])
+        torrent = await self._take_on(wire, place, options)
+        record = None
+        if self._catalogue is not None:
+            record = self._catalogue.record(parsed.info_hash.hex(), wire, place, options)
             try:
-                torrent = await asyncio.shield(adding)
-                break
-            except asyncio.CancelledError:
-                self._clean(self._take_back(adding))
-                raise
-            except DuplicateTorrent as error:
-                if error.torrent is None or error.torrent in self._torrents:
-                    raise
-                # nobody has it: it is taken back from who cancelled, and leaves
-                await self._left.wait(LOOK_AGAIN)
+                await record.write()
                 self._home.check_open()
-        handle = Torrent(self, self._home, self._backend, torrent, place)
-        if not isinstance(parsed, Magnet):
-            handle._set_metainfo(parsed)
-        self._torrents[torrent] = handle
-        return handle
+            except BaseException:
+                self._clean(self._take_back(torrent, record))
+                raise
+        return self._have(torrent, parsed, place, record)
 
     async def follow(self, link: KeyLink | str) -> AsyncGenerator[KeyFollowed]:
         """Follows a key through the DHT (BEP 46): the torrent that it names, and each that takes its place. It adds none:
@@ -176,7 +184,8 @@ class Session:
     # ---- itself
 
     def events(self) -> Events:
-        """News of the session and all its torrents, from now on until it is closed."""
+        """News of the session and of all its torrents, from now on until it is closed; `torrent(event.torrent)` is whom
+        it is about. `FileCompleted` is told by the streams of torrents alone."""
         return self._hub.subscribe()
 
     @property
@@ -259,9 +268,13 @@ class Session:
         raise SessionClosed(CLOSED)
 
     def _on_news(self, batch: Sequence[Event]) -> None:
+<<<<<<< HEAD
         if self._hub:
             self._hub.publish(list(batch))
         of: defaultdict[int, list[Event]] = defaultdict(list)
+=======
+        of: dict[int, list[Event]] = {}
+>>>>>>> rev
         for event in batch:
             torrent: int | None = getattr(event, "torrent", None)
             if torrent is not None:
@@ -271,20 +284,66 @@ class Session:
             elif isinstance(event, Lagged):
                 for handle in self.torrents:
                     handle._on_lag(event.count)
+        early = of.keys() - self._torrents.keys()
+        if self._hub:
+            self._hub.publish([event for event in batch if getattr(event, "torrent", None) not in early])
         for torrent, events in of.items():
-            told = self._torrents.get(torrent)
-            if isinstance(events[-1], Removed):
+            removed = isinstance(events[-1], Removed)
+            if removed:
                 self._left.beat()
-            if told is not None:
-                if isinstance(events[-1], Removed):
-                    del self._torrents[torrent]
+            if torrent not in early:
+                told = self._torrents.pop(torrent) if removed else self._torrents[torrent]
                 told._on_news(events)
+            elif removed:
+                self._early.pop(torrent, None)
+            else:
+                self._early.setdefault(torrent, []).extend(events)
 
-    async def _take_back(self, adding: asyncio.Future[int]) -> None:
+    async def _take_on(self, wire: bytes | str, place: Path, options: AddOptions) -> int:
+        """The engine has it then, and nobody else."""
+        while True:
+            adding = asyncio.ensure_future(self._backend.add(wire, str(place), **options))
+            try:
+                return await asyncio.shield(adding)
+            except asyncio.CancelledError:
+                self._clean(self._take_back(adding))
+                raise
+            except DuplicateTorrent as error:
+                if error.torrent is None or error.torrent in self._torrents:
+                    raise
+                # nobody has it: it is taken back from who cancelled, and leaves; or somebody is about to have it
+                await self._left.wait(LOOK_AGAIN)
+                self._home.check_open()
+
+    def _have(self, torrent: int, parsed: Metainfo | Magnet, place: Path, record: Record | None) -> Torrent:
+        handle = Torrent(self, self._home, self._backend, torrent, place)
+        if not isinstance(parsed, Magnet):
+            handle._set_metainfo(parsed)
+        handle._record = record
+        self._torrents[torrent] = handle
+        self._left.beat()
+        if early := self._early.pop(torrent, None):
+            self._on_news(early)
+        return handle
+
+    async def _restore(self, record: Record) -> None:
+        """Has a torrent again that was there before. What can't be had is logged, and may be there the next time."""
+        try:
+            source, place = record.source, Path(record.folder)
+            parsed = Magnet.parse(source) if isinstance(source, str) else await _sources.parse(source)
+            torrent = await self._take_on(source, place, record.options)
+            self._have(torrent, parsed, place, record)
+            if record.web_seeds:
+                await self._backend.add_web_seeds(torrent, record.web_seeds)
+        except (MillstreamError, OSError, ValueError, TypeError) as error:
+            log.warning("the torrent of %s doesn't come back: %s", record.path, error)
+
+    async def _take_back(self, added: asyncio.Future[int] | int, record: Record | None = None) -> None:
         """Removes what was added for somebody who doesn't want it any more."""
         try:
-            torrent = await adding
-            await self._backend.remove(torrent)
+            if record is not None:
+                await asyncio.to_thread(record.delete)
+            await self._backend.remove(added if isinstance(added, int) else await added)
         except CommandError as error:
             log.debug("nothing to take back: %s", error)
         except Exception as error:
@@ -312,6 +371,8 @@ class Session:
             for torrent in self.torrents:
                 torrent._leave()
             self._torrents.clear()
+            if self._catalogue is not None:
+                self._catalogue.close()
             self._left.beat()
             self._follows.end()
             self._hub.end()

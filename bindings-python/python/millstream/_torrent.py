@@ -7,16 +7,18 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from . import _delete, _time
 from ._backend import Backend
+from ._catalogue import Record
 from ._events import Events, FileCompleted, Hub, News, Pulse, TorrentFile
 from ._file import FileReader, Opening
 from ._home import Home
 from ._layout import Layout, Ledger
 from ._millstream import Metainfo
 from ._values import (
+    AddOptions,
     Address,
     Checked,
     Completed,
@@ -53,7 +55,21 @@ FileName = TorrentFile | int | str
 
 class Torrent:
     """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
-    once the torrent is gone."""
+    once the torrent is gone. Sizes are in bytes, rates in bytes a second, durations in seconds.
+
+    >>> import asyncio, tempfile
+    >>> from millstream import Session, create
+    >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False, "keep_resume": False}
+    >>> async def story(folder):
+    ...     async with Session(folder=folder, **alone) as session:
+    ...         torrent = await session.add(create("box", {"a.txt": b"one", "b/c.txt": b"two"}), only_peers=True)
+    ...         await torrent.select(["c.txt"])
+    ...         await torrent.pause()
+    ...         return torrent.state, [(str(file.path), file.length) for file in torrent.files]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(story(folder))
+    ('paused', [('box/a.txt', 3), ('box/b/c.txt', 3)])
+    """
 
     def __init__(self, session: Session, home: Home, backend: Backend, torrent: int, folder: Path) -> None:
         self._session = session
@@ -67,6 +83,8 @@ class Torrent:
         self._hub = Hub(session.events_max, home)
         self._pulse = Pulse()
         self._gone = False
+        self._record: Record | None = None
+        self._asked_to_leave = False
         self._last = backend.status(torrent)
 
     # ---- what it is
@@ -208,11 +226,13 @@ class Torrent:
         """Stops the transfer, keeps the torrent."""
         with self._here() as backend:
             await backend.pause(self._id)
+            await self._remember(paused=True)
 
     async def resume(self) -> None:
         """Goes on after a pause or a failure."""
         with self._here() as backend:
             await backend.resume(self._id)
+            await self._remember(paused=False)
 
     async def recheck(self) -> None:
         """Checks all files again; `Checked` tells the end."""
@@ -222,12 +242,15 @@ class Torrent:
     async def select(self, files: Iterable[FileName] | None) -> None:
         """Chooses the files that are wanted; `None` is all."""
         with self._here() as backend:
-            await backend.select(self._id, None if files is None else self._indexes(files))
+            chosen = None if files is None else self._indexes(files)
+            await backend.select(self._id, chosen)
+            await self._remember(files=chosen)
 
     async def set_sequential(self, on: bool) -> None:
         """Pieces in order, rather than the rarest first."""
         with self._here() as backend:
             await backend.set_sequential(self._id, on)
+            await self._remember(sequential=on)
 
     async def set_deadline(self, start: int, length: int, within: float) -> None:
         """Wants these bytes of the span within so many seconds, before all others. `open` does it by itself."""
@@ -239,6 +262,7 @@ class Torrent:
         """Limits its rates, in bytes a second; `None` is no limit."""
         with self._here() as backend:
             await backend.set_rates(self._id, download, upload)
+            await self._remember(download_rate=download, upload_rate=upload)
 
     async def add_peers(self, peers: Iterable[Address]) -> None:
         """Gives it the addresses of peers."""
@@ -248,7 +272,11 @@ class Torrent:
     async def add_web_seeds(self, urls: Iterable[str]) -> None:
         """Gives it web seeds (BEP 19)."""
         with self._here() as backend:
-            await backend.add_web_seeds(self._id, list(urls))
+            given = list(urls)
+            await backend.add_web_seeds(self._id, given)
+            if self._record is not None:
+                self._record.web_seeds += [url for url in given if url not in self._record.web_seeds]
+            await self._remember()
 
     async def announce(self) -> None:
         """Announces now, as far as the trackers' minimum intervals allow."""
@@ -297,7 +325,10 @@ class Torrent:
         `delete_files` they are deleted then, and the folders that are empty without them."""
         layout = self._plan()
         with self._here() as backend:
+            self._asked_to_leave = True
             await backend.remove(self._id)
+            if self._record is not None:
+                await asyncio.to_thread(self._record.delete)
         while not self._gone:
             await self._pulse.wait(LOOK_AGAIN)
         if delete_files and layout is not None:
@@ -330,6 +361,9 @@ class Torrent:
             self._hub.publish(self._with_files(events))
         if any(type(event) in WAKING for event in events):
             if type(events[-1]) is Removed:
+                if self._record is not None and self._asked_to_leave:
+                    # also if who asked for that waits no longer; at the end of the session nobody did
+                    asyncio.get_running_loop().run_in_executor(None, self._record.delete)
                 self._leave()
             self._pulse.beat()
 
@@ -349,17 +383,15 @@ class Torrent:
 
     async def _reader(self, file: FileName, read_ahead: int) -> FileReader:
         await self.metadata()
-        return FileReader(self, self._home, self.file(file), read_ahead)
+        return FileReader(self, self._home, self._pulse, self.file(file), read_ahead)
 
     def _ready(self, start: int, length: int) -> int:
         layout = self._plan()
         return layout.ready(start, length, self.verified) if layout is not None else 0
 
-    async def _changed(self, timeout: float) -> bool:
-        return await self._pulse.wait(timeout)
-
-    def _stir(self) -> None:
-        self._pulse.beat()
+    async def _remember(self, **options: Unpack[AddOptions]) -> None:
+        if self._record is not None:
+            await self._record.change(options)
 
     def _set_metainfo(self, metainfo: Metainfo) -> None:
         self._metainfo = metainfo

@@ -35,15 +35,14 @@ from ._millstream import (
     UpdateAvailable as UpdateAvailable,
     Warned as Warned,
 )
-
-Address: TypeAlias = tuple[str, int]
-"""An IP address in text, and a port."""
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
-"""Anything that lends its bytes."""
-
-Allocation: TypeAlias = Literal["sparse", "full", "none"]
-"""How space is set aside: length at once and blocks when written, all at once, or as files grow."""
+from ._settings import (
+    AddOptions as AddOptions,
+    Address as Address,
+    Allocation as Allocation,
+    BytesLike as BytesLike,
+    SessionSettings as SessionSettings,
+    Settings as Settings,
+)
 
 FailureKind: TypeAlias = Literal["full", "permission", "not_found", "timed_out", "other"]
 """Failures of the host that the engine treats differently."""
@@ -501,95 +500,6 @@ class CreateJob:
 
 
 # ---- what is given by name
-
-
-class Settings(TypedDict, total=False):
-    """Settings of an engine; those that end in `_timeout` or `_interval` in seconds, rates in bytes a second."""
-
-    peer_id: bytes
-    client: str
-    torrents_max: int
-    links_max: int
-    tracker_sockets_max: int
-    torrent_links_max: int
-    half_open_max: int
-    handshakes_max: int
-    handshake_timeout: float
-    connect_timeout: float
-    store_bytes_max: int
-    upload_ahead_bytes_max: int
-    requests_outstanding_max: int
-    credit_bytes: int
-    upload_slots: int | None
-    seed_policy: Literal["round_robin", "fastest_upload", "anti_leech", "spreading"]
-    download_rate: int | None
-    upload_rate: int | None
-    check_jobs_max: int
-    save_interval: float
-    events_max: int
-    numwant: int
-    announce_port: int | None
-    metadata_bytes_max: int
-    encryption: Literal["off", "prefer", "require"]
-    key_exchanges_max: int
-    dht: bool
-    lsd: bool
-    pex: bool
-    holepunch: bool
-    web_seeds: bool
-    utp: Literal["on", "off", "only"] | bool
-    updates: bool
-    """Whether newer torrents are looked for where torrents name a place for them (BEP 39). On, unless told."""
-
-
-class SessionSettings(Settings, total=False):
-    """Settings of a session, beside the engine's. Sizes in bytes, durations in seconds.
-
-    `listen` holds addresses, as pairs or as text; port 0 lets the system choose one. `state_folder` is where resume
-    data is kept. With `proxy` (`socks5://[user:password@]host:port` or
-    `http://...`) everything goes through it or not at all; `bind` names the interface or the local address for all that
-    goes out and comes in.
-    """
-
-    listen: Iterable[Address | str]
-    listen_tries_max: int
-    allocation: Allocation
-    state_folder: str | None
-    keep_resume: bool
-    open_files_max: int
-    pool_threads: int
-    receive_bytes_max: int
-    sendfile_locally: bool
-    torrent_file_bytes_max: int
-    fetch_timeout: float
-    dht_bootstrap: Iterable[Address | str]
-    port_mapping: bool
-    proxy: str | None
-    router: str | None
-    bind: str | None
-    ip_filter: str | None
-    seed: BytesLike | None
-    tracker_bytes_max: int
-    newcomer_credit_bytes: int
-
-
-class AddOptions(TypedDict, total=False):
-    """How a torrent is taken on. `files` counts real files; `resume` is what `Save` gave.
-
-    With `files=[]` nothing is wanted but what is read: `Status.wanted` grows by the pieces that reading asks for,
-    `verified` and `progress` count of those, so that it is "seeding" at 1.0, with a `Completed`, each time they are all
-    there. How much of a file is there say `TorrentFile.verified` and `TorrentFile.progress`."""
-
-    peers: Iterable[Address]
-    only_peers: bool
-    paused: bool
-    sequential: bool
-    resume: BytesLike | None
-    files: list[int] | None
-    super_seed: bool
-    allocation: Allocation
-    download_rate: int | None
-    upload_rate: int | None
 
 
 class PlanOptions(TypedDict, total=False):

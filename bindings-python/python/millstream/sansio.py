@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha1, sha256
 from typing import Unpack
 
-from . import bencode
+from . import _known, bencode
 from ._dht import (
     DhtAnnounced,
     DhtCost,
@@ -346,6 +346,7 @@ def create(name: str, files: Mapping[str, bytes] | bytes, **options: Unpack[Plan
 
     What is on a disk is better made with a `Plan`, piece by piece.
     """
+    _known.check("option", options, PlanOptions.__required_keys__ | PlanOptions.__optional_keys__)
     by_path: dict[tuple[str, ...], bytes]
     if isinstance(files, Mapping):
         by_path = {tuple(path.split("/")): data for path, data in files.items()}

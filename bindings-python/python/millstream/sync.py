@@ -34,7 +34,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -44,7 +44,7 @@ from . import _download, _time
 from . import _events as streams
 from ._drivers import Driver
 from ._file import FileReader
-from ._millstream import Metainfo
+from ._millstream import KeyLink, Metainfo
 from ._session import Session as AsyncSession
 from ._sources import Source
 from ._thread import LoopThread
@@ -53,6 +53,7 @@ from ._torrent import Torrent as AsyncTorrent
 from ._values import (
     AddOptions,
     Address,
+    KeyFollowed,
     PeerStatus,
     SessionSettings,
     SessionStatistics,
@@ -84,6 +85,7 @@ class Session:
         *,
         driver: Driver = "native",
         folder: str | os.PathLike[str] = ".",
+        remember: str | os.PathLike[str] | None = None,
         close_timeout: float = 5.0,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
         **settings: Unpack[SessionSettings],
@@ -91,7 +93,9 @@ class Session:
         self._open = False
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._pid = os.getpid()
-        self._session = AsyncSession(driver=driver, folder=folder, close_timeout=close_timeout, **settings)
+        self._session = AsyncSession(
+            driver=driver, folder=folder, remember=remember, close_timeout=close_timeout, **settings
+        )
         self._thread = LoopThread(loop_factory)
         try:
             self._thread.call(self._session.start())
@@ -161,6 +165,15 @@ class Session:
     def is_open(self) -> bool:
         """Whether it isn't closed."""
         return self._open and self._session.is_open
+
+    def follow(self, link: KeyLink | str) -> Iterator[KeyFollowed]:
+        """Follows a key through the DHT (BEP 46): see `millstream.Session.follow`. Ends when the session is closed."""
+        news = self._session.follow(link)
+        try:
+            while (followed := self._thread.call(_next(news))) is not None:
+                yield followed
+        finally:
+            self._thread.tell(news.aclose())
 
     def statistics(self) -> SessionStatistics:
         """What is counted beside the torrents."""
@@ -476,6 +489,10 @@ def download(
         finally:
             thread.stop()
             thread.join(LEAVE)
+
+
+async def _next(news: AsyncGenerator[KeyFollowed]) -> KeyFollowed | None:
+    return await anext(news, None)
 
 
 async def _made(make: Callable[[], streams.Events]) -> streams.Events:
