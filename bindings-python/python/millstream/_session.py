@@ -268,13 +268,7 @@ class Session:
         raise SessionClosed(CLOSED)
 
     def _on_news(self, batch: Sequence[Event]) -> None:
-<<<<<<< HEAD
-        if self._hub:
-            self._hub.publish(list(batch))
         of: defaultdict[int, list[Event]] = defaultdict(list)
-=======
-        of: dict[int, list[Event]] = {}
->>>>>>> rev
         for event in batch:
             torrent: int | None = getattr(event, "torrent", None)
             if torrent is not None:
@@ -286,7 +280,8 @@ class Session:
                     handle._on_lag(event.count)
         early = of.keys() - self._torrents.keys()
         if self._hub:
-            self._hub.publish([event for event in batch if getattr(event, "torrent", None) not in early])
+            known = [event for event in batch if getattr(event, "torrent", None) not in early] if early else list(batch)
+            self._hub.publish(known)
         for torrent, events in of.items():
             removed = isinstance(events[-1], Removed)
             if removed:
