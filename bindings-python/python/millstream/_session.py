@@ -18,7 +18,7 @@ from . import _drivers, _known, _sources, _time
 from ._backend import OnNews
 from ._catalogue import Catalogue, Record
 from ._drivers import Driver
-from ._events import Events, Hub, Pulse
+from ._events import Events, Hub, News, Pulse
 from ._follow import Follows
 from ._home import Home
 from ._millstream import KeyLink, Magnet, Metainfo
@@ -280,7 +280,9 @@ class Session:
                     handle._on_lag(event.count)
         early = of.keys() - self._torrents.keys()
         if self._hub:
-            known = [event for event in batch if getattr(event, "torrent", None) not in early] if early else list(batch)
+            known: list[News] = list(batch)
+            if early:
+                known = [event for event in known if getattr(event, "torrent", None) not in early]
             self._hub.publish(known)
         for torrent, events in of.items():
             removed = isinstance(events[-1], Removed)

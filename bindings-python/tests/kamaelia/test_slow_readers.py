@@ -72,7 +72,8 @@ def read_slowly(
         for message in messages:
             me.send(message)
         if rest is not None:
-            yield until(lambda: rest(reader.got), "the reader has what it waits for")
+            come = rest
+            yield until(lambda: come(reader.got), "the reader has what it waits for")
         me.send(producerFinished() if rest is None else shutdown(), "signal")
         yield until(lambda: reader._isStopped(), "the reader has all")
 
