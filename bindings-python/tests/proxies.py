@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -230,9 +229,12 @@ async def _read_target(read: Callable[[int], Awaitable[bytes]]) -> Address:
 
 
 async def _move(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    try:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except OSError:
+        # a side that broke off takes the other with it
+        writer.transport.abort()

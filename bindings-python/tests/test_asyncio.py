@@ -29,6 +29,7 @@ from millstream.sansio import (
     Handshake,
     Interested,
     PeerConnection,
+    PeerJoined,
     Piece,
     Request,
     TrackerAnswered,
@@ -176,11 +177,12 @@ def test_of_three_peers_one_lies_and_a_magnet_is_fetched_all_the_same(
 ) -> None:
     async def story() -> None:
         what = things()
+        assert len(what.files) > 1
+        assert what.length % PIECE, "the last piece is short"
         # honest ones are slow, so that the liar is asked much
         honest = [await Peer(tmp_path / name, upload_rate=400_000).start() for name in ("one", "two")]
         liar, leech = await Peer(tmp_path / "liar").start(), await Peer(tmp_path / "leech").start()
-        for peer in (*honest, liar):
-            await peer.seed(what)
+        theirs = [await peer.seed(what) for peer in (*honest, liar)]
         for name, data in what.files.items():
             # a bit in each block, after all was found to be whole
             wrong = bytearray(data)
@@ -193,6 +195,10 @@ def test_of_three_peers_one_lies_and_a_magnet_is_fetched_all_the_same(
         await leech.told(Completed)
         assert what.are_in(leech.files)
         assert leech.backend.status(ours).wasted > 0, "lies were heard"
+        joined = {event.address for event in leech.events if isinstance(event, PeerJoined)}
+        assert joined == set(peers), "the magnet names no tracker: these are all that there are"
+        for peer, torrent in zip((*honest, liar), theirs, strict=True):
+            assert peer.backend.status(torrent).uploaded >= 16 << 10, "each was asked"
         assert {event.address for event in leech.events if isinstance(event, Banned)} <= {liar.address}
         await close(leech, liar, *honest)
 

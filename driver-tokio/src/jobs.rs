@@ -42,13 +42,15 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts `threads` threads, or one per core if that is 0. `router` is where the router is, if the default route doesn't
-    /// say. `bell` is woken when the first of some answers lies there.
+    /// say. `bell` is woken when the first of some answers lies there. Raises the process's limit of open files, as a session
+    /// does.
     pub fn start(
         threads: usize,
         open_files_max: usize,
         router: Option<Ipv4Addr>,
         bell: &Waker,
     ) -> io::Result<Self> {
+        run::raise_files_limit();
         let disk = Arc::new(Disk::new(open_files_max));
         let answers = Arc::new(Answers::default());
         answers.set_bell(bell);

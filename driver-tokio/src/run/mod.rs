@@ -183,7 +183,7 @@ pub(crate) fn fit_engine(config: &mut SessionConfig, threads: usize) {
 
 /// Lets this process have as many files and links open as the host allows it: many systems start processes with far
 /// fewer, which they may raise themselves.
-fn raise_files_limit() {
+pub(crate) fn raise_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });

@@ -1,0 +1,344 @@
+"""How the asyncio driver finds peers by itself, and whom it speaks to: neighbours, the DHT, the command's binary; and that
+nothing of it stays open, whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from proxies import Socks5
+from servers import HttpServer, UdpTracker, WebSocketTracker
+from test_asyncio import Peer, Story, Things, close, loops, on_uvloop, things
+from test_asyncio_proxy import FAR, far
+
+from millstream import Session
+from millstream._asyncio.datagrams import CAME_BYTES_MAX
+from millstream.errors import StartError
+from millstream.sansio import Completed, Removed
+
+Run = Callable[[Story], None]
+ROOT = Path(__file__).parents[2]
+
+
+def binary() -> str:
+    """The command's binary: `$MILLSTREAM`, or what cargo built last here."""
+    if named := os.environ.get("MILLSTREAM"):
+        return named
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    built = [path for kind in ("debug", "release") if (path := target / kind / "millstream").exists()]
+    if not built:
+        pytest.skip("there is no binary: build it by `cargo build -p millstream`, or name one in $MILLSTREAM")
+    return str(max(built, key=lambda path: path.stat().st_mtime))
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_bep_0014_neighbours_find_each_other_over_both_families(tmp_path: Path, loop: str) -> None:
+    alone = ["unshare", "--net", "--"]
+    if not shutil.which("ip") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a network of its own takes iproute2 and the right to make one")
+    script = str(Path(__file__).parent / "neighbours_alone.py")
+    done = subprocess.run(
+        [*alone, sys.executable, script, loop, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["v4", "v6", "everywhere"]), done.stderr
+
+
+async def found(leech: Peer, what: Things, folder: Path) -> None:
+    """It is found by the DHT alone: asked for again, for as long as the seed hasn't announced there yet."""
+    while True:
+        ours = await leech.backend.add(what.magnet, str(folder))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await leech.told(Completed)
+                return
+        await leech.backend.remove(ours)
+        while Removed(ours) not in leech.events:
+            await asyncio.sleep(0.01)
+
+
+@loops
+def test_bep_0005_the_dhts_table_is_kept_over_restarts(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        # nodes remember one peer of each address
+        what, dead = things(), "127.0.0.1:1"
+        node = await Peer(tmp_path / "node", dht=True, dht_bootstrap=[dead]).start()
+        while not node.backend.listening:
+            await asyncio.sleep(0.01)
+        there = f"127.0.0.1:{node.address[1]}"
+        seed = await Peer(tmp_path / "seed", listen=["127.0.0.2:0"], dht=True, dht_bootstrap=[there]).start()
+        await seed.seed(what)
+        leech = await Peer(tmp_path / "leech", listen=["127.0.0.3:0"], dht=True, dht_bootstrap=[there]).start()
+        await found(leech, what, leech.files)
+        await close(leech)
+        assert list((leech.home / "state").glob("dht*")), "it is kept when the session has ended"
+        # it is entered by nobody now, but for those whom it remembers
+        again = await Peer(tmp_path / "leech", listen=["127.0.0.3:0"], dht=True, dht_bootstrap=[dead]).start()
+        await found(again, what, tmp_path / "elsewhere")
+        assert what.are_in(tmp_path / "elsewhere")
+        await close(again, seed, node)
+
+    run(story)
+
+
+@loops
+def test_the_binary_seeds_and_a_session_on_a_loop_leeches(run: Run, tmp_path: Path) -> None:
+    command = binary()
+
+    async def story() -> None:
+        what = things()
+        (tmp_path / "a.torrent").write_bytes(what.torrent)
+        options = ["--listen", "127.0.0.1:0", "--json", "--no-dht", "--no-lsd", "--port-mapping", "off"]
+        seed = await asyncio.create_subprocess_exec(
+            *(command, "seed", "a.torrent", "--data", str(what.store(tmp_path / "data")), *options),
+            cwd=tmp_path,
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
+            stdout=PIPE,
+        )
+        assert seed.stdout is not None
+        where = None
+        async for line in seed.stdout:
+            told = json.loads(line)
+            if told["event"] == "listening":
+                where = told["address"]
+                break
+        assert where is not None
+        host, _, port = where.rpartition(":")
+        for encryption, utp in (("off", "off"), ("require", "off"), ("prefer", "only")):
+            leech = await Peer(tmp_path / f"{encryption}-{utp}", encryption=encryption, utp=utp).start()
+            await leech.backend.add(what.magnet, str(leech.files), peers=[(host, int(port))])
+            await leech.told(Completed)
+            assert what.are_in(leech.files)
+            await close(leech)
+        seed.terminate()
+        await seed.communicate()
+
+    run(story)
+
+
+# ---- nothing stays open
+
+
+def open_files() -> set[str]:
+    """What this process has open, but for what only looking at it opens."""
+    gc.collect()
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+        except OSError:
+            continue
+    return found
+
+
+async def none_but(before: set[str]) -> None:
+    """Nothing more is open than before, as soon as the other sides have heard of it."""
+    for _ in range(400):
+        if not (left := open_files() - before):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(left)
+
+
+async def busy(home: Path, *, stop: bool) -> None:
+    """Everything at once: peers, trackers, a web seed, a proxy; ended in good order, or in the middle."""
+    proxy, http, udp, talk = await Socks5().start(), HttpServer(), UdpTracker([]), WebSocketTracker()
+    urls = [await http.start() + "/announce", await udp.start(), await talk.start()]
+    what = things([[url] for url in urls])
+    http.files = {f"/things/{name}": data for name, data in what.files.items()}
+    seed = await Peer(home / "seed", utp="on", lsd=True).start()
+    await seed.seed(things())
+    alike: dict[str, dict[str, Any]] = {"near": {"lsd": True, "utp": "on"}, "far": {"proxy": proxy.url}}
+    for name, settings in alike.items():
+        leech = await Peer(home / name, **settings).start()
+        peers = [seed.address, ("127.0.0.1", 1)] if name == "near" else [far(seed.address), (FAR, 1)]
+        ours = await leech.backend.add(what.torrent, str(leech.files), peers=peers)
+        await leech.backend.add_web_seeds(ours, [urls[0].replace("announce", ""), "http://127.0.0.1:1/"])
+        if stop:
+            await leech.told(Completed)
+        else:
+            await asyncio.sleep(0.05)
+        await leech.backend.close(2 if stop else 0)
+    await seed.backend.close(2)
+    for server in (http, udp, talk):
+        server.stop()
+    await proxy.stop()
+    await asyncio.sleep(0.05)
+
+
+@loops
+@pytest.mark.parametrize("stop", [True, False])
+def test_after_the_end_nothing_is_open(run: Run, tmp_path: Path, stop: bool) -> None:
+    async def story() -> None:
+        # the loop and the interpreter open theirs the first time
+        await busy(tmp_path / "first", stop=stop)
+        before, tasks = open_files(), asyncio.all_tasks()
+        await busy(tmp_path / "second", stop=stop)
+        await none_but(before)
+        assert asyncio.all_tasks() <= tasks
+
+    run(story)
+
+
+@loops
+def test_a_start_that_is_cancelled_anywhere_leaves_nothing_open(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        async def begin(home: Path) -> None:
+            alone: dict[str, Any] = {"dht": True, "dht_bootstrap": [], "lsd": True, "listen": ["127.0.0.1:0"]}
+            async with Session(driver="asyncio", **alone, port_mapping=False, state_folder=str(home)):
+                pass
+
+        await begin(tmp_path)
+        before = open_files()
+        for steps in range(20):
+            task = asyncio.ensure_future(begin(tmp_path))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            # it holds the frames of what it ended
+            del task
+        await none_but(before)
+
+    run(story)
+
+
+@loops
+def test_a_way_through_a_proxy_that_is_given_up_anywhere_leaves_nothing_open(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        proxy, server = await Socks5("me", "pw").start(), HttpServer(files={"/x": b"x"})
+        url = (await server.start()).replace("127.0.0.1", "x.invalid") + "/x"
+        peer = await Peer(tmp_path / "one", proxy=proxy.url).start()
+        assert await peer.backend.fetch(url) == b"x"
+        assert peer.backend._turns is not None
+        while not peer.backend._turns.datagrams.ports:
+            await asyncio.sleep(0.01)
+        before = open_files()
+        for steps in range(40):
+            task = asyncio.ensure_future(peer.backend.fetch(url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            done = await asyncio.gather(task, return_exceptions=True)
+            assert done[0] == b"x" or isinstance(done[0], asyncio.CancelledError), done
+        await none_but(before)
+        await close(peer)
+        server.stop()
+        await proxy.stop()
+
+    run(story)
+
+
+# ---- datagrams
+
+
+@loops
+def test_only_a_datagram_that_is_too_large_is_told_with_its_size(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        peer = await Peer(tmp_path / "one").start()
+        turns = peer.backend._begun
+        (port,) = turns.datagrams.ports.values()
+        told: list[tuple[object, ...]] = []
+
+        class Ear:
+            def datagram_refused(self, _: float, *about: object) -> None:
+                told.append(about)
+
+        body, turns.body = turns.body, Ear()  # type: ignore[assignment]
+        assert port.transport is not None
+        here = ("127.0.0.1", 9)
+        for to, size in ((here, 1200), (here, 65_600), (("255.255.255.255", 9), 1200)):
+            port._send(port.transport, bytes(size), to, (to, size))
+        turns.body = body
+        # a socket may not send to everyone unless it asked for that
+        assert told == [(port.local, here, 65_600), (port.local, ("255.255.255.255", 9), None)]
+        await close(peer)
+
+    run(story)
+
+
+@loops
+def test_datagrams_that_come_too_fast_are_dropped_not_kept(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        peer = await Peer(tmp_path / "one").start()
+        (port,) = peer.backend._begun.datagrams.ports.values()
+        for size in (60_000, 10):
+            for _ in range(10_000):
+                port.datagram_received(bytes(size), ("127.0.0.1", 9))
+            kept = sum(len(data) for data, _ in port._came)
+            assert kept <= CAME_BYTES_MAX + size
+            await asyncio.sleep(0)
+            assert not port._came
+        await close(peer)
+
+    run(story)
+
+
+@loops
+def test_a_host_without_free_files_goes_on_when_it_has_some(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        what = things()
+        seed, leech = await Peer(tmp_path / "seed").start(), await Peer(tmp_path / "leech").start()
+        await seed.seed(what)
+        ways = leech.backend._begun.ways
+        connect, tries = ways.connect, 0
+
+        async def full(*args: Any) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise OSError(errno.EMFILE, "Too many open files")
+            await connect(*args)
+
+        ways.connect = full  # type: ignore[method-assign, assignment]
+        await leech.backend.add(what.torrent, str(leech.files), peers=[seed.address])
+        await leech.told(Completed)
+        assert tries > 1
+        await close(leech, seed)
+
+    run(story)
+
+
+def test_a_fault_of_ours_in_a_task_is_told_and_ends_the_link(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        peer = await Peer(tmp_path / "one").start()
+
+        async def broken(*_: object) -> None:
+            raise LookupError("a fault of ours")
+
+        peer.backend._begun.ways.connect = broken  # type: ignore[method-assign, assignment]
+        await peer.backend.add(things().torrent, str(peer.files), peers=[("127.0.0.1", 9)])
+        while "a fault of ours" not in caplog.text:
+            await asyncio.sleep(0.01)
+        while peer.backend._begun.links._opening:
+            await asyncio.sleep(0.01)
+        await close(peer)
+
+    on_uvloop(story)
+
+
+def test_sockets_are_closed_that_were_bound_before_one_was_taken(tmp_path: Path) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            before = open_files()
+            listen = [("127.0.0.1", 0), taken.getsockname()]
+            with pytest.raises(StartError, match="listened"):
+                await Peer(tmp_path / "one", listen=listen, listen_tries_max=0).start()
+            await none_but(before)
+
+    asyncio.run(asyncio.wait_for(story(), 10))
