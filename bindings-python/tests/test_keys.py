@@ -14,6 +14,7 @@ from servers import HttpServer
 from millstream import (
     CommandError,
     CreateError,
+    CreateOptions,
     KeyFollowed,
     KeyLink,
     MagnetError,
@@ -117,13 +118,14 @@ def test_bep_0035_a_torrent_is_signed_when_it_is_made_and_by_nobody_else(tmp_pat
     assert metainfo.is_signed_by(CERTIFICATE) and not metainfo.is_signed_by(OTHER) and not metainfo.is_signed_by(b"")
     assert metainfo.originator is not None and metainfo.is_signed_by(metainfo.originator), "it is kept in DER"
     assert Signer(KEY, CERTIFICATE).sign(made) == made, "a signature is replaced by its like"
-    for options, to_blame in (
+    wrong: list[tuple[CreateOptions, str]] = [
         ({"sign_key": KEY, "sign_certificate": OTHER}, "sign_key"),
         ({"sign_key": CERTIFICATE, "sign_certificate": CERTIFICATE}, "sign_key"),
         ({"sign_key": KEY, "sign_certificate": KEY}, "sign_certificate"),
         ({"originator": KEY}, "originator"),
         ({"piece_length": 3}, "piece_length"),
-    ):
+    ]
+    for options, to_blame in wrong:
         with pytest.raises(CreateError) as refused:
             asyncio.run(create_torrent(tmp_path / "f", **options))
         assert refused.value.option == to_blame

@@ -156,11 +156,12 @@ class Node:
             raise refusal
         named = (transport.get_extra_info("sockname") for transport in self._transports.values())
         self._listening = tuple((str(name[0]), int(name[1])) for name in named)
-        settings = self._settings
+        settings = self._settings.copy()
         if _is_of_ones_own(settings.get("bootstrap_nodes", ())):
-            settings = {**settings, "private_addresses": True}
-        families = {"ipv4": False in self._transports, "ipv6": True in self._transports}
-        self._node = DhtNode(secrets.token_bytes(32), now=loop.time(), saved=self._saved, **families, **settings)
+            settings["private_addresses"] = True
+        v4, v6 = False in self._transports, True in self._transports
+        seed, now = secrets.token_bytes(32), loop.time()
+        self._node = DhtNode(seed, now=now, saved=self._saved, ipv4=v4, ipv6=v6, **settings)
         self._flush()
         return self
 

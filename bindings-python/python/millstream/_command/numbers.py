@@ -83,16 +83,16 @@ def indexes(text: str) -> list[int]:
 
 def address(text: str) -> tuple[str, int]:
     """An IP address and a port."""
+    wrong = BadValue("invalid socket address syntax")
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         ip = ip_address(bare)
-        scoped = isinstance(ip, IPv6Address) and ip.scope_id is not None and not re.fullmatch("[0-9]+", ip.scope_id)
-        good = (":" in bare) == (bare != host) and re.fullmatch("[0-9]+", port) and int(port) < 65536 and not scoped
-    except ValueError:
-        good = False
-    if not good:
-        raise BadValue("invalid socket address syntax")
+    except ValueError as error:
+        raise wrong from error
+    scoped = isinstance(ip, IPv6Address) and ip.scope_id is not None and not re.fullmatch("[0-9]+", ip.scope_id)
+    if scoped or (":" in bare) != (bare != host) or not re.fullmatch("[0-9]+", port) or int(port) > 65535:
+        raise wrong
     return str(ip), int(port)
 
 
