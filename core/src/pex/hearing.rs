@@ -136,7 +136,8 @@ impl Pex {
 pub fn may_be_known_to(teller: IpAddr, addr: SocketAddr) -> bool {
     let nobody = match addr.ip() {
         IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
+        // A link-local one leads nowhere without its link, which no message says.
+        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local(),
     };
     addr.port() != 0 && !nobody && scope(addr.ip()) <= scope(teller)
 }

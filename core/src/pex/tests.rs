@@ -57,6 +57,8 @@ fn bep_0011_nobody_is_told_of_a_link_local_address() {
     assert_eq!(added(&next(&mut pex).unwrap().1), [addr(2)]);
     pex.on_left(at(100), 3, true);
     assert_eq!(next(&mut pex), None);
+    let told = |teller: &str| may_be_known_to(teller.parse().unwrap(), "[fe80::1]:6881".parse().unwrap());
+    assert!(!told("fe80::2") && !told("fd00::1") && !told("::1"), "and nobody can tell us of one");
 }
 
 #[test]

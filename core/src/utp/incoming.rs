@@ -14,6 +14,9 @@ pub(super) const MASK_BYTES_MAX: usize = 252;
 /// Packets that one acknowledgement may answer before it is sent at once.
 const PACKETS_PER_ACK: u32 = 2;
 
+/// The least that a piece of data takes in memory, in bytes.
+const COST_MIN: usize = 64;
+
 /// The receiving half.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -71,8 +74,8 @@ impl Incoming {
         let is_beyond_end = self.fin.is_some_and(|end| ahead(place, end) > 0);
         // What fills the gap is always taken: all that waits beyond it waits for that.
         let held = self.ready_bytes + if at == 0 { 0 } else { self.beyond_bytes };
-        let room = (self.window as usize + data.len()).saturating_sub(held);
-        if at >= PLACES_MAX || is_beyond_end || (data.len() > room && !data.is_empty()) {
+        let is_full = held > self.window as usize && !data.is_empty();
+        if at >= PLACES_MAX || is_beyond_end || is_full {
             return self.urgent = true;
         }
         if fin && self.fin.is_none() {
@@ -95,11 +98,11 @@ impl Incoming {
         // What waits long must not pin a large buffer.
         let data = if self.discards { Chunk::copy_from(&[]) } else { data };
         let data = if at > 0 && data.pinned() > 2 * data.len() { Chunk::copy_from(&data) } else { data };
-        self.beyond_bytes += data.len();
+        self.beyond_bytes += cost(&data);
         *slot = Some(data);
         while let Some(Some(_)) = self.beyond.front() {
             if let Some(data) = self.beyond.pop_front().flatten() {
-                self.beyond_bytes -= data.len();
+                self.beyond_bytes -= cost(&data);
                 self.take(data);
             }
         }
@@ -116,7 +119,7 @@ impl Incoming {
             self.beyond_bytes = 0;
         }
         if !data.is_empty() && !self.discards {
-            self.ready_bytes += data.len();
+            self.ready_bytes += cost(&data);
             self.ready.push_back(data);
         }
     }
@@ -124,7 +127,7 @@ impl Incoming {
     /// The next bytes, as they came.
     pub(super) fn read(&mut self) -> Option<Chunk> {
         let data = self.ready.pop_front()?;
-        self.ready_bytes -= data.len();
+        self.ready_bytes -= cost(&data);
         Some(data)
     }
 
@@ -198,4 +201,9 @@ impl Incoming {
         }
         bytes
     }
+}
+
+/// What data that waits takes of the window, in bytes: single bytes cost a hundred times what they bring.
+fn cost(data: &Chunk) -> usize {
+    if data.is_empty() { 0 } else { data.len().max(COST_MIN) }
 }

@@ -176,6 +176,24 @@ fn bytes_beyond_the_window_that_we_gave_are_not_kept() {
 }
 
 #[test]
+fn single_bytes_that_nobody_reads_fill_the_window_by_what_they_cost() {
+    for gap in [0, 1] {
+        let mut hand = Hand::new(UtpConfig { window_bytes: 64 << 10, ..config() });
+        let ack = hand.seen[0].seq.wrapping_sub(1);
+        for n in 0..4000 {
+            hand.give(header(Kind::Data, PEER + 1, 12 + gap + n, ack), 0, b"x");
+        }
+        hand.take();
+        // What is beyond a gap is let in by what fills it.
+        if gap == 1 {
+            hand.give(header(Kind::Data, PEER + 1, 12, ack), 0, b"x");
+        }
+        let kept = core::iter::from_fn(|| hand.sockets.read(hand.now, hand.stream)).count();
+        assert!((900..=1100).contains(&kept), "{kept} pieces in a window of 64 KiB");
+    }
+}
+
+#[test]
 fn what_waits_beyond_a_gap_pins_no_large_buffer() {
     let mut hand = Hand::new(UtpConfig::default());
     let ack = hand.seen[0].seq.wrapping_sub(1);
