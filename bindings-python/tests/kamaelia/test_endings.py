@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["told"]
 
 SIGNALS = [producerFinished, shutdownMicroprocess, shutdown]
+ALONE: dict[str, Any] = {"dht_bootstrap": ["127.0.0.1:9"], "dht_listen": [("127.0.0.1", 0)]}
+"""A DHT of nobody else."""
+
 UNSEEN = 0.15
 """Seconds after which one that was told nothing still runs."""
 
@@ -79,24 +82,25 @@ def test_a_component_ends_as_it_is_told_and_leaves_nothing_behind(name: str, sig
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize(
-    ("name", "work"),
+    ("name", "work", "options"),
     [
-        ("TorrentClient", TORRENT),
-        ("TorrentPatron", TORRENT),
-        ("SeedingController", "file"),
-        ("StreamPublisher", b"x" * 5000),
+        ("TorrentClient", TORRENT, {}),
+        ("TorrentPatron", TORRENT, {}),
+        ("SeedingController", "file", {}),
+        ("StreamPublisher", b"x" * 5000, {"chunk": 5000}),
+        ("StreamPublisher", b"x" * 5000, {"chunk": 5000, "key": bytes(32), **ALONE}),
+        ("StreamSubscriber", "garbage", {"url": f"magnet:?xs=urn:btpk:{'00' * 32}", **ALONE}),
     ],
-    ids=lambda given: given if isinstance(given, str) and given != "file" else "",
+    ids=["client", "patron", "seeding", "publisher", "publisher-key", "subscriber-key"],
 )
 def test_one_with_a_session_of_its_own_leaves_nothing_of_it(
-    name: str, work: object, signal: type[Any], told: Told, folder: Path
+    name: str, work: object, options: dict[str, Any], signal: type[Any], told: Told, folder: Path
 ) -> None:
     (folder / "file").write_bytes(b"x" * 5000)
     gc.collect()
     open_before, threads_before = descriptors(), set(threading.enumerate())
     # one that seeds goes on until it is told otherwise
-    ends = signal is not producerFinished
-    options: dict[str, Any] = {"chunk": 5000} if name == "StreamPublisher" else {}
+    ends = signal is not producerFinished or name == "StreamSubscriber"
     make: Any = kinds()[name]
     play_to_the_end(Ending(make(settings=LOCAL, **options), told, signal, ends=ends, before=[work]))
     assert_nothing_is_left(open_before, threads_before)

@@ -13,7 +13,7 @@ from typing import Any
 from millstream import create, sync
 
 from .test_connections import Host
-from .world import DEADLINE, Quiet, Tracker, serving, wait
+from .world import DEADLINE, Program, Quiet, Tracker, serving, wait
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "kamaelia"
 PYTHON = [sys.executable, "-W", "ignore::DeprecationWarning"]
@@ -84,6 +84,19 @@ class Example:
         self.process.stdin.close()
         self.process.stdin = None
         return self.process.wait(DEADLINE)
+
+
+def test_the_guides_first_program_runs_as_it_stands(folder: Path) -> None:
+    guide = (EXAMPLES.parent.parent / "KAMAELIA.md").read_text()
+    found = re.search(r"```python\n(.*?)```", guide, re.S)
+    assert found is not None
+    (folder / "program.py").write_text(found[1])
+    (folder / "song").write_bytes(b"song" * 1000)
+    (folder / "song.torrent").write_bytes(create("song", b"song" * 1000, version="v1"))
+    with Program(folder / "program.py", folder, ["song.torrent"]) as program:
+        wait(lambda: "New torrent 1 created in ./song\n" in program.seen(), "the answer")
+        wait(lambda: "Torrent 1 status : 100%\n" in program.seen(), "its status")
+        assert "Traceback" not in program.seen()
 
 
 def test_a_seeder_and_a_tracker_serve_whoever_has_the_link(folder: Path) -> None:

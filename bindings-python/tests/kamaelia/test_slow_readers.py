@@ -72,8 +72,7 @@ def read_slowly(
         for message in messages:
             me.send(message)
         if rest is not None:
-            come = rest
-            yield until(lambda: come(reader.got), "the reader has what it waits for")
+            yield until(lambda: rest is None or rest(reader.got), "the reader has what it waits for")
         me.send(producerFinished() if rest is None else shutdown(), "signal")
         yield until(lambda: reader._isStopped(), "the reader has all")
 

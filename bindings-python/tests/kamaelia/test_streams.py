@@ -25,6 +25,7 @@ from millstream.kamaelia.StreamSubscriber import StreamSubscriber
 
 from .stage import Script, ended, run, torrent_of, until
 from .test_reader import HERMETIC
+from .test_stories import wired
 from .world import DEADLINE, Quiet, Tracker, serving
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def test_a_stream_goes_by_every_form_of_feed(form: FeedForm, by_url: bool, folde
             form=form,
             torrent_url="{number}.torrent" if by_url else None,
         )
-        me = broadcast(show, publisher, f"{web}feed", folder / "sink")
+        me = broadcast(show, publisher, f"{web}feed", folder / "sink", history=1)
     assert [chunk.number for chunk in me.of(TIPCChunkPublished)] == [1, 2, 3, 4]
     assert read(show.feed).ended
 
@@ -211,6 +212,27 @@ def test_a_feed_says_the_same_in_every_form(form: FeedForm) -> None:
 def test_what_is_no_feed_of_a_stream_is_told_of(document: str) -> None:
     with pytest.raises(ValueError):
         read(document)
+
+
+def test_a_feed_with_gaps_without_end_loses_what_is_gone_and_no_time() -> None:
+    def feed(*numbers: int) -> bytes:
+        return write(StreamFeed("x", False, tuple(Chunk(number, b"x", 1) for number in numbers)), "json")
+
+    with pytest.raises(ValueError):
+        read(feed(1, 1 << 50))
+    component = StreamSubscriber(settings=HERMETIC)
+
+    def script(me: Script) -> Main:
+        # a torrent that is none, then one far away, then one that is near
+        for numbers in ((1,), (1 << 50,), (9_000,)):
+            me.send(feed(*numbers))
+        yield until(lambda: len(me.of(TIPCTorrentError)) >= 4, "what is lost")
+        yield from ended(me)
+
+    me = wired(component, script)
+    texts = [message.message for message in me.of(TIPCTorrentError)]
+    assert "a feed that goes on so far behind chunk 1 is another stream's" in texts
+    assert "chunks 2 to 8999 are lost: they are no longer in the feed" in texts
 
 
 def test_a_feed_that_is_not_there_yet_is_looked_for_again_and_a_lost_chunk_is_told_of(folder: Path) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .._millstream import KeyLink
 from ._crew import Crewed
-from ._feed_of_stream import CHUNK_BYTES_MAX, FEED_BYTES_MAX, Chunk, StreamFeed, read
+from ._feed_of_stream import CHUNK_BYTES_MAX, CHUNKS_MAX, FEED_BYTES_MAX, Chunk, StreamFeed, read
 from ._http import Page, fetch, fetch_page
 from ._keys import KeyNode, Named
 from .ipc import TIPCCreateTorrentIn, TIPCTorrentComplete, TIPCTorrentError
@@ -45,8 +46,9 @@ class StreamSubscriber(Crewed):
 
     `url`: where the feed is, which is looked at every `interval` seconds: an HTTP URL, or the magnet link of a key
     (BEP 46), as `StreamPublisher.magnet` is; without it feeds come by the inbox. `folder`: where chunks are kept.
-    `seeds`: whether it goes on after the stream's end, for others. `dht_bootstrap`, `dht_listen`: as
-    StreamPublisher's. The other keywords are TorrentPatron's.
+    `seeds`: whether it goes on after the stream's end, for others. `history`: so many chunks that are out are
+    seeded; older ones are closed, their files stay. `dht_bootstrap`, `dht_listen`: as StreamPublisher's. The other
+    keywords are TorrentPatron's.
     """
 
     Outboxes = {**Crewed.Outboxes, "status": "Garbage and failures"}
@@ -59,6 +61,7 @@ class StreamSubscriber(Crewed):
         interval: float = 10,
         folder: str | os.PathLike[str] = ".",
         seeds: bool = False,
+        history: int = 100,
         dht_bootstrap: Sequence[str] | None = None,
         dht_listen: Sequence[tuple[str, int]] = (("0.0.0.0", 0), ("::", 0)),
         **options: Any,
@@ -78,7 +81,10 @@ class StreamSubscriber(Crewed):
         self._tries: dict[int, int] = {}
         self._missed: list[Chunk] = []
         self._path: dict[int, str] = {}
-        self._numbers: dict[int, list[int]] = {}
+        self._numbers: dict[int, int] = {}
+        # ids of those that are out, the oldest first
+        self._seeded: deque[int] = deque()
+        self._history = history
         self._whole: set[int] = set()
         self._lost: set[int] = set()
         self._reading = self._looking = self._ended = False
@@ -134,7 +140,7 @@ class StreamSubscriber(Crewed):
             self._close_old_feeds()
         else:
             self._path[token] = answer.savefolder
-            self._numbers.setdefault(answer.torrentid, []).append(token)
+            self._numbers[answer.torrentid] = token
 
     def on_told(self, message: Any) -> None:
         torrentid = getattr(message, "torrentid", None) or 0
@@ -146,15 +152,17 @@ class StreamSubscriber(Crewed):
             elif isinstance(message, TIPCTorrentError):
                 self.complain(message.message)
             return
-        numbers = self._numbers.get(torrentid, [])
+        number = self._numbers.get(torrentid)
+        if number is None:
+            return
         if isinstance(message, TIPCTorrentComplete):
-            self._whole.update(numbers)
-            for number in numbers:
-                self._path[number] = message.savefolder
+            self._whole.add(number)
+            self._path[number] = message.savefolder
+            self._let_go(torrentid)
             self._go_on()
         elif isinstance(message, TIPCTorrentError):
-            for number in numbers:
-                self._lose(number, message.message)
+            self._let_go(torrentid)
+            self._lose(number, message.message)
 
     def is_done(self) -> bool:
         is_behind = self._next is not None and self._next <= self._last
@@ -177,6 +185,8 @@ class StreamSubscriber(Crewed):
             self.complain(str(error))
 
     def _take(self, feed: StreamFeed) -> None:
+        if self._next is not None and feed.chunks and feed.chunks[-1].number > self._last + CHUNKS_MAX:
+            raise ValueError(f"a feed that goes on so far behind chunk {self._last} is another stream's")
         for chunk in feed.chunks:
             number = chunk.number
             if self._next is None:
@@ -184,8 +194,10 @@ class StreamSubscriber(Crewed):
             if number <= self._last:
                 continue
             # a gap is what the feed no longer had when we looked
-            for gone in range(max(self._last + 1, self._next), number):
-                self._lose(gone, "it is no longer in the feed")
+            gone = range(max(self._last + 1, self._next), number)
+            self._lost.update(gone)
+            if gone:
+                self.complain(f"chunks {gone[0]} to {gone[-1]} are lost: they are no longer in the feed")
             self._last = number
             self._chunks[number] = chunk
             self._begin(chunk)
@@ -249,6 +261,13 @@ class StreamSubscriber(Crewed):
             self.work(number, lambda: _chunk_of(path, length))
         elif self._ended and not self._seeds and self.is_done():
             self.finishing = True
+
+    def _let_go(self, torrentid: int) -> None:
+        """It is seeded for a while."""
+        del self._numbers[torrentid]
+        self._seeded.append(torrentid)
+        while len(self._seeded) > self._history:
+            self.ask(TIPCCloseTorrent(torrentid=self._seeded.popleft()))
 
     def _forget(self, number: int) -> None:
         self._chunks.pop(number, None)

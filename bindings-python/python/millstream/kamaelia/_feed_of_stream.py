@@ -25,7 +25,7 @@ from xml.sax.saxutils import escape, quoteattr
 from ._signals import is_a
 from ._syndication import TORRENT_TYPE, read_feed
 
-__all__ = ["CHUNK_BYTES_MAX", "FORMS", "Chunk", "FeedForm", "StreamFeed", "read", "write"]
+__all__ = ["CHUNKS_MAX", "CHUNK_BYTES_MAX", "FORMS", "Chunk", "FeedForm", "StreamFeed", "read", "write"]
 
 FeedForm: TypeAlias = Literal["json", "rss", "atom"]
 
@@ -35,7 +35,7 @@ CHUNK_BYTES_MAX = 256 << 20
 """A chunk that is longer is none: it is held in memory. Bytes."""
 
 CHUNKS_MAX = 10_000
-"""A feed that names more chunks is none."""
+"""A feed that names more chunks, or chunks further apart, is none."""
 
 FEED_BYTES_MAX = 16 << 20
 """A feed that is longer isn't taken. Bytes."""
@@ -182,9 +182,11 @@ def _checked(feed: StreamFeed) -> StreamFeed:
     last = 0
     for chunk in feed.chunks:
         _count(chunk.number, NUMBERS_MAX)
-        if not last < chunk.number < last + (CHUNKS_MAX if last else NUMBERS_MAX):
+        if chunk.number <= last:
             raise ValueError("chunks of a feed are numbered in order")
         last = chunk.number
+    if feed.chunks and last - feed.chunks[0].number >= CHUNKS_MAX:
+        raise ValueError(f"chunks of a feed lie within {CHUNKS_MAX} numbers")
     return feed
 
 

@@ -4,6 +4,7 @@ a thread of its own. It owns the versions of what a key says; the torrents are i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -63,7 +64,7 @@ class KeyNode:
         self._bootstrap = bootstrap
         self._listen = listen
         self._news: deque[KeyNews] = deque()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
         self._latest: bytes | None = None
@@ -77,7 +78,7 @@ class KeyNode:
             self._changed.set()
 
         self._start(self._publish(secret, salt))
-        self._loop.call_soon_threadsafe(change)
+        self._tell_loop(change)
 
     def follow(self, link: KeyLink, interval: float) -> None:
         """Looks which torrent a key names, every so many seconds."""
@@ -89,25 +90,25 @@ class KeyNode:
 
     def close(self) -> None:
         """Ends it soon; waits for nothing."""
-        if self._thread is None:
-            self._loop.close()
-        elif self._thread.is_alive():
-            try:
-                self._loop.call_soon_threadsafe(self._stopped.set)
-            except RuntimeError:
-                # it ended just now
-                return
+        self._tell_loop(self._stopped.set)
+
+    def _tell_loop(self, do: Callable[[], object]) -> None:
+        if self._loop is not None:
+            # one that has ended is told nothing
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(do)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._thread is not None:
             work.close()
             return
-        self._thread = threading.Thread(target=self._run, args=(work,), name="millstream key", daemon=True)
+        loop = self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop, work), name="millstream key", daemon=True)
         self._thread.start()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(self._until_stopped(work))
         except Exception as error:
             log.warning("a key's node ended", exc_info=error)
@@ -164,7 +165,7 @@ class KeyNode:
             last = 0
             while True:
                 try:
-                    done = await asyncio.wait_for(node.get(link.target, salt=link.salt)._done(), LOOK_UP_TIMEOUT)
+                    done = await asyncio.wait_for(node.get(link.target, salt=link.salt), LOOK_UP_TIMEOUT)
                 except (MillstreamError, OSError, TimeoutError) as error:
                     self._tell(NotNamed(reason_of(error)))
                 else:
