@@ -145,8 +145,10 @@ def open_files() -> set[str]:
 
 async def none_but(before: set[str]) -> None:
     """Nothing more is open than before, as soon as the other sides have heard of it."""
+    left: set[str] = set()
     for _ in range(400):
-        if not (left := open_files() - before):
+        left = open_files() - before
+        if not left:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(left)
