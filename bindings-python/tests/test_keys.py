@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -106,6 +107,21 @@ def test_bep_0046_a_key_is_not_followed_without_a_dht_and_a_following_ends_with_
         assert session.torrents == ()
 
     on_demand.run(story)
+
+
+def test_bep_0046_who_blocks_follows_a_key_until_the_session_is_closed(on_demand: Drivers) -> None:
+    link = KeyLink(bytes(32))
+    with on_demand.sync_session("one") as session:
+        with pytest.raises(CommandError):
+            next(session.follow(link))
+        with pytest.raises(MagnetError):
+            next(session.follow("magnet:?xt=urn:btih:" + "0" * 40))
+    followed: list[KeyFollowed | None] = []
+    with on_demand.sync_session("two", dht=True, dht_bootstrap=["127.0.0.1:9"]) as session:
+        waiting = threading.Thread(target=lambda: followed.append(next(session.follow(link), None)))
+        waiting.start()
+    waiting.join(20)
+    assert followed == [None]
 
 
 def test_bep_0035_a_torrent_is_signed_when_it_is_made_and_by_nobody_else(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -222,7 +222,7 @@ class Hub:
             self._readers.add(events)
         return events
 
-    def publish(self, news: list[News]) -> None:
+    def publish(self, news: Sequence[News]) -> None:
         """Tells all readers."""
         self._each(lambda reader: reader.push(news))
 
