@@ -9,12 +9,9 @@ from ._create import CreateOptions
 from ._dht import DhtEvent, DhtItem, DhtSettings, DhtStatus, Family
 from ._messages import Message, Outgoing
 from ._pool import PoolSettings, PoolStatus
+from ._settings import AddOptions, Address, Allocation, BytesLike, SessionSettings, Settings
 from ._tracker import TrackerServerSettings, TrackerSettings, TrackerStatistics
 from ._values import (
-    AddOptions,
-    Address,
-    Allocation,
-    BytesLike,
     CreateJob,
     Datagrams,
     Digests,
@@ -27,9 +24,7 @@ from ._values import (
     Outcome,
     PeerStatus,
     PlanOptions,
-    SessionSettings,
     SessionStatistics,
-    Settings,
     State,
     TrackerStatus,
     Version,
