@@ -145,12 +145,12 @@ def open_files() -> set[str]:
 
 async def none_but(before: set[str]) -> None:
     """Nothing more is open than before, as soon as the other sides have heard of it."""
-    left: set[str] = set()
+    left = open_files() - before
     for _ in range(400):
-        left = open_files() - before
         if not left:
             return
         await asyncio.sleep(0.02)
+        left = open_files() - before
     raise AssertionError(left)
 
 
