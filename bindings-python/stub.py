@@ -13,6 +13,7 @@ holds the outcome against the module. Needs Python alone.
 from __future__ import annotations
 
 import ast
+import builtins
 import difflib
 import re
 import sys
@@ -30,7 +31,7 @@ LIBRARY = {
     "collections.abc": ("Callable", "Iterable", "Mapping", "Sequence"),
     "os": ("PathLike",),
     "pathlib": ("Path",),
-    "typing": ("Any", "Final", "Literal", "Unpack", "final"),
+    "typing": ("Any", "Literal", "Unpack", "final"),
 }
 """Names of the standard library that types are told with."""
 
@@ -390,11 +391,17 @@ def block(each: Class) -> str:
 
 def imports(body: str, ours: set[str]) -> str:
     """Where the names come from that the types are told with, but for ours."""
-    used = set(re.findall(r"(?<![\w.\"'])[A-Za-z_]\w*", re.sub(r'"[^"]*"', "", body)))
+    used = {"final"}
+    for node in ast.walk(ast.parse(body)):
+        for told in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(told, ast.AST):
+                used.update(name.id for name in ast.walk(told) if isinstance(name, ast.Name))
+    missing = used - ours - set(dir(builtins))
     rows = []
     for place, names in LIBRARY.items():
         if wanted := sorted(used & set(names), key=lambda name: (name[0].islower(), name)):
             rows.append(f"from {place} import {', '.join(wanted)}")
+            missing -= set(wanted)
     rows.append("")
     for room in ROOMS:
         known = set()
@@ -404,9 +411,12 @@ def imports(body: str, ours: set[str]) -> str:
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 known.update(target.id for target in targets if isinstance(target, ast.Name))
-        if wanted := sorted(used & known - ours):
+        if wanted := sorted(missing & known):
+            missing -= known
             told = f"from .{room} import {', '.join(wanted)}"
             rows.append(told if len(told) <= WIDTH else f"from .{room} import (\n    " + ",\n    ".join(wanted) + ",\n)")
+    if missing:
+        raise Wrong(f"nobody knows {', '.join(sorted(missing))}: the rooms are {', '.join(ROOMS)}")
     return "\n".join(rows)
 
 

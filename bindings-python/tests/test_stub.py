@@ -138,3 +138,8 @@ def test_values_have_what_follows_from_their_fields() -> None:
     assert "def __new__(cls, torrent: int, address: Address, raw: BytesLike) -> Told: ..." in told
     assert "def raw(self) -> bytes: ..." in told
     assert "__match_args__ = ()" in ended
+
+
+def test_a_type_that_nobody_knows_is_told() -> None:
+    with pytest.raises(stub.Wrong, match="nobody knows Nowhere:"):
+        stub.imports("def f(a: Nowhere, b: int) -> Address: ...", set())
