@@ -183,6 +183,27 @@ def test_a_torrent_whose_removal_was_cancelled_leaves_and_does_not_come_back(dri
     drivers.run(story)
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_start_that_is_cancelled_gives_the_folder_back(drivers: Drivers, answered: bool) -> None:
+    async def story() -> None:
+        kept = drivers.folder / "kept"
+        async with drivers.session("one", remember=kept) as session:
+            await session.add("a" * 40, only_peers=True)
+        mine = asyncio.all_tasks()
+
+        async def starting() -> None:
+            async with drivers.session("one", remember=kept) as session:
+                assert len(session.torrents) == 1
+
+        async def after() -> None:
+            await quiet(mine)
+            await starting()
+
+        assert await each(starting, answered, after) >= 2
+
+    drivers.run(story)
+
+
 def test_news_of_a_torrent_comes_when_somebody_has_it(drivers: Drivers) -> None:
     async def story() -> None:
         async with drivers.session("one", remember=drivers.folder / "kept") as session:
