@@ -2,10 +2,10 @@
 //! Which connections there are is `connections`'.
 //!
 //! A doubt alone proves nothing: addresses from another source may be worse, a provider may have an outage. So it is
-//! tried: the footprint is cut to three quarters of what it was when the doubt began, then to half. If less load brings
-//! the baseline back, the network can't bear more: the pool stays bounded, grows slowly, and is cut again at the next
-//! sign. If not, the load wasn't to blame: the size comes back, what was seen is the new baseline, and the next trial
-//! waits, longer each time.
+//! tried: the footprint is cut to three quarters of what it was when the doubt began, then to half, and where links are
+//! lost to a quarter, since that doubt may come late. If less load brings the baseline back, the network can't bear
+//! more: the pool stays bounded, grows slowly, and is cut again at the next sign. If not, the load wasn't to blame: the
+//! size comes back, what was seen is the new baseline, and the next trial waits, longer each time.
 
 use super::evidence::{Judged, Losses, Silence, is_large};
 use super::opening::Opening;
@@ -59,6 +59,8 @@ enum Cut {
     Quarter,
     /// Half.
     Half,
+    /// Three quarters less: a doubt about losses may come when far more is open than a table holds.
+    Most,
 }
 
 impl Cut {
@@ -67,14 +69,16 @@ impl Cut {
             Self::Little => load - load / 16,
             Self::Quarter => load - load / 4,
             Self::Half => load / 2,
+            Self::Most => load / 4,
         }
     }
 
-    fn next(self) -> Option<Self> {
+    fn next(self, sign: Sign) -> Option<Self> {
         match self {
             Self::Little => Some(Self::Quarter),
             Self::Quarter => Some(Self::Half),
-            Self::Half => None,
+            Self::Half => (sign == Sign::Losses).then_some(Self::Most),
+            Self::Most => None,
         }
     }
 }
@@ -266,7 +270,7 @@ impl Sizing {
             self.trials = 0;
             self.end(false);
         } else if trial.comfort <= -VERDICT {
-            let Some(cut) = trial.cut.next() else { return self.release(now, load, true, config) };
+            let Some(cut) = trial.cut.next(trial.sign) else { return self.release(now, load, true, config) };
             (trial.cut, trial.shrunk, trial.comfort) = (cut, None, 0);
             self.size = cut.of(trial.load).max(least(config));
         }

@@ -98,6 +98,16 @@ fn behind_a_table_of_200_entries_that_evicts_downloads_end_sooner_and_links_live
     helps_in_a_weak_place(evicts, &SEEDS);
 }
 
+/// Worlds in which far more is open than the table holds when the first doubt comes.
+#[test]
+fn a_late_doubt_about_losses_still_finds_a_small_table() {
+    let [_, (stale, _), ..] = weak_places();
+    for seed in [261, 606] {
+        let it = House::new(stale, seed, PoolConfig::default()).run();
+        assert!(it.broken < 250, "{seed}: {it:?}");
+    }
+}
+
 #[test]
 fn behind_a_table_of_200_entries_that_drops_new_ones_fewer_fail_and_it_takes_at_most_5_percent_longer() {
     let [_, _, drops, _] = weak_places();
