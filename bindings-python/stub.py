@@ -351,7 +351,9 @@ def module() -> list[Class | Function]:
         where = named[room.replace("::", "/")]
         text = sources[where]
         if entry[1]:
-            begin = re.search(r"#\[pyfunction\]\s*\n(?=(?:#\[[^\n]*\n|\s+[^\n]*\n)*pub\(crate\) fn " + name + r"\b)", text)
+            begin = re.search(
+                r"#\[pyfunction\]\s*\n(?=(?:#\[[^\n]*\n|\s+[^\n]*\n)*pub\(crate\) fn " + name + r"\b)", text
+            )
             if begin is None:
                 raise Wrong(f"{where}: there is no function {name}")
             found.append(next(functions(text[begin.end() :], "", where.name, begin.end())))
@@ -414,7 +416,9 @@ def imports(body: str, ours: set[str]) -> str:
         if wanted := sorted(missing & known):
             missing -= known
             told = f"from .{room} import {', '.join(wanted)}"
-            rows.append(told if len(told) <= WIDTH else f"from .{room} import (\n    " + ",\n    ".join(wanted) + ",\n)")
+            rows.append(
+                told if len(told) <= WIDTH else f"from .{room} import (\n    " + ",\n    ".join(wanted) + ",\n)"
+            )
     if missing:
         raise Wrong(f"nobody knows {', '.join(sorted(missing))}: the rooms are {', '.join(ROOMS)}")
     return "\n".join(rows)
@@ -426,7 +430,9 @@ def stub() -> str:
     body = "\n\n".join(block(each) if isinstance(each, Class) else line(each, "", "") for each in found)
     names = sorted([each.name for each in found] + ["__version__"])
     everything = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]"
-    head = '"""The native half of millstream. Written by `bindings-python/stub.py` from the Rust sources: change those."""'
+    head = (
+        '"""The native half of millstream. Written by `bindings-python/stub.py` from the Rust sources: change those."""'
+    )
     body = body.replace("'", '"')
     return f"{head}\n\n{imports(body, set(names))}\n\n{everything}\n\n__version__: str\n\n{body}\n"
 

@@ -86,7 +86,6 @@ async def package(config: dict[str, Any]) -> AsyncIterator[tuple[Read, Dial]]:
 async def libtorrent(config: dict[str, Any]) -> AsyncIterator[tuple[Read, Dial]]:
     """A session of libtorrent, woken by its alerts, each torrent asked for its status."""
     import libtorrent as lt
-
     from engines.libtorrent_node import settings
 
     reach = {"dht": None, "lsd": False, "utp": "off", "encryption": "off"}

@@ -18,8 +18,8 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
-from bench import table  # noqa: E402
-from engines.process import EngineError  # noqa: E402
+from bench import table
+from engines.process import EngineError
 
 NAMES = ("transfer", "latency", "events", "forever", "stream")
 

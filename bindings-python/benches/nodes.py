@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from engines.libtorrent_engine import Libtorrent
 from engines.millstream import Millstream
-from engines.node import Address, Job, Node
+from engines.node import Address, Node
 from engines.process import Child, EngineError
 
 HERE = Path(__file__).parent

@@ -134,9 +134,7 @@ def run_source(given: dict[str, Any]) -> list[Any]:
 
 def run_sink(given: dict[str, Any]) -> list[Any]:
     """The components of the sink, wired."""
-    subscriber = StreamSubscriber(
-        given["url"], interval=given["interval"], folder=given["folder"], settings=SETTINGS
-    )
+    subscriber = StreamSubscriber(given["url"], interval=given["interval"], folder=given["folder"], settings=SETTINGS)
     sink = Sink(given["chunk"])
     for outbox, inbox in (("outbox", "inbox"), ("status", "status"), ("signal", "control")):
         subscriber.link((subscriber, outbox), (sink, inbox))

@@ -21,9 +21,7 @@ class Network:
         for n in range(count):
             addr = (f"10.0.0.{n + 1}", 6881)
             routers = [] if addr == first else ["10.0.0.1:6881"]
-            self.nodes[addr] = DhtNode(
-                n, bootstrap_nodes=routers, private_addresses=True, enforce_node_ids=False
-            )
+            self.nodes[addr] = DhtNode(n, bootstrap_nodes=routers, private_addresses=True, enforce_node_ids=False)
 
     def run(self, addr: Address, lookup: int | None, seconds: float = 60.0) -> list[DhtEvent]:
         """Lets time pass until a look-up is over, or so many seconds; what the node told meanwhile."""

@@ -16,7 +16,6 @@ from millstream.sansio import (
     ConnectHttp,
     ConnectWebSocket,
     DatagramsReady,
-    Digests,
     Engine,
     Event,
     Exchange,

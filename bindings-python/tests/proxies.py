@@ -1,5 +1,5 @@
-"""Small proxies for drivers with real sockets: SOCKS5 with links and datagrams, and HTTP's CONNECT. They lead whatever is
-asked for to this host, at the same port, and remember what that was. They can die and come back."""
+"""Small proxies for drivers with real sockets: SOCKS5 with links and datagrams, and HTTP's CONNECT. They lead whatever
+is asked for to this host, at the same port, and remember what that was. They can die and come back."""
 
 from __future__ import annotations
 
@@ -193,7 +193,9 @@ class HttpProxy(Proxy):
 class Hostile(Proxy):
     """Says what a test wants, whatever it is asked."""
 
-    def __init__(self, scheme: str, say: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+    def __init__(
+        self, scheme: str, say: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    ) -> None:
         super().__init__()
         self.scheme = scheme
         self.links = 0

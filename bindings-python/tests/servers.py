@@ -1,4 +1,5 @@
-"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, and a web server that knows ranges."""
+"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, and a web server that knows
+ranges."""
 
 from __future__ import annotations
 

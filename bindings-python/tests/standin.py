@@ -12,9 +12,22 @@ from memory import Disk, Host, World
 from millstream import FetchError
 from millstream._backend import OnNews
 from millstream._known import check
-from millstream.sansio import AddOptions, Address, Files, FilesOpen, Outcome, Part, Settings, Work, Write, Written
 from millstream._values import PeerStatus, SessionStatistics, Status, Stopped, TrackerStatus, WebSeedStatus
-from millstream.sansio import Extent, FileNow, Pad
+from millstream.sansio import (
+    AddOptions,
+    Address,
+    Extent,
+    FileNow,
+    Files,
+    FilesOpen,
+    Outcome,
+    Pad,
+    Part,
+    Settings,
+    Work,
+    Write,
+    Written,
+)
 
 STEPS_MAX = 10_000
 

@@ -206,9 +206,7 @@ def test_of_three_peers_one_lies_and_a_magnet_is_fetched_all_the_same(
 
 
 @loops
-def test_a_session_goes_on_where_it_was_and_fetches_nothing_twice(
-    run: Callable[[Story], None], tmp_path: Path
-) -> None:
+def test_a_session_goes_on_where_it_was_and_fetches_nothing_twice(run: Callable[[Story], None], tmp_path: Path) -> None:
     async def story() -> None:
         what = things()
         seed, leech = await Peer(tmp_path / "seed").start(), await Peer(tmp_path / "leech").start()
@@ -260,7 +258,11 @@ def test_a_peer_that_sends_garbage_costs_nothing_but_its_link(run: Callable[[Sto
         seed, leech = await Peer(tmp_path / "seed").start(), await Peer(tmp_path / "leech").start()
         await seed.seed(what)
         greeting = PeerConnection(client=True, peer_id=b"-XX0000-123456789012", info_hash=what_hash(what), pieces=28)
-        for noise in (payload(100_000, 3), b"\x13BitTorrent protocol" + bytes(100), greeting.handshake() + b"\xff" * 999):
+        for noise in (
+            payload(100_000, 3),
+            b"\x13BitTorrent protocol" + bytes(100),
+            greeting.handshake() + b"\xff" * 999,
+        ):
             reader, writer = await asyncio.open_connection(*seed.address)
             writer.write(noise)
             try:
@@ -346,9 +348,7 @@ def test_peers_are_found_by_a_tracker(run: Callable[[Story], None], tmp_path: Pa
 
 
 @loops
-def test_a_tracker_is_asked_over_a_websocket_and_told_of_the_end(
-    run: Callable[[Story], None], tmp_path: Path
-) -> None:
+def test_a_tracker_is_asked_over_a_websocket_and_told_of_the_end(run: Callable[[Story], None], tmp_path: Path) -> None:
     async def story() -> None:
         tracker = WebSocketTracker()
         url = await tracker.start()
@@ -418,8 +418,6 @@ def test_a_torrent_file_is_fetched_within_bounds(run: Callable[[Story], None], t
         server.stop()
 
     run(story)
-
-
 
 
 def what_hash(what: Things) -> bytes:

@@ -1,5 +1,5 @@
-"""How the asyncio driver finds peers by itself, and whom it speaks to: neighbours, the DHT, the command's binary; and that
-nothing of it stays open, whenever it ends."""
+"""How the asyncio driver finds peers by itself, and whom it speaks to: neighbours, the DHT, the command's binary; and
+that nothing of it stays open, whenever it ends."""
 
 from __future__ import annotations
 
@@ -314,9 +314,7 @@ def test_a_host_without_free_files_goes_on_when_it_has_some(run: Run, tmp_path: 
     run(story)
 
 
-def test_a_fault_of_ours_in_a_task_is_told_and_ends_the_link(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fault_of_ours_in_a_task_is_told_and_ends_the_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         peer = await Peer(tmp_path / "one").start()
 

@@ -1,5 +1,5 @@
-"""The asyncio driver's kill switch: all that its process says to the network is written down by strace, and nothing of it
-goes anywhere but to the proxy and its relay. Names are looked up by nobody here."""
+"""The asyncio driver's kill switch: all that its process says to the network is written down by strace, and nothing of
+it goes anywhere but to the proxy and its relay. Names are looked up by nobody here."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def test_nothing_goes_by_the_proxy_also_when_it_dies_and_comes_back(
             by_name(await talk.start(), "talk.invalid"),
         ]
         trackers = "".join(f"&tr={url}" for url in urls)
-        magnet = f"{what.magnet}{trackers}&ws=http://web.invalid/things/&x.pe=peer.invalid:9&x.pe=%s:%d" % far(seed.address)
+        magnet = f"{what.magnet}{trackers}&ws=http://web.invalid/things/&x.pe=peer.invalid:9&x.pe=%s:%d" % far(
+            seed.address
+        )
         there = settings(proxy, tmp_path)
         watched = await Watched.start(
             tmp_path, loop, settings=there, magnet=magnet, name="name.invalid", folder=str(tmp_path / "out")
@@ -117,7 +119,8 @@ def test_nothing_goes_by_the_proxy_also_when_it_dies_and_comes_back(
             assert "SOCK_DGRAM" not in trace, "not even a socket for datagrams"
         assert f"tcp tracker.invalid:{urls[0].split(':')[2].split('/')[0]}" in before
         assert "tcp name.invalid:9" in before, "the proxy is asked for names"
-        assert "tcp %s:%d" % far(seed.address) in proxy.asked, "it comes back by itself"
+        host, port = far(seed.address)
+        assert f"tcp {host}:{port}" in proxy.asked, "it comes back by itself"
         await close(seed)
         for server in (http, udp, talk):
             server.stop()

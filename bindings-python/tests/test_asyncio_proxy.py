@@ -1,5 +1,5 @@
-"""The asyncio driver behind proxies, on asyncio's own loop and on uvloop: what goes through, and how a proxy that does what
-it likes is answered. That nothing goes by a proxy is `test_asyncio_leaks`'s."""
+"""The asyncio driver behind proxies, on asyncio's own loop and on uvloop: what goes through, and how a proxy that does
+what it likes is answered. That nothing goes by a proxy is `test_asyncio_leaks`'s."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The asyncio driver's words with servers, on asyncio's own loop and on uvloop: TLS, and servers that do what they like.
-Each costs a failure that is told, within bounds of time and memory."""
+"""The asyncio driver's words with servers, on asyncio's own loop and on uvloop: TLS, and servers that do what they
+like. Each costs a failure that is told, within bounds of time and memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from servers import HttpServer, WebSocketTracker
 from test_asyncio import Peer, Story, close, loops, things
 from test_asyncio_proxy import by_name
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection
+from wsproto.events import AcceptConnection, TextMessage
 from wsproto.events import Ping as WsPing
 from wsproto.events import Request as WsRequest
-from wsproto.events import TextMessage
 
 from millstream._asyncio.http import _unpack, is_public
 from millstream._asyncio.ways import Unanswered
@@ -406,5 +405,3 @@ def test_a_fetch_ends_with_its_session(run: Run, tmp_path: Path) -> None:
         await odd.stop()
 
     run(story)
-
-

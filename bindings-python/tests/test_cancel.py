@@ -50,7 +50,7 @@ class Interrupted:
                 send = lambda: self.work.send(None)  # noqa: E731
             except BaseException as error:
                 thrown = error
-                send = lambda: self.work.throw(thrown)  # noqa: E731,B023
+                send = lambda: self.work.throw(thrown)  # noqa: E731
 
 
 def descriptors() -> list[str]:
@@ -277,9 +277,7 @@ def test_a_download_can_be_cancelled_at_every_await(drivers: Drivers, answered: 
                 nonlocal number, place
                 number += 1
                 place = drivers.folder / f"here {number}"
-                return download(
-                    what.torrent, place, peers=seed.listening, driver=drivers.driver, **drivers.settings
-                )
+                return download(what.torrent, place, peers=seed.listening, driver=drivers.driver, **drivers.settings)
 
             await go()
             await quiet(mine)

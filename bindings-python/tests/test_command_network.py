@@ -1,5 +1,5 @@
-"""The command beside the binary where there is a network: keys that name torrents, newer torrents, the DHT, interruptions, the
-demo.
+"""The command beside the binary where there is a network: keys that name torrents, newer torrents, the DHT,
+interruptions, the demo.
 """
 
 from __future__ import annotations
@@ -332,7 +332,7 @@ def test_the_demo_shows_it_all_and_leaves_nothing_behind(tmp_path: Path) -> None
         assert {line["node"] for line in events(told, "complete")} == {"leech 1", "leech 2"}
         assert last["seed_uploaded"] + last["leeches_uploaded"] >= 2 << 20
         assert os.listdir(tmp_path / "tmp") == []
-        shapes.append(({line["event"]: list(line) for line in told}))
+        shapes.append({line["event"]: list(line) for line in told})
     assert shapes[0] == shapes[1]
     plain = run("demo", "--size", "64K", "--leeches", "1", cwd=tmp_path).stdout.splitlines()
     assert plain[0] == "makes a file of 64.0 KiB and its torrent (hybrid, v1 and v2)"

@@ -1,5 +1,5 @@
-"""The module and the binary, given the same: the same exit code, the same bytes on stdout, the same complaint. Good input and
-hostile input.
+"""The module and the binary, given the same: the same exit code, the same bytes on stdout, the same complaint. Good
+input and hostile input.
 """
 
 from __future__ import annotations
@@ -291,7 +291,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "bad.torrent").write_bytes(b"no")
     (place / "cut.torrent").write_bytes(whole[:-20])
     # a name and a comment that steer terminals, a path that leads out, a date before all
-    info = b"d5:filesld6:lengthi5e4:pathl2:..6:e\x1b[2Jf1:\xe2eee4:name5:a\x1b\xc2\x9bb12:piece lengthi16384e6:pieces20:%se"
+    files = b"5:filesld6:lengthi5e4:pathl2:..6:e\x1b[2Jf1:\xe2eee"
+    info = b"d" + files + b"4:name5:a\x1b\xc2\x9bb12:piece lengthi16384e6:pieces20:%se"
     comment = "c\u202ed\n".encode()
     hostile = b"d7:comment%d:%s13:creation datei-5e4:info%se" % (len(comment), comment, info % bytes(20))
     (place / "hostile.torrent").write_bytes(hostile)

@@ -1,5 +1,5 @@
-"""The command on a terminal: bars at its foot, colours unless they are refused; and what is made of the definition of its
-arguments: completion scripts, and the manual page.
+"""The command on a terminal: bars at its foot, colours unless they are refused; and what is made of the definition of
+its arguments: completion scripts, and the manual page.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ def test_junk_is_no_torrent(junk: bytes) -> None:
         Engine(1).add_torrent(0, junk, "anywhere")
 
 
-@pytest.mark.parametrize("junk", ["", "magnet:?", "magnet:?xt=urn:btih:12", "http://x", "magnet:?xt=urn:btih:" + "é" * 20])
+@pytest.mark.parametrize(
+    "junk", ["", "magnet:?", "magnet:?xt=urn:btih:12", "http://x", "magnet:?xt=urn:btih:" + "é" * 20]
+)
 def test_junk_is_no_magnet(junk: str) -> None:
     with pytest.raises(millstream.MagnetError):
         Magnet.parse(junk)
@@ -225,10 +227,10 @@ def test_lent_memory_is_read_only_and_outlives_the_engine() -> None:
     def keep(work: sansio.Work) -> sansio.Outcome:
         if isinstance(work, Hash):
             kept.extend(work.data)
-        return carry_out(work)
+        return carry_out(work)  # noqa: F821, it is deleted below
 
     leech.disk.carry_out = keep  # type: ignore[method-assign]
-    world.run(lambda: any(isinstance(event, sansio.Completed) for event in leech.events))
+    world.run(lambda: any(isinstance(event, sansio.Completed) for event in leech.events))  # noqa: F821
     assert kept
     assert all(view.readonly for view in kept)
     with pytest.raises(TypeError):

@@ -118,7 +118,9 @@ def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
     with program("seedbox.py", *given) as running:
         assert "0 torrents" in until(running, "^<Session")
         said = ""
-        while not all(re.search(word, said) for word in ("refused", "'things' .*seeding 100", "'thing.bin' .*seeding 100")):
+        while not all(
+            re.search(word, said) for word in ("refused", "'things' .*seeding 100", "'thing.bin' .*seeding 100")
+        ):
             said += until(running, "") + "\n"
         running.send_signal(signal.SIGKILL)
         running.wait(10)

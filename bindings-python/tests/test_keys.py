@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from drivers_stage import Drivers, thing, things
+from drivers_stage import Drivers, thing
 from servers import HttpServer
 
 from millstream import (
@@ -61,7 +61,7 @@ def test_bep_0046_a_keys_link_is_added_as_the_torrent_that_it_names_and_followed
     on_demand: Drivers,
 ) -> None:
     async def story() -> None:
-        first, second = thing(), things()
+        first = thing()
         async with publisher() as (nodes, entry):
             item = publish(first.torrent, 1)
             stored = (await nodes[1].put(item)).outcome

@@ -1,5 +1,5 @@
-"""Numbers that don't fit: wherever Python gives one to the native half, a number out of its range is an `OptionError` that
-names what it was given for. The stub says where numbers are given, so that none can be forgotten."""
+"""Numbers that don't fit: wherever Python gives one to the native half, a number out of its range is an `OptionError`
+that names what it was given for. The stub says where numbers are given, so that none can be forgotten."""
 
 from __future__ import annotations
 

@@ -18,8 +18,7 @@ import pytest
 from drivers_stage import Drivers, thing
 
 import millstream
-from millstream import _settings
-from millstream import Events, FileReader, Session, Torrent, TrackerFailed, errors, sync
+from millstream import Events, FileReader, Session, Torrent, TrackerFailed, _settings, errors, sync
 from millstream._create import create_torrent_now
 
 TWINS: list[tuple[type, type]] = [(Session, sync.Session), (Torrent, sync.Torrent)]
@@ -183,5 +182,3 @@ def test_settings_of_a_session_are_all_explained() -> None:
     for kind in (millstream.SessionSettings, millstream.Settings, millstream.AddOptions):
         for name in kind.__annotations__:
             assert re.search(rf'^    {name}: [^\n]*\n    """', source, re.MULTILINE), f"{kind.__name__}.{name}"
-
-

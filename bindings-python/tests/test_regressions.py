@@ -1,4 +1,5 @@
-"""What a known teaching engine got wrong, each as a story of ours; and what its ancestor's tests asked of every download."""
+"""What a known teaching engine got wrong, each as a story of ours; and what its ancestor's tests asked of every
+download."""
 
 from __future__ import annotations
 

@@ -162,7 +162,6 @@ def test_a_torrent_whose_removal_was_cancelled_leaves_and_does_not_come_back(dri
     async def story() -> None:
         kept = drivers.folder / "kept"
         async with drivers.session("one", remember=kept) as session:
-
             leaving = set[int]()
 
             async def removing() -> None:

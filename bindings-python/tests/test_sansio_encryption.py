@@ -1,4 +1,5 @@
-"""`PeerConnection` under encryption (MSE): each role at each level, however the bytes come, and what others may not do."""
+"""`PeerConnection` under encryption (MSE): each role at each level, however the bytes come, and what others may not
+do."""
 
 from __future__ import annotations
 

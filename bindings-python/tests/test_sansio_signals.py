@@ -1,4 +1,5 @@
-"""`Tracker` over WebSockets (WebTorrent's signalling): offers find peers, answers find their way back, garbage a reason."""
+"""`Tracker` over WebSockets (WebTorrent's signalling): offers find peers, answers find their way back, garbage a
+reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tool that writes the stub of the native half: what it makes of Rust, and that what it can't know it doesn't guess."""
+"""The tool that writes the stub of the native half: what it makes of Rust, and that what it can't know it doesn't
+guess."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def test_a_type_is_told_if_rust_says_it_all(rust: str, python: str | None) -> No
 
 def test_a_class_has_its_methods_with_names_defaults_and_types() -> None:
     made = of_class(
-        '''
+        """
 #[pyclass(frozen, eq, hash, module = "m")]
 pub(crate) struct Thing {
     #[pyo3(get)]
@@ -83,7 +84,7 @@ impl Thing {
 
     fn __repr__(&self) -> String { made() }
 }
-'''
+"""
     )
     assert made == "\n".join(
         [

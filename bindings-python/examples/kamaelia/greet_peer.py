@@ -1,7 +1,7 @@
 """Greets a peer and says what it has: `python greet_peer.py FILE.torrent HOST PORT`.
 
-    TCPClient -- bytes --> PeerWire -- messages --> Greeter
-    Greeter -- messages --> PeerWire -- bytes --> TCPClient
+TCPClient -- bytes --> PeerWire -- messages --> Greeter
+Greeter -- messages --> PeerWire -- bytes --> TCPClient
 """
 
 from __future__ import annotations

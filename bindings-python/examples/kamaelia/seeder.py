@@ -1,7 +1,7 @@
 """Seeds files: `python seeder.py TRACKER FILE...` until its input ends (Ctrl-D). Each gets a torrent of its own.
 
-    DataSource -- paths --> SeedingController -- TIPCSeeding --> Screen
-    Input -- shutdown --> SeedingController
+DataSource -- paths --> SeedingController -- TIPCSeeding --> Screen
+Input -- shutdown --> SeedingController
 """
 
 from __future__ import annotations

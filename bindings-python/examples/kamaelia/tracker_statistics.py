@@ -1,6 +1,6 @@
 """A tracker that says how busy it is: `python tracker_statistics.py PORT [SECONDS]` until its input ends (Ctrl-D).
 
-    TorrentTracker -- TIPCTrackerStarted, TIPCTrackerStats --> Screen
+TorrentTracker -- TIPCTrackerStarted, TIPCTrackerStats --> Screen
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ class Backend(Protocol):
         ...
 
     async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
-        """The addresses of a host, by the way that all else takes; stand-ins where a proxy looks names up: `OSError`."""
+        """The addresses of a host, by the way that all else takes; stand-ins where a proxy looks names up:
+        `OSError`."""
         ...
 
     async def follow(self, link: str) -> None:

@@ -23,10 +23,9 @@ OnProgress = Callable[[int, int], object]
 class CreateOptions(TypedDict, total=False):
     """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12);
     `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is
-    where a newer torrent will be found, `originator` the certificate of who signs it (BEP 39);
-    `sign_key`, an RSA key, and `sign_certificate`, which go together, sign the torrent (BEP 35): contents of files in PEM
-    or DER; `creation_date`
-    in seconds since 1970, none unless told, so that the same files give the same torrent."""
+    where a newer torrent will be found, `originator` the certificate of who signs it (BEP 39); `sign_key`, an RSA key,
+    and `sign_certificate`, which go together, sign the torrent (BEP 35): contents of files in PEM or DER;
+    `creation_date` in seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
     piece_length: int | None
@@ -67,8 +66,8 @@ async def create_torrent(
 ) -> bytes:
     """Makes a torrent file of a file or a folder, a hybrid of v1 and v2 unless told. Raises `CreateError`.
 
-    Whoever cancels it waits for nothing; the threads end with the pieces that they are at. What `progress` raises ends it
-    too, and is raised.
+    Whoever cancels it waits for nothing; the threads end with the pieces that they are at. What `progress` raises ends
+    it too, and is raised.
 
     >>> import tempfile
     >>> async def story(folder):

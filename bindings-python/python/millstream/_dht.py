@@ -112,9 +112,7 @@ class DhtSampled:
     samples: int
 
 
-DhtOutcome: TypeAlias = (
-    DhtFoundNodes | DhtFoundPeers | DhtAnnounced | DhtScraped | DhtGot | DhtStored | DhtSampled
-)
+DhtOutcome: TypeAlias = DhtFoundNodes | DhtFoundPeers | DhtAnnounced | DhtScraped | DhtGot | DhtStored | DhtSampled
 """What came of a look-up."""
 
 

@@ -1,4 +1,5 @@
-"""Followed keys (BEP 46): who wants to hear which torrents a key names. The DHT is asked by the engine, once for each key."""
+"""Followed keys (BEP 46): who wants to hear which torrents a key names. The DHT is asked by the engine, once for each
+key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The backend over the tokio driver: sockets, disk and digests belong to threads that never take the interpreter's lock.
+"""The backend over the tokio driver: sockets, disk and digests belong to threads that never take the interpreter's
+lock.
 
 They call the loop by one byte on a socket for a whole batch; answers and events then lie ready. Owns that meeting and
 nothing of the engine.

@@ -126,8 +126,8 @@ class Session:
         self, source: Source, *, folder: str | os.PathLike[str] | None = None, **options: Unpack[AddOptions]
     ) -> Torrent:
         """Takes on a torrent: a magnet link, the path or URL of a torrent file, its bytes, what was parsed of it, or an
-        info-hash in hexadecimal digits. A link of a key (BEP 46) means the torrent that the key names now: it waits for as
-        long as the DHT knows none. If this is cancelled, the torrent is not there.
+        info-hash in hexadecimal digits. A link of a key (BEP 46) means the torrent that the key names now: it waits for
+        as long as the DHT knows none. If this is cancelled, the torrent is not there.
 
         Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
         `CommandError`.
@@ -154,9 +154,9 @@ class Session:
         return self._have(torrent, parsed, place, record)
 
     async def follow(self, link: KeyLink | str) -> AsyncGenerator[KeyFollowed]:
-        """Follows a key through the DHT (BEP 46): the torrent that it names, and each that takes its place. It adds none:
-        `add(followed.info_hash.hex())` does. Ends when the session is closed. Raises `MagnetError` for what is no link of a
-        key, `CommandError` where the DHT is off."""
+        """Follows a key through the DHT (BEP 46): the torrent that it names, and each that takes its place. It adds
+        none: `add(followed.info_hash.hex())` does. Ends when the session is closed. Raises `MagnetError` for what is no
+        link of a key, `CommandError` where the DHT is off."""
         self._home.check_here()
         parsed = KeyLink.parse(link) if isinstance(link, str) else link
         async with contextlib.aclosing(self._follows.follow(parsed)) as news:
@@ -207,8 +207,8 @@ class Session:
         return self._backend.state_folder
 
     async def look_up(self, host: str, port: int) -> tuple[Address, ...]:
-        """The addresses of a host, for `peers`. Behind a proxy a name isn't looked up here: it gets a stand-in, good for this
-        session alone, and the proxy hears the name. Raises `OSError`."""
+        """The addresses of a host, for `peers`. Behind a proxy a name isn't looked up here: it gets a stand-in, good
+        for this session alone, and the proxy hears the name. Raises `OSError`."""
         self._home.check_here()
         return await self._backend.look_up(host, port)
 

@@ -40,8 +40,8 @@ def key_link(source: Source) -> str | None:
 
 
 async def load(source: Source, fetch: Callable[[str], Awaitable[bytes]]) -> Metainfo | Magnet:
-    """Reads a source that names a torrent, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`, `FetchError`,
-    `OSError`."""
+    """Reads a source that names a torrent, off the loop where it takes time. Errors: `MetainfoError`, `MagnetError`,
+    `FetchError`, `OSError`."""
     if isinstance(source, (Metainfo, Magnet)):
         return source
     if isinstance(source, KeyLink):

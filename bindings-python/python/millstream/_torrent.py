@@ -289,8 +289,8 @@ class Torrent:
             await backend.scrape(self._id)
 
     async def check_update(self) -> None:
-        """Asks now whether there is a newer torrent (BEP 39), which otherwise is done now and then: `UpdateAvailable` tells of
-        one."""
+        """Asks now whether there is a newer torrent (BEP 39), which otherwise is done now and then: `UpdateAvailable`
+        tells of one."""
         with self._here() as backend:
             await backend.check_update(self._id)
 

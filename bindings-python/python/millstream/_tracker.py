@@ -81,9 +81,9 @@ class TrackerSettings(TypedDict, total=False):
 
 
 class TrackerServerSettings(TypedDict, total=False):
-    """What a tracker on threads of its own serves, and where: `udp`, `http`, `ws` and `stats` are the addresses of each.
-    `allow` and `deny` are lists of info-hashes in text, `state` is the file that survives it. Intervals in seconds; what
-    is held at the most is as in `TrackerSettings`."""
+    """What a tracker on threads of its own serves, and where: `udp`, `http`, `ws` and `stats` are the addresses of
+    each. `allow` and `deny` are lists of info-hashes in text, `state` is the file that survives it. Intervals in
+    seconds; what is held at the most is as in `TrackerSettings`."""
 
     udp: Iterable[Address]
     http: Iterable[Address]

@@ -6,41 +6,95 @@ its own memory: no copy is made, and they stay good for as long as they are kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
 from ._millstream import (
     Banned as Banned,
+)
+from ._millstream import (
     Checked as Checked,
+)
+from ._millstream import (
     Completed as Completed,
+)
+from ._millstream import (
     KeyFollowed as KeyFollowed,
+)
+from ._millstream import (
     Lagged as Lagged,
+)
+from ._millstream import (
     Listening as Listening,
+)
+from ._millstream import (
     Metadata as Metadata,
+)
+from ._millstream import (
     PeerJoined as PeerJoined,
+)
+from ._millstream import (
     PeerLeft as PeerLeft,
+)
+from ._millstream import (
     PieceVerified as PieceVerified,
+)
+from ._millstream import (
     PoolChanged as PoolChanged,
+)
+from ._millstream import (
     Progress as Progress,
+)
+from ._millstream import (
     Removed as Removed,
+)
+from ._millstream import (
     ResumeSaved as ResumeSaved,
+)
+from ._millstream import (
     Scraped as Scraped,
+)
+from ._millstream import (
     SessionWarned as SessionWarned,
+)
+from ._millstream import (
     Status as Status,
+)
+from ._millstream import (
     Stopped as Stopped,
+)
+from ._millstream import (
     TorrentFailed as TorrentFailed,
+)
+from ._millstream import (
     TrackerAnswered as TrackerAnswered,
+)
+from ._millstream import (
     TrackerFailed as TrackerFailed,
+)
+from ._millstream import (
     UpdateAvailable as UpdateAvailable,
+)
+from ._millstream import (
     Warned as Warned,
 )
 from ._settings import (
     AddOptions as AddOptions,
+)
+from ._settings import (
     Address as Address,
+)
+from ._settings import (
     Allocation as Allocation,
+)
+from ._settings import (
     BytesLike as BytesLike,
+)
+from ._settings import (
     SessionSettings as SessionSettings,
+)
+from ._settings import (
     Settings as Settings,
 )
 
@@ -186,8 +240,8 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Exchange keys for an encrypted link, as `exchange` does. `theirs` is the other side's public key, if the secret is
-    wanted. Answered by `Exchanged`."""
+    """Exchange keys for an encrypted link, as `exchange` does. `theirs` is the other side's public key, if the secret
+    is wanted. Answered by `Exchanged`."""
 
     private: bytes = field(repr=False)
     public: bool
@@ -203,17 +257,7 @@ class Resolve:
 
 
 Work: TypeAlias = (
-    FilesOpen
-    | FilesSync
-    | FilesClose
-    | Read
-    | Write
-    | Hash
-    | HashStored
-    | Save
-    | Http
-    | Exchange
-    | Resolve
+    FilesOpen | FilesSync | FilesClose | Read | Write | Hash | HashStored | Save | Http | Exchange | Resolve
 )
 """What a job asks for. Each is also answered by `Failed`, and by `Cancelled` after a `Cancel`."""
 
@@ -295,17 +339,7 @@ class Cancelled:
 
 
 Outcome: TypeAlias = (
-    BytesRead
-    | Written
-    | Digests
-    | Absent
-    | Files
-    | Saved
-    | HttpAnswer
-    | Exchanged
-    | Resolved
-    | Failed
-    | Cancelled
+    BytesRead | Written | Digests | Absent | Files | Saved | HttpAnswer | Exchanged | Resolved | Failed | Cancelled
 )
 """The answer to a job."""
 
@@ -425,8 +459,8 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A peer at a glance. `client` is safe to show, `raw_peer_id` is what it sent. Sizes in bytes, rates in bytes a second;
-    `choked` by us, `choking` us; `encrypted` names the level of its link, if it is encrypted."""
+    """A peer at a glance. `client` is safe to show, `raw_peer_id` is what it sent. Sizes in bytes, rates in bytes a
+    second; `choked` by us, `choking` us; `encrypted` names the level of its link, if it is encrypted."""
 
     address: Address
     raw_peer_id: bytes
@@ -446,8 +480,8 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TrackerStatus:
-    """A tracker at a glance: its tier (BEP 12), what failed in the last exchange, whom it counts, and the seconds until it
-    is asked again, if it is the next to be asked."""
+    """A tracker at a glance: its tier (BEP 12), what failed in the last exchange, whom it counts, and the seconds until
+    it is asked again, if it is the next to be asked."""
 
     url: str
     tier: int
@@ -477,8 +511,8 @@ class SessionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class MetainfoFile:
-    """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut. `raw_path` is the
-    path as the torrent has it, which may lead anywhere; `symlink` is where a symbolic link points to (BEP 47)."""
+    """A file of a torrent: its safe path, its length, and where it starts in the span that pieces cut. `raw_path` is
+    the path as the torrent has it, which may lead anywhere; `symlink` is where a symbolic link points to (BEP 47)."""
 
     path: tuple[str, ...]
     length: int

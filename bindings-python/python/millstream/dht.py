@@ -56,8 +56,8 @@ ENDED = "the DHT node has ended"
 
 
 class Lookup(AsyncIterator[DhtEvent]):
-    """A look-up under way. Iterate over what it finds, `DhtDone` last; or await it, for that alone. Dropping it, or `cancel`,
-    ends it unheard."""
+    """A look-up under way. Iterate over what it finds, `DhtDone` last; or await it, for that alone. Dropping it, or
+    `cancel`, ends it unheard."""
 
     def __init__(self, node: Node, number: int) -> None:
         self._node: Node | None = node
@@ -110,8 +110,8 @@ class Node:
     """A node of the mainline DHT with sockets of the running loop. Use it as a context manager.
 
     `listen` has one address of each family at most; port 0 lets the system choose, and a family that the host hasn't is
-    passed over as long as the other is there. `saved` is what `save` gave. Settings are those of `DhtSettings`; if all of
-    `bootstrap_nodes` are private addresses, such addresses are taken into the tables.
+    passed over as long as the other is there. `saved` is what `save` gave. Settings are those of `DhtSettings`; if all
+    of `bootstrap_nodes` are private addresses, such addresses are taken into the tables.
     """
 
     def __init__(
@@ -200,8 +200,8 @@ class Node:
         return self._listening
 
     async def joined(self) -> bool:
-        """Waits until the table has nodes, or the first attempt to join found none: look-ups are better after it. Whether
-        there are nodes."""
+        """Waits until the table has nodes, or the first attempt to join found none: look-ups are better after it.
+        Whether there are nodes."""
         self._begun()
         future = asyncio.get_running_loop().create_future()
         self._joining.append(future)
@@ -237,8 +237,8 @@ class Node:
         return self._look_up(self._begun().get(target, self._loop.time(), salt=salt))
 
     def put(self, item: DhtItem, *, cas: int | None = None) -> Lookup:
-        """Stores an item (BEP 44), with `cas` only over this version: `DhtStored`. Raises `ItemError` for one that no node
-        would store."""
+        """Stores an item (BEP 44), with `cas` only over this version: `DhtStored`. Raises `ItemError` for one that no
+        node would store."""
         return self._look_up(self._begun().put(item, self._loop.time(), cas=cas))
 
     def sample(self, target: BytesLike) -> Lookup:

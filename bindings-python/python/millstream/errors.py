@@ -24,8 +24,8 @@ class MillstreamError(Exception):
 
 
 class OptionError(MillstreamError, ValueError):
-    """A setting, an option or an argument that isn't what it may be: a number out of its range, a name that isn't there.
-    `name` is what it was given for, if known."""
+    """A setting, an option or an argument that isn't what it may be: a number out of its range, a name that isn't
+    there. `name` is what it was given for, if known."""
 
     name: str | None
 
@@ -144,8 +144,8 @@ class WrongLoop(CommandError):
 
 
 class StartError(MillstreamError, OSError):
-    """A session can't start: the host is to blame, or what it was told to bind. `setting` is the one that can't be had, if
-    it is one, and `reason` says why in fewer words."""
+    """A session can't start: the host is to blame, or what it was told to bind. `setting` is the one that can't be had,
+    if it is one, and `reason` says why in fewer words."""
 
     setting: str | None = None
     reason: str = ""

@@ -55,6 +55,8 @@ def _of_a_stage(kind: type[Any]) -> Any:
 
 
 NEWS = {"_torrents": _crew.NEWS}
+
+
 def _bad_peer(kind: type[Any]) -> Any:
     """One that meets somebody, who says nothing."""
     silent = socket.socket(type=socket.SOCK_DGRAM)

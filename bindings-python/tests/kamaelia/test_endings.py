@@ -15,7 +15,7 @@ from millstream.kamaelia._axon import Component, producerFinished, shutdown, shu
 from millstream.kamaelia.TorrentService import TorrentService
 
 from .components import LOCAL, RECIPES, TORRENT, kinds
-from .stage import Script, fresh_scheduler, run, until
+from .stage import fresh_scheduler, run, until
 from .test_garbage import Around, Told, told
 from .world import wait
 

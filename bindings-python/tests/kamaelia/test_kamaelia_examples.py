@@ -190,9 +190,10 @@ def test_an_episode_is_played_when_it_is_ready(folder: Path) -> None:
                 self.answer(200, torrent if self.path.endswith(".torrent") else feed)
 
         play = "import shutil, sys; shutil.copy(sys.argv[1], 'played')"
-        with serving(Web) as url, Example(
-            "subscription_player.py", url, sys.executable, "-c", play, folder=folder / "player"
-        ) as player:
+        with (
+            serving(Web) as url,
+            Example("subscription_player.py", url, sys.executable, "-c", play, folder=folder / "player") as player,
+        ):
             player.find("(Episode ready): Pilot in ")
             wait((folder / "player" / "played").exists, "it is played")
             assert player.end() == 0

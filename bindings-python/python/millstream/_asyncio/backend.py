@@ -1,5 +1,5 @@
-"""`AsyncioBackend`: a session's engine on the running loop, whichever that is. Sockets are the loop's transports; disk and
-digests run on threads of Rust's that never take Python's lock."""
+"""`AsyncioBackend`: a session's engine on the running loop, whichever that is. Sockets are the loop's transports; disk
+and digests run on threads of Rust's that never take Python's lock."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class Port(asyncio.DatagramProtocol):
         address: Address | None,
         meant: tuple[Address, int],
     ) -> None:
-        """Sends one to an address. If it can't be, the engine is told where it was meant to go, and its size if that was
-        the reason."""
+        """Sends one to an address. If it can't be, the engine is told where it was meant to go, and its size if that
+        was the reason."""
         self._error = None
         try:
             transport.sendto(data, address)

@@ -1,5 +1,5 @@
-"""Questions to servers: names and HTTP as jobs, web seeds and WebSockets as links. Each job has one answer, also after it
-was cancelled."""
+"""Questions to servers: names and HTTP as jobs, web seeds and WebSockets as links. Each job has one answer, also after
+it was cancelled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeAlias
 
-from .._values import Cancelled, ConnectHttp, ConnectWebSocket, Failed, Http, HttpAnswer, Outcome, Resolve, Resolved, Work
+from .._values import (
+    Cancelled,
+    ConnectHttp,
+    ConnectWebSocket,
+    Failed,
+    Http,
+    HttpAnswer,
+    Outcome,
+    Resolve,
+    Resolved,
+    Work,
+)
 from ..errors import CLOSED, FetchError, SessionClosed
 from .http import Answer, Client
 from .servers import WebSeedLink

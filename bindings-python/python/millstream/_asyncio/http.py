@@ -1,5 +1,5 @@
-"""A careful HTTP client: GET, over the loop's streams, parsed by h11. Servers are strangers: heads, bodies, redirects, time
-and what a gzip unpacks to are bounded, and a server of the open Internet leads nobody into a private network."""
+"""A careful HTTP client: GET, over the loop's streams, parsed by h11. Servers are strangers: heads, bodies, redirects,
+time and what a gzip unpacks to are bounded, and a server of the open Internet leads nobody into a private network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ NEWS_MAX = 16
 """Preliminary answers (1xx) that a server may give before it answers."""
 
 CRUMBS_MAX = 1000
-"""Chunks of a body after which it is broken if they hold fewer than `CRUMB_BYTES` each: they cost more than they are."""
+"""Chunks of a body after which it is broken if they hold fewer than `CRUMB_BYTES` each: they cost more than they
+are."""
 
 CRUMB_BYTES = 16
 
@@ -382,8 +383,8 @@ async def _unpacked(packed: bytes, bytes_max: int) -> bytes:
 
 
 def _unpack(packed: bytes, bytes_max: int) -> bytes:
-    """Unpacks no more than is allowed, whatever the packed bytes claim. They are given piece by piece: what is left of a
-    member is copied, and there may be many members."""
+    """Unpacks no more than is allowed, whatever the packed bytes claim. They are given piece by piece: what is left of
+    a member is copied, and there may be many members."""
     out = bytearray()
     rest = memoryview(packed)
     member = zlib.decompressobj(wbits=31)

@@ -34,8 +34,8 @@ FLUSH_TIMEOUT = 10.0
 
 
 class PeerLink(asyncio.BufferedProtocol):
-    """One link. `conn` is None before it is accepted, and once the engine has no more to hear of it; `through` is where a
-    link leads whose transport ends at a proxy."""
+    """One link. `conn` is None before it is accepted, and once the engine has no more to hear of it; `through` is where
+    a link leads whose transport ends at a proxy."""
 
     __slots__ = (
         "_blocked",

@@ -1,5 +1,5 @@
-"""Looking up names. The system's look-up may hang for as long as it likes: it has threads that nobody waits for, so that no
-program hangs with it at its end."""
+"""Looking up names. The system's look-up may hang for as long as it likes: it has threads that nobody waits for, so
+that no program hangs with it at its end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The sockets by which neighbours are told and heard (BEP 14): one that hears for each address family, and one that speaks
-for each address that we can be called at, since whoever hears it calls where it came from."""
+"""The sockets by which neighbours are told and heard (BEP 14): one that hears for each address family, and one that
+speaks for each address that we can be called at, since whoever hears it calls where it came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Links to servers whose bodies stream: web seeds (BEP 19). Each is a task that reads as far as the engine's credit goes."""
+"""Links to servers whose bodies stream: web seeds (BEP 19). Each is a task that reads as far as the engine's credit
+goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which sockets are bound: a listener and one for datagrams beside it at each address. What they carry is not its own."""
+"""Which sockets are bound: a listener and one for datagrams beside it at each address. What they carry is not its
+own."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Wanted:
     addresses: Sequence[Address]
     tries_max: int
     what: Literal["links", "held", "datagrams", "nothing"]
-    """Links are taken; or their ports are only held; or nobody is to reach us; or no socket may be but those to a proxy."""
+    """Links are taken; or their ports are only held; or nobody is to reach us; or no socket may be but those to a
+    proxy."""
 
     ways: Ways
 
@@ -52,8 +54,8 @@ class Wanted:
 
 
 def bind_all(wanted: Wanted) -> tuple[list[Pair], list[str]]:
-    """Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as long
-    as something is bound. Raises StartError."""
+    """Binds all addresses, to the next free port where one is taken. What the host can't do at all is a warning, as
+    long as something is bound. Raises StartError."""
     if wanted.what == "nothing":
         return [], []
     if wanted.what == "datagrams":

@@ -1,4 +1,5 @@
-"""The engine's turns on a loop: what came in since the last one is settled at once, then the effects are carried out."""
+"""The engine's turns on a loop: what came in since the last one is settled at once, then the effects are carried
+out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The ways out of a session on a loop: direct, from a chosen interface or address, or through a proxy. Whoever needs a link,
-a name's addresses or a socket for datagrams asks here, so that there is one place where a way can be closed: with a proxy,
-none leads anywhere but to the proxy itself and to its relay. What is closed, and a proxy's words, are Rust's."""
+"""The ways out of a session on a loop: direct, from a chosen interface or address, or through a proxy. Whoever needs a
+link, a name's addresses or a socket for datagrams asks here, so that there is one place where a way can be closed: with
+a proxy, none leads anywhere but to the proxy itself and to its relay. What is closed, and a proxy's words, are
+Rust's."""
 
 from __future__ import annotations
 
@@ -90,9 +91,9 @@ class Ways:
         self, host: str, port: int, *, ours: str | None = None, only: Callable[[str], bool] | None = None
     ) -> Opened:
         """A link to a server: from an address of ours and so over its family, if one is given; to addresses that pass
-        `only`. The addresses that are judged are those that are used, so that a name can't change its meaning in between.
-        A name that a proxy looks up can't be judged here, and leads into the proxy's network, not into ours. Raises
-        Unanswered, OSError."""
+        `only`. The addresses that are judged are those that are used, so that a name can't change its meaning in
+        between. A name that a proxy looks up can't be judged here, and leads into the proxy's network, not into ours.
+        Raises Unanswered, OSError."""
         if self.is_proxied:
             remote = (host, port) if _is_address(host) else None
             if remote is not None and only is not None and not only(host):
@@ -108,8 +109,8 @@ class Ways:
         return await self._first(addresses, ours)
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of a host. Behind a proxy a name gets a stand-in that only this process knows: the name itself is
-        given to the proxy when something goes there. Raises Unanswered."""
+        """The addresses of a host. Behind a proxy a name gets a stand-in that only this process knows: the name itself
+        is given to the proxy when something goes there. Raises Unanswered."""
         try:
             if self.is_proxied:
                 return [self._rules.stand_in(host, port)]
@@ -160,8 +161,8 @@ class Ways:
         return made
 
     def attach(self, made: socket.socket) -> None:
-        """Keeps a socket to the interface that was chosen, where the system lets us; an address alone lets packets leave
-        by another."""
+        """Keeps a socket to the interface that was chosen, where the system lets us; an address alone lets packets
+        leave by another."""
         name = self._rules.interface
         if name is None or not hasattr(socket, "SO_BINDTODEVICE"):
             return
@@ -182,8 +183,8 @@ class Ways:
         return link
 
     async def _to_proxy(self) -> socket.socket:
-        """A link to the proxy: the only direct way where one is set. Its own name, if it has one, is the only one that is
-        looked up here."""
+        """A link to the proxy: the only direct way where one is set. Its own name, if it has one, is the only one that
+        is looked up here."""
         assert self._proxy is not None
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT):
@@ -253,7 +254,7 @@ def _is_bound(rules: Rules) -> bool:
 
 
 def _leads(ours: str, to: str) -> bool:
-    """Whether a link from our address may get there. Nothing but this host is reached from its loopback, and who listens
-    there alone may still ask others."""
+    """Whether a link from our address may get there. Nothing but this host is reached from its loopback, and who
+    listens there alone may still ask others."""
     ip = ipaddress.ip_address(ours)
     return not ip.is_unspecified and (not ip.is_loopback or ipaddress.ip_address(to.split("%")[0]).is_loopback)

@@ -1,5 +1,5 @@
-"""What can be said to the command, and what its help says of it: the same as to the binary, but for `--driver`. Verbs of the
-DHT are elsewhere.
+"""What can be said to the command, and what its help says of it: the same as to the binary, but for `--driver`. Verbs
+of the DHT are elsewhere.
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ NETWORK = (
     Option(
         name="bind",
         value="IFACE|ADDR",
-        help="Use this interface or local address only, for all that goes out and comes in; but names are looked up by the "
-        "system's resolver, by whatever way that takes (only with --proxy none are looked up here)",
+        help="Use this interface or local address only, for all that goes out and comes in; but names are looked up by "
+        "the system's resolver, by whatever way that takes (only with --proxy none are looked up here)",
     ),
     Option(
         name="ip-filter",
@@ -234,7 +234,8 @@ DOWNLOAD = Verb(
         Positional(
             value="TORRENT|MAGNET|URL",
             field="torrent",
-            help="A torrent file, an http(s) URL of one, or a magnet link: of a torrent, or of a key that names one (BEP 46)",
+            help="A torrent file, an http(s) URL of one, or a magnet link: of a torrent, or of a key that names one "
+            "(BEP 46)",
         ),
     ),
     options=(
@@ -298,7 +299,8 @@ CREATE = Verb(
             name="piece-length",
             value="N",
             read=numbers.piece_length,
-            help="Bytes of a piece: a power of two of at least 16K for v2 and hybrid [default: by size, about 1,500 pieces]",
+            help="Bytes of a piece: a power of two of at least 16K for v2 and hybrid [default: by size, about 1,500 "
+            "pieces]",
         ),
         Option(
             name="tracker",
@@ -405,7 +407,8 @@ TRACKER = Verb(
         serve("ws", "Serve WebSockets here, for browsers (WebTorrent)"),
         serve(
             "stats",
-            "Serve statistics here, over HTTP: /stats.json, /metrics for Prometheus, /events; not for the open Internet",
+            "Serve statistics here, over HTTP: /stats.json, /metrics for Prometheus, /events; not for the open "
+            "Internet",
         ),
         Option(
             name="workers",
@@ -415,7 +418,8 @@ TRACKER = Verb(
         ),
         listed(
             "allow",
-            "Serve only the torrents in this file: an info-hash a line, v1 or v2, in hexadecimal digits; SIGHUP reads it again",
+            "Serve only the torrents in this file: an info-hash a line, v1 or v2, in hexadecimal digits; SIGHUP reads "
+            "it again",
         ),
         listed("deny", "Don't serve the torrents in this file; likewise"),
         listed("state", "Keep torrents and peers here over a restart; saved every five minutes and at the end"),

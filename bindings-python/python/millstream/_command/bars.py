@@ -1,5 +1,5 @@
-"""Progress on the screen: a bar for blocking work, and one for each transfer, at the foot of a terminal. What they say is said
-elsewhere.
+"""Progress on the screen: a bar for blocking work, and one for each transfer, at the foot of a terminal. What they say
+is said elsewhere.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Awaitable, Callable
 from hashlib import sha1
@@ -12,7 +11,7 @@ from typing import TypeVar
 from .._dht import DhtCost, DhtDone, DhtEvent, DhtGot, DhtItem, DhtOutcome, DhtSettings, DhtStored
 from .._millstream import is_public
 from ..dht import EVERYWHERE, Lookup, Node
-from ..errors import CommandError, ItemError, MillstreamError, StartError
+from ..errors import CommandError, MillstreamError, StartError
 from . import dht_keys, dht_report
 from .arguments import Arguments
 from .lines import INTERRUPTED, Trouble, complain

@@ -124,7 +124,8 @@ PUT = Verb(
         version("cas", "Only in the place of this version"),
         Option(
             name="keep",
-            help="Stay, and store it again each hour until interrupted: nodes forget what isn't, after two hours (BEP 44)",
+            help="Stay, and store it again each hour until interrupted: nodes forget what isn't, after two hours "
+            "(BEP 44)",
         ),
         Option(
             name="keep-interval",

@@ -254,7 +254,8 @@ def told(source: Metainfo | Magnet | KeyLink) -> dict[str, Any]:
 
 
 def listed(metainfo: Metainfo) -> list[dict[str, Any]]:
-    """The real files; each one's place is its number for `--select`. Paths begin at the folder that `download -o` is given."""
+    """The real files; each one's place is its number for `--select`. Paths begin at the folder that `download -o` is
+    given."""
     root = [metainfo.name] if metainfo.multi_file else []
     files = list[dict[str, Any]]()
     for file in metainfo.files:

@@ -1,5 +1,5 @@
-"""How a command line is read: verbs, options, values and what is wrong with them, in the manners and words of the binary. Owns
-no option.
+"""How a command line is read: verbs, options, values and what is wrong with them, in the manners and words of the
+binary. Owns no option.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class VersionAsked(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option: a flag unless `value` names what it takes. `needs` and `excludes` are names of others; `holds` is what its
-    value is the path of."""
+    """An option: a flag unless `value` names what it takes. `needs` and `excludes` are names of others; `holds` is what
+    its value is the path of."""
 
     name: str
     help: str
@@ -170,8 +170,8 @@ class Line:
 
 
 def parse(command: Verb, argv: Sequence[str]) -> tuple[Asked, int, dict[str, Any]]:
-    """The verb that is asked for, how much is to be logged, and the values by their fields. Raises `Usage`, `HelpAsked` and
-    `VersionAsked`."""
+    """The verb that is asked for, how much is to be logged, and the values by their fields. Raises `Usage`, `HelpAsked`
+    and `VersionAsked`."""
     asked, words, line = Asked((command,)), list(argv), Line()
     while asked.verb.verbs:
         verb, rest = _next_verb(asked, words, line)

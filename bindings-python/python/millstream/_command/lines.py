@@ -1,5 +1,5 @@
-"""What is said, and where: results and JSON on stdout, bars and complaints on stderr. A closed stdout is nobody's fault: the
-work goes on unheard.
+"""What is said, and where: results and JSON on stdout, bars and complaints on stderr. A closed stdout is nobody's
+fault: the work goes on unheard.
 """
 
 from __future__ import annotations

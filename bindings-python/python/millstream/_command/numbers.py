@@ -166,12 +166,9 @@ def show_size(count: int) -> str:
     """Bytes, in units of 1024: `12 B`, `1.5 MiB`."""
     if count < 1024:
         return f"{count} B"
-    whole, tenths, unit = count, 0, ""
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        tenths, whole = whole % 1024 * 10 // 1024, whole // 1024
-        if whole < 1024:
-            break
-    return f"{whole}.{tenths} {unit}"
+    power = min((count.bit_length() - 1) // 10, 6)
+    tenths = (count >> 10 * (power - 1)) % 1024 * 10 // 1024
+    return f"{count >> 10 * power}.{tenths} {('KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[power - 1]}"
 
 
 def show_count(count: int, what: str) -> str:

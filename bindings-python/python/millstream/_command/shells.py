@@ -1,5 +1,5 @@
-"""Completion scripts, each of a verb and all below it. They complete the word `millstream`: a function of that name that calls
-`python -m millstream`, or the binary.
+"""Completion scripts, each of a verb and all below it. They complete the word `millstream`: a function of that name
+that calls `python -m millstream`, or the binary.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def end_now() -> NoReturn:
 
 
 def interruptible(work: Callable[[], R]) -> R:
-    """Runs blocking work on a thread of its own, given up with the process when a signal comes: it must leave nothing half
-    done."""
+    """Runs blocking work on a thread of its own, given up with the process when a signal comes: it must leave nothing
+    half done."""
     if threading.current_thread() is not threading.main_thread():
         return work()
     before = {number: signal.signal(number, _end) for number in ENDING}

@@ -1,5 +1,5 @@
-"""Newer torrents (BEP 39) that are told of: those that their originator signed (BEP 35) are saved, if that is wanted. Looking
-for them is the session's.
+"""Newer torrents (BEP 39) that are told of: those that their originator signed (BEP 35) are saved, if that is wanted.
+Looking for them is the session's.
 """
 
 from __future__ import annotations

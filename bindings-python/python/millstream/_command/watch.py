@@ -28,16 +28,16 @@ from .news import Output, Track
 from .numbers import PROGRAM, show_count, show_size
 
 LIVELY, QUIET = 0.1, 1.0
-"""How often a torrent is looked at while something goes on with it, and one that seeds to somebody. One that rests is looked at
-when there is news of it. Seconds."""
+"""How often a torrent is looked at while something goes on with it, and one that seeds to somebody. One that rests is
+looked at when there is news of it. Seconds."""
 
 CHECKING = 3.0
 """With `--json`, a check of what is stored isn't mentioned before it has taken this long. Seconds."""
 
 
 class Watched:
-    """A torrent that is watched. `select` are the files that are asked for by number; with `only_seed` nothing of it is to be
-    fetched; newer ones are saved in `updates`."""
+    """A torrent that is watched. `select` are the files that are asked for by number; with `only_seed` nothing of it is
+    to be fetched; newer ones are saved in `updates`."""
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ from typing import Any, Literal
 
 from .._millstream import Metainfo
 from .._values import BytesLike
-from ._sockets import take_address
 from ._signals import told
+from ._sockets import take_address
 from ._worker import FAREWELL, Worker
 
 __all__ = ["KINDS", "BadPeer", "BadPeerRefused", "BadPeerReport"]

@@ -29,8 +29,8 @@ from typing import Any, Literal
 
 from ..sansio import ConnectionPool, PoolSettings, PoolStatus
 from ._outgoing import MESSAGES_MAX
-from ._sockets import Bell, addresses_of, blame, host_number, is_ip, start_connecting, take_address
 from ._signals import token_of
+from ._sockets import Bell, addresses_of, blame, host_number, is_ip, start_connecting, take_address
 from ._worker import Worker
 
 __all__ = [

@@ -120,7 +120,7 @@ def _rss(feed: StreamFeed) -> str:
 def _atom(feed: StreamFeed) -> str:
     entries = "".join(
         f"<entry><id>{escape(_key(feed, chunk))}</id><title>{escape(feed.name)} {chunk.number}</title>"
-        f"<updated>{_moment(chunk.made)}</updated><link rel=\"enclosure\" type=\"{TORRENT_TYPE}\""
+        f'<updated>{_moment(chunk.made)}</updated><link rel="enclosure" type="{TORRENT_TYPE}"'
         f" length={quoteattr(str(chunk.length or 0))} href={quoteattr(str(chunk.torrent))}/></entry>\n"
         for chunk in _latest_first(feed.chunks)
     )
