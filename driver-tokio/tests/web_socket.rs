@@ -8,7 +8,7 @@ use millstream::core::wire::tracker::{SwarmCounts, TrackerEvent};
 use millstream::core::wire::tracker_ws::{
     OfferId, Relayed, SignalAnnounced, SignalReply, SignalRequest, read_request, write_reply,
 };
-use millstream::{AddTorrent, Session, TorrentEvent};
+use millstream::{AddTorrent, Session, SessionEvent, TorrentEvent};
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
@@ -69,10 +69,7 @@ fn tracker(seen: mpsc::Sender<Seen>) -> u16 {
     port
 }
 
-async fn event(
-    events: &mut millstream::Events<TorrentEvent>,
-    mut wanted: impl FnMut(&TorrentEvent) -> bool,
-) -> TorrentEvent {
+async fn event<E: Clone + Send>(events: &mut millstream::Events<E>, mut wanted: impl FnMut(&E) -> bool) -> E {
     let seek = async {
         loop {
             let event = events.next().await.unwrap();
@@ -133,18 +130,21 @@ async fn a_tracker_beyond_the_bound_of_sockets_is_refused_with_a_reason_and_coun
     let local = (Ipv4Addr::LOCALHOST, 0).into();
     let builder = Session::builder().without_discovery().listen([local]).without_resume();
     let session = builder.configure(|config| config.engine.tracker_sockets_max = 1).start().await.unwrap();
-    let mut torrents = Vec::new();
+    // the session's own news: a torrent's reader comes when it may have been refused already
+    let mut events = session.events();
+    let (mut torrents, mut told) = (Vec::new(), Vec::new());
     for port in ports {
         let magnet = format!("magnet:?xt=urn:btih:{port:040}&tr=ws://127.0.0.1:{port}/announce");
-        let torrent = session.add(AddTorrent::magnet(magnet).folder(std::env::temp_dir())).await.unwrap();
-        let mut events = torrent.events();
-        let told = |event: &TorrentEvent| {
+        torrents.push(session.add(AddTorrent::magnet(magnet).folder(std::env::temp_dir())).await.unwrap());
+        let of_trackers = |event: &SessionEvent| {
+            let SessionEvent::Torrent(_, event) = event else { return false };
             matches!(event, TorrentEvent::TrackerAnswered { .. } | TorrentEvent::TrackerFailed { .. })
         };
-        torrents.push((event(&mut events, told).await, torrent));
+        let SessionEvent::Torrent(_, news) = event(&mut events, of_trackers).await else { unreachable!() };
+        told.push(news);
     }
-    assert!(matches!(torrents[0].0, TorrentEvent::TrackerAnswered { .. }), "{:?}", torrents[0].0);
-    let TorrentEvent::TrackerFailed { error, .. } = &torrents[1].0 else { panic!("{:?}", torrents[1].0) };
+    assert!(matches!(told[0], TorrentEvent::TrackerAnswered { .. }), "{told:?}");
+    let TorrentEvent::TrackerFailed { error, .. } = &told[1] else { panic!("{told:?}") };
     assert!(error.contains("too many WebSockets"), "{error}");
     assert_eq!(session.statistics().await.unwrap().tracker_sockets_refused, 1);
     session.shutdown(Duration::from_secs(5)).await;
