@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,24 @@ def test_the_first_interruption_takes_leave_and_the_second_ends_at_once(folder: 
             assert until(seed, "stopped") and seed.wait(10) == 130, "one is enough for who has time"
 
 
+def reads(pid: int, file: Path) -> bool:
+    """Whether that process has the file open."""
+    links = Path(f"/proc/{pid}/fd")
+    with suppress(FileNotFoundError):
+        return any(os.readlink(links / number) == str(file) for number in os.listdir(links))
+    return False
+
+
 def test_work_that_blocks_is_ended_by_the_first_interruption(tmp_path: Path) -> None:
     with (tmp_path / "big").open("wb") as big:
         # a hole is read as what it is: digests take their time
         big.truncate(8 << 30)
     for program in programs().values():
         with command("create", "big", "--v2", "--piece-length", "16K", cwd=tmp_path, program=program) as create:
-            time.sleep(0.7)
+            end = time.monotonic() + 20
+            while not reads(create.pid, tmp_path / "big"):
+                assert time.monotonic() < end and create.poll() is None, "it reads"
+                time.sleep(0.01)
             create.send_signal(signal.SIGINT)
             assert create.wait(5) == 130
         assert os.listdir(tmp_path) == ["big"], "nothing is left half done"

@@ -354,7 +354,12 @@ def test_a_magnet_of_several_files_completes_from_three_peers_of_which_one_lies(
         torrent = create("things", files, version="hybrid", piece_length=PIECE)
         what = Thing(torrent, {f"things/{name}": data for name, data in files.items()})
         async with AsyncExitStack() as stack:
-            seeds = [await stack.enter_async_context(drivers.session(f"seed{n}")) for n in range(3)]
+            # those that are honest take their time, so that nothing is complete before the liar was asked
+            rates = (None, 1_000_000, 1_000_000)
+            seeds = [
+                await stack.enter_async_context(drivers.session(f"seed{n}", upload_rate=rate))
+                for n, rate in enumerate(rates)
+            ]
             theirs = [await seeding(seed, what) for seed in seeds]
             # it was checked, and then its disk changed
             lie = theirs[0].file("first.bin").location
