@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import binary
 from proxies import Socks5
 from servers import HttpServer, UdpTracker, WebSocketTracker
 from test_asyncio import Peer, Story, Things, close, loops, on_uvloop, things
@@ -30,25 +31,12 @@ from millstream.errors import StartError
 from millstream.sansio import Completed, Removed
 
 Run = Callable[[Story], None]
-ROOT = Path(__file__).parents[2]
-
-
-def binary() -> str:
-    """The command's binary: `$MILLSTREAM`, or what cargo built last here."""
-    if named := os.environ.get("MILLSTREAM"):
-        return named
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    built = [path for kind in ("debug", "release") if (path := target / kind / "millstream").exists()]
-    if not built:
-        pytest.skip("there is no binary: build it by `cargo build -p millstream`, or name one in $MILLSTREAM")
-    return str(max(built, key=lambda path: path.stat().st_mtime))
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_bep_0014_neighbours_find_each_other_over_both_families(tmp_path: Path, loop: str) -> None:
     alone = ["unshare", "--net", "--"]
-    if not shutil.which("ip") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("a network of its own takes iproute2 and the right to make one")
+    assert shutil.which("ip"), "iproute2 is needed here: please install it"
     script = str(Path(__file__).parent / "neighbours_alone.py")
     done = subprocess.run(
         [*alone, sys.executable, script, loop, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
@@ -95,7 +83,7 @@ def test_bep_0005_the_dhts_table_is_kept_over_restarts(run: Run, tmp_path: Path)
 
 @loops
 def test_the_binary_seeds_and_a_session_on_a_loop_leeches(run: Run, tmp_path: Path) -> None:
-    command = binary()
+    command = str(binary())
 
     async def story() -> None:
         what = things()
