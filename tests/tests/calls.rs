@@ -186,3 +186,61 @@ fn bep_0027_a_call_under_way_when_a_magnet_turns_out_to_be_private_leads_to_no_p
     let peers = world.at(host).engine.peers(world.now, id);
     assert!(peers.iter().all(|peer| peer.addr != told && !peer.sources.has(PeerSource::Pex)), "{peers:?}");
 }
+
+/// A host without uTP and encryption, and the address that it calls.
+fn caller(seed: u64, content: &Content) -> (World, HostId, SocketAddr) {
+    let mut world = World::new(seed, Weather::calm());
+    let config = Config { utp: UtpUse::Off, encryption: Encryption::Off, ..Config::default() };
+    let host = world.host_with(config);
+    let addr = world.stranger_addr();
+    add(&mut world, host, content, vec![addr]);
+    world.run(SECOND);
+    (world, host, addr)
+}
+
+/// The host called a peer and it calls the host, each link with a peer id of its own, as libtorrent has it.
+fn cross(world: &mut World, host: HostId, (addr, content): (SocketAddr, &Content)) -> [Stranger; 2] {
+    let hash = content.info().info_hash().unwrap();
+    let mut called = world.answer(addr).expect("the host calls it");
+    called.hear(world);
+    called.say_handshake(world, hash, all_features());
+    let calls = world.call(addr, host, hash, all_features());
+    assert!(!called.is_closed(world) && !calls.is_closed(world), "two names: no twins");
+    [calls, called]
+}
+
+#[test]
+fn a_peer_that_closes_both_links_that_crossed_is_called_again_soon_but_not_for_ever() {
+    let content = Content::v1(11, 300_000);
+    let (mut world, host, addr) = caller(716, &content);
+    for link in cross(&mut world, host, (addr, &content)) {
+        link.hang_up(&mut world);
+    }
+    world.run(2 * SECOND);
+    assert!(world.is_called(addr));
+    for link in cross(&mut world, host, (addr, &content)) {
+        link.hang_up(&mut world);
+    }
+    world.run(5 * SECOND);
+    assert!(!world.is_called(addr), "the second time the pause is as long as after any link");
+    world.run(20 * SECOND);
+    assert!(world.is_called(addr));
+}
+
+#[test]
+fn a_peer_that_closes_one_of_two_links_that_crossed_is_not_called_while_the_other_is_there() {
+    let content = Content::v1(12, 300_000);
+    for kept in [0, 1] {
+        let (mut world, host, addr) = caller(717, &content);
+        let mut links = Vec::from(cross(&mut world, host, (addr, &content)));
+        let there = links.remove(kept);
+        links.remove(0).hang_up(&mut world);
+        world.run(MINUTE);
+        assert!(!world.is_called(addr) && !there.is_closed(&world));
+        there.hang_up(&mut world);
+        world.run(5 * SECOND);
+        assert!(!world.is_called(addr), "it lasted: nothing crossed it");
+        world.run(20 * SECOND);
+        assert!(world.is_called(addr));
+    }
+}

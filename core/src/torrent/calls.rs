@@ -1,8 +1,12 @@
-//! Calling peers: whom next, over which carrier, plain or encrypted, and what is learned when nobody answers.
+//! Calling peers: whom next, over which carrier, plain or encrypted, what is learned when nobody answers, and when a call
+//! and theirs cross.
 
+use super::peers::{CROSSED, Peer};
 use super::{Call, Context, Torrent};
 use crate::book::Tried;
 use crate::pool::Prospect;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 impl Torrent {
@@ -90,4 +94,34 @@ impl Torrent {
     pub fn calls_plain(&self, addr: SocketAddr) -> bool {
         self.book.is_plain(addr)
     }
+
+    /// Two links with one address: each end opened one at the same moment. Twins by name are settled before; but there are
+    /// those who have another name on each link, and the rules by which they tell twins may end both.
+    pub(super) fn note_crossed(&mut self, n: u32) {
+        let Some(home) = self.peers.get(&n).map(|peer| peer.home) else { return };
+        let links: Vec<&mut Box<Peer>> = self.peers.values_mut().filter(|peer| peer.home == home).collect();
+        if links.len() > 1 {
+            links.into_iter().for_each(|peer| peer.crossed = true);
+        }
+    }
+
+    /// What the book is told of the end of a link.
+    pub(super) fn part(&mut self, cx: &mut Context<'_>, peer: &Peer, parting: Parting) {
+        let (home, book, rng) = (peer.home, &cx.config.book, &mut self.rng);
+        if peer.crossed && self.peers.values().any(|other| other.home == home) {
+            return self.book.on_connected(home);
+        }
+        let young = cx.now.saturating_since(peer.joined) < CROSSED;
+        match parting {
+            Parting::Theirs if peer.crossed && young => self.book.on_crossed(cx.now, home, book, rng),
+            Parting::Theirs | Parting::Ours => self.book.on_closed(cx.now, home, book, rng),
+        }
+    }
+}
+
+/// Who ended a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    Ours,
+    Theirs,
 }

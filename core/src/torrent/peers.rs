@@ -1,5 +1,6 @@
 //! Who takes part: joining, leaving, and what sessions say. What to ask for and what to send are next door.
 
+use super::calls::Parting;
 use super::gate::{Direction, Pass};
 use super::{Context, Encryption, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
@@ -37,6 +38,8 @@ pub(super) struct Peer {
     pub(super) pass: Pass,
     pub(super) armed: Option<Instant>,
     pub(super) joined: Instant,
+    /// The same peer has, or had, another link to us, which crossed this one.
+    pub(super) crossed: bool,
     pub(super) unchoked_at: Option<Instant>,
     /// What had been sent to it when it was unchoked.
     pub(super) sent_then: u64,
@@ -153,16 +156,17 @@ impl Torrent {
     }
 
     /// The same peer may be here already. If both called each other at one moment, the call of the one with the greater
-    /// peer id stays, on both ends.
-    fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<(), JoinError> {
+    /// peer id stays, on both ends. Answers whether the joining one is such a call.
+    fn settle_twin(&mut self, cx: &mut Context<'_>, joining: &Joining) -> Result<bool, JoinError> {
         let Joining { addr, incoming, handshake, .. } = *joining;
         let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == handshake.peer_id);
-        let Some((&n, there)) = twin else { return Ok(()) };
+        let Some((&n, there)) = twin else { return Ok(false) };
         let crossed = there.incoming != incoming && cx.now.saturating_since(there.joined) < CROSSED;
         if crossed && incoming == (handshake.peer_id > cx.host.peer_id) {
             self.dismiss(cx, n, Leave::Twin);
-            return Ok(());
+            return Ok(true);
         }
+        there.crossed |= crossed;
         if !incoming && there.incoming && there.home == there.addr {
             there.home = addr;
         }
@@ -190,7 +194,7 @@ impl Torrent {
         if !incoming && self.is_private() && self.is_hearsay(addr) {
             return Err(JoinError::Hearsay);
         }
-        self.settle_twin(cx, &joining)?;
+        let crossed = self.settle_twin(cx, &joining)?;
         let n = self.next_peer;
         self.next_peer += 1;
         let geometry =
@@ -209,6 +213,7 @@ impl Torrent {
             pass: cx.gate.add_peer(pass, PeerRef { torrent: self.id, n }),
             armed: None,
             joined: cx.now,
+            crossed,
             unchoked_at: None,
             sent_then: 0,
             granted: 0,
@@ -234,6 +239,7 @@ impl Torrent {
             self.calls -= 1;
             self.book.on_connected(addr);
         }
+        self.note_crossed(n);
         tracing::debug!(torrent = ?self.id, %addr, n, "peer joined");
         self.event(TorrentEvent::Peer { addr, joined: true });
         self.greet(cx, n);
@@ -460,6 +466,7 @@ impl Torrent {
             // It has one home: a peer that names another with every handshake would fill the book.
             if peer.home != home && peer.home == peer.addr {
                 peer.home = home;
+                self.note_crossed(n);
                 let own = cx.host.own();
                 if self.book.on_address(home, crate::book::Source::Incoming, &own, &cx.config.book).is_ok() {
                     self.book.on_connected(home);
@@ -547,13 +554,13 @@ impl Torrent {
 
     /// A peer's link is gone.
     pub fn on_gone(&mut self, cx: &mut Context<'_>, n: u32) {
-        self.forget(cx, n);
+        self.forget(cx, n, Parting::Theirs);
     }
 
     /// Lets a peer go.
     pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, n: u32, why: Leave) {
         self.untell_pex(cx.now, n, Some(&why));
-        if self.forget(cx, n) {
+        if self.forget(cx, n, Parting::Ours) {
             self.output(Output::Leave(n, why));
         }
     }
@@ -565,7 +572,7 @@ impl Torrent {
         }
     }
 
-    fn forget(&mut self, cx: &mut Context<'_>, n: u32) -> bool {
+    fn forget(&mut self, cx: &mut Context<'_>, n: u32, parting: Parting) -> bool {
         let Some(mut peer) = self.peers.remove(&n) else { return false };
         self.untell_pex(cx.now, n, None);
         self.timers.disarm(n, &mut peer.armed);
@@ -597,7 +604,7 @@ impl Torrent {
         if let Some(fetch) = &mut self.fetch {
             fetch.on_peer_gone(PeerRef { torrent: self.id, n });
         }
-        self.book.on_closed(cx.now, peer.home, &cx.config.book, &mut self.rng);
+        self.part(cx, &peer, parting);
         if !peer.session.am_choking() {
             self.output(Output::Slots { freed: true });
         }
@@ -636,7 +643,7 @@ impl Torrent {
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Two links of one pair, one from each end, that come within this time crossed each other.
-const CROSSED: Duration = Duration::from_secs(5);
+pub(super) const CROSSED: Duration = Duration::from_secs(5);
 
 /// How many pieces a new peer may have while choked (BEP 6).
 const ALLOWED_FAST: u32 = 10;

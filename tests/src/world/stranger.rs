@@ -95,6 +95,11 @@ impl World {
         stranger
     }
 
+    /// Whether a call to a stranger waits for its answer.
+    pub fn is_called(&self, addr: SocketAddr) -> bool {
+        self.callable.get(&addr).is_some_and(|calls| !calls.is_empty())
+    }
+
     /// The next link that a host opened to this address, if one did.
     pub fn answer(&mut self, addr: SocketAddr) -> Option<Stranger> {
         let calls = self.callable.get_mut(&addr)?;
