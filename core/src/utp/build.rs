@@ -53,9 +53,8 @@ impl Stream {
     }
 
     fn build_open(&mut self, now: Instant, out: &mut [u8]) -> Option<Run> {
-        let mut mask = [0; MASK_BYTES_MAX];
         // Payload says up to where all came; what came beyond a gap is said alone.
-        if self.incoming.wants_ack(now) && self.incoming.mask(&mut mask) > 0 {
+        if self.incoming.wants_ack(now) && !self.incoming.ack_is_all() {
             return Some(self.put_state(now, out, true));
         }
         if let Some(run) = self.build_probe(now, out) {

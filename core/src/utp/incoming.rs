@@ -4,6 +4,7 @@
 use super::seq::ahead;
 use crate::base::{Chunk, Instant};
 use alloc::collections::VecDeque;
+use alloc::collections::btree_map::{BTreeMap, Entry};
 
 /// Places beyond a gap that are kept at most: the window bounds bytes, this bounds tiny packets.
 const PLACES_MAX: usize = 8192;
@@ -22,8 +23,10 @@ const COST_MIN: usize = 64;
 pub(super) struct Incoming {
     /// All up to this place has come.
     pub(super) ack: u16,
-    /// What came from place `ack + 1` on, which is missing itself.
-    beyond: VecDeque<Option<Chunk>>,
+    /// Packets taken in order so far, which is what `ack` is without the wrapping.
+    taken: u64,
+    /// What came beyond a gap, numbered as `taken` is; none without payload. Number `taken + 1` is missing.
+    beyond: BTreeMap<u64, Option<Chunk>>,
     beyond_bytes: usize,
     ready: VecDeque<Chunk>,
     ready_bytes: usize,
@@ -47,7 +50,8 @@ impl Incoming {
     pub(super) fn new(ack: u16, window: u32) -> Self {
         Self {
             ack,
-            beyond: VecDeque::new(),
+            taken: 0,
+            beyond: BTreeMap::new(),
             beyond_bytes: 0,
             ready: VecDeque::new(),
             ready_bytes: 0,
@@ -74,51 +78,50 @@ impl Incoming {
         let is_beyond_end = self.fin.is_some_and(|end| ahead(place, end) > 0);
         // What fills the gap is always taken: all that waits beyond it waits for that.
         let held = self.ready_bytes + if at == 0 { 0 } else { self.beyond_bytes };
-        let is_full = held > self.window as usize && !data.is_empty();
+        let always_fits = data.is_empty() && (at == 0 || fin);
+        let is_full = held > self.window as usize && !always_fits;
         if at >= PLACES_MAX || is_beyond_end || is_full {
             return self.urgent = true;
         }
         if fin && self.fin.is_none() {
             self.fin = Some(place);
         }
-        if at == 0 && self.beyond.is_empty() {
-            self.take(data);
-            self.urgent |= self.unanswered >= PACKETS_PER_ACK || fin;
-            self.due.get_or_insert(later);
-            return;
-        }
-        self.urgent = true;
-        if at >= self.beyond.len() {
-            self.beyond.resize(at + 1, None);
-        }
-        let Some(slot) = self.beyond.get_mut(at) else { return };
-        if slot.is_some() {
-            return;
-        }
-        // What waits long must not pin a large buffer.
-        let data = if self.discards { Chunk::copy_from(&[]) } else { data };
-        let data = if at > 0 && data.pinned() > 2 * data.len() { Chunk::copy_from(&data) } else { data };
-        self.beyond_bytes += cost(&data);
-        *slot = Some(data);
-        while let Some(Some(_)) = self.beyond.front() {
-            if let Some(data) = self.beyond.pop_front().flatten() {
-                self.beyond_bytes -= cost(&data);
-                self.take(data);
-            }
+        if at > 0 {
+            self.urgent = true;
+            return self.keep(self.taken + 1 + at as u64, data);
         }
         if self.beyond.is_empty() {
-            self.beyond = VecDeque::new();
+            self.urgent |= self.unanswered >= PACKETS_PER_ACK || fin;
+            self.due.get_or_insert(later);
+        } else {
+            self.urgent = true;
+        }
+        self.take(Some(data));
+        while let Some(data) = self.beyond.remove(&(self.taken + 1)) {
+            self.beyond_bytes -= cost_beyond(data.as_ref());
+            self.take(data);
         }
     }
 
-    fn take(&mut self, data: Chunk) {
+    /// Keeps what came beyond a gap.
+    fn keep(&mut self, number: u64, data: Chunk) {
+        let Entry::Vacant(place) = self.beyond.entry(number) else { return };
+        // What waits long must not pin a large buffer.
+        let slim = |data: Chunk| if data.pinned() > 2 * data.len() { Chunk::copy_from(&data) } else { data };
+        let data = Some(data).filter(|data| !data.is_empty() && !self.discards).map(slim);
+        self.beyond_bytes += cost_beyond(data.as_ref());
+        place.insert(data);
+    }
+
+    fn take(&mut self, data: Option<Chunk>) {
         self.ack = self.ack.wrapping_add(1);
+        self.taken += 1;
         if self.fin == Some(self.ack) {
             self.ended = true;
             self.beyond.clear();
             self.beyond_bytes = 0;
         }
-        if !data.is_empty() && !self.discards {
+        if let Some(data) = data.filter(|data| !data.is_empty() && !self.discards) {
             self.ready_bytes += cost(&data);
             self.ready.push_back(data);
         }
@@ -134,10 +137,8 @@ impl Incoming {
     /// Nobody will read any more: what waits and what comes is dropped, and acknowledged as ever.
     pub(super) fn discard(&mut self) {
         (self.ready, self.ready_bytes, self.discards) = (VecDeque::new(), 0, true);
-        for data in self.beyond.iter_mut().flatten() {
-            *data = Chunk::copy_from(&[]);
-        }
-        self.beyond_bytes = 0;
+        self.beyond.values_mut().for_each(|data| *data = None);
+        self.beyond_bytes = self.beyond.len() * COST_MIN;
     }
 
     /// Whether something waits to be read.
@@ -188,13 +189,13 @@ impl Incoming {
 
     /// Which places from `ack + 2` on have come; answers how many bytes of `out` that takes, in whole words.
     pub(super) fn mask(&self, out: &mut [u8; MASK_BYTES_MAX]) -> usize {
-        if self.beyond.len() < 2 {
-            return 0;
-        }
-        let places = (self.beyond.len() - 1).min(MASK_BYTES_MAX * 8);
+        let Some((&last, _)) = self.beyond.last_key_value() else { return 0 };
+        let first = self.taken + 2;
+        let places = ((last + 1 - first) as usize).min(MASK_BYTES_MAX * 8);
         let bytes = places.div_ceil(32) * 4;
         out.iter_mut().take(bytes).for_each(|byte| *byte = 0);
-        for (n, _) in self.beyond.iter().skip(1).take(places).enumerate().filter(|(_, slot)| slot.is_some()) {
+        for (number, _) in self.beyond.range(first..first + places as u64) {
+            let n = (number - first) as usize;
             if let Some(byte) = out.get_mut(n / 8) {
                 *byte |= 1 << (n % 8);
             }
@@ -206,4 +207,52 @@ impl Incoming {
 /// What data that waits takes of the window, in bytes: single bytes cost a hundred times what they bring.
 fn cost(data: &Chunk) -> usize {
     if data.is_empty() { 0 } else { data.len().max(COST_MIN) }
+}
+
+/// The same beyond a gap, where a packet without payload holds its place too.
+fn cost_beyond(data: Option<&Chunk>) -> usize {
+    data.map_or(COST_MIN, cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(window: u32, places: impl Iterator<Item = u16>, data: &[u8]) -> Incoming {
+        let mut incoming = Incoming::new(0, window);
+        places.for_each(|place| incoming.on_packet(place, Chunk::copy_from(data), false, Instant::ZERO));
+        incoming
+    }
+
+    #[test]
+    fn one_datagram_far_beyond_a_gap_holds_one_place() {
+        assert_eq!(filled(1 << 20, 8000..=8000, b"x").beyond.len(), 1);
+    }
+
+    #[test]
+    fn packets_without_payload_beyond_a_gap_fill_the_window_too_and_the_end_still_fits() {
+        let mut incoming = filled(64 << 10, 2..8000, b"");
+        assert!((1000..=1025).contains(&incoming.beyond.len()), "{}", incoming.beyond.len());
+        incoming.on_packet(8000, Chunk::copy_from(b""), true, Instant::ZERO);
+        assert_eq!(incoming.fin, Some(8000));
+        assert!(!incoming.is_ended());
+        incoming.discard();
+        for place in 1..=8000 {
+            incoming.on_packet(place, Chunk::copy_from(b""), place == 8000, Instant::ZERO);
+        }
+        assert!(incoming.is_ended() && incoming.ack_is_all());
+        assert_eq!((incoming.ack, incoming.beyond_bytes), (8000, 0));
+    }
+
+    #[test]
+    fn bep_0029_the_mask_begins_two_behind_what_is_acknowledged_though_places_wrap() {
+        let mut incoming = Incoming::new(65_530, 1 << 20);
+        for place in [65_531, 65_533, 65_535, 1, 40] {
+            incoming.on_packet(place, Chunk::copy_from(b"x"), false, Instant::ZERO);
+        }
+        let mut mask = [0xff; MASK_BYTES_MAX];
+        assert_eq!((incoming.ack, incoming.mask(&mut mask)), (65_531, 8));
+        // Places from 65,533 on: 65,533, 65,535, 1 and 40.
+        assert_eq!(mask[..8], [0b0001_0101, 0, 0, 0, 0, 0b0000_1000, 0, 0]);
+    }
 }
