@@ -320,8 +320,11 @@ impl Outgoing {
             }
             self.credit(now, &sent, news);
         }
-        if after(self.first, self.judged) {
-            self.judged = self.first;
+        // Neither may fall behind by half of all places: it would seem to be ahead.
+        for place in [&mut self.judged, &mut self.paid_until] {
+            if after(self.first, *place) {
+                *place = self.first;
+            }
         }
     }
 
@@ -474,5 +477,33 @@ impl Outgoing {
             self.lost.push_back(place);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(outgoing: &mut Outgoing, now: Instant) -> u16 {
+        outgoing.write(Chunk::copy_from(&[0; 100]));
+        outgoing.on_sent(now, (100, 120), false)
+    }
+
+    #[test]
+    fn a_loss_counts_after_any_number_of_packets_without_one() {
+        for packets in [10, 20_000, 40_000, 60_000, 70_000] {
+            let mut outgoing = Outgoing::new(1);
+            let now = Instant::from_micros(1);
+            for _ in 0..packets {
+                let place = send(&mut outgoing, now);
+                outgoing.on_ack(now, place, None, true).unwrap();
+            }
+            let first = send(&mut outgoing, now);
+            for _ in 0..3 {
+                send(&mut outgoing, now);
+            }
+            let news = outgoing.on_ack(now, first.wrapping_sub(1), Some(&[0b0000_0111]), true).unwrap();
+            assert!(news.loss, "after {packets}");
+        }
     }
 }
