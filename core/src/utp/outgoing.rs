@@ -292,6 +292,9 @@ impl Outgoing {
             }
             self.release();
             self.duplicates = 0;
+            while self.again.front().is_some_and(|&sent| !self.is_out(sent)) {
+                self.again.pop_front();
+            }
         } else if gained == 0 && alone && !self.ring.is_empty() {
             self.duplicates += 1;
         }
@@ -403,8 +406,7 @@ impl Outgoing {
     /// A packet sent again is lost again if one that was sent clearly later came.
     fn judge_again(&mut self, now: Instant, news: &mut News) {
         while let Some(&(place, at)) = self.again.front() {
-            let is_out = self.sent(place).is_some_and(|sent| sent.fate == Fate::Out && sent.at == at);
-            if is_out {
+            if self.is_out((place, at)) {
                 let round = news.rtt.unwrap_or_else(|| now.saturating_since(self.delivered_at));
                 if self.delivered_at < at + round / 4 {
                     return;
@@ -413,6 +415,11 @@ impl Outgoing {
             }
             self.again.pop_front();
         }
+    }
+
+    /// Whether nobody knows of a packet that was sent again then.
+    fn is_out(&self, (place, at): (u16, Instant)) -> bool {
+        self.sent(place).is_some_and(|sent| sent.fate == Fate::Out && sent.at == at)
     }
 
     fn lose(&mut self, place: u16, news: &mut News) {
@@ -505,5 +512,21 @@ mod tests {
             let news = outgoing.on_ack(now, first.wrapping_sub(1), Some(&[0b0000_0111]), true).unwrap();
             assert!(news.loss, "after {packets}");
         }
+    }
+
+    #[test]
+    fn what_was_sent_again_is_forgotten_when_it_came_though_no_mask_ever_tells() {
+        let mut outgoing = Outgoing::new(1);
+        for n in 0..1000 {
+            let now = Instant::from_micros(n);
+            let place = send(&mut outgoing, now);
+            for _ in 0..3 {
+                outgoing.on_ack(now, place.wrapping_sub(1), None, true).unwrap();
+            }
+            assert_eq!(outgoing.next(), Some(Next::Again(place)));
+            outgoing.on_sent_again(now, place, 120);
+            outgoing.on_ack(now, place, None, true).unwrap();
+        }
+        assert!(outgoing.again.is_empty(), "{}", outgoing.again.len());
     }
 }
