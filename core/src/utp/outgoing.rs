@@ -172,6 +172,13 @@ impl Outgoing {
         self.first.wrapping_add(self.ring.len() as u16)
     }
 
+    /// Whether a packet of not long ago can have had this place. What is no payload has the next payload's.
+    pub(super) fn may_have_sent(&self, place: u16) -> bool {
+        let beyond = ahead(place, self.first.wrapping_sub(1));
+        let most = if beyond < 0 { usize::from(self.history) } else { self.ring.len() + 1 };
+        usize::from(beyond.unsigned_abs()) <= most
+    }
+
     /// Whether a small packet is under way: another one waits for it, so that small ones stay few.
     pub(super) fn has_small(&self, full: usize) -> bool {
         self.ring.back().is_some_and(|sent| sent.fate == Fate::Out && (sent.bytes as usize) < full)

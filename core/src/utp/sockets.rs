@@ -214,7 +214,7 @@ impl Sockets {
         let Ok(packet) = Packet::parse(&arrival.data) else { return false };
         let (remote, header) = (arrival.from, packet.header);
         if header.kind == Kind::Reset {
-            return self.on_reset(now, remote, header.connection_id);
+            return self.on_reset(now, remote, header);
         }
         let ours = match header.kind {
             Kind::Syn => header.connection_id.wrapping_add(1),
@@ -300,13 +300,15 @@ impl Sockets {
         true
     }
 
-    /// A reset names a stream by either side's number.
-    fn on_reset(&mut self, now: Instant, remote: SocketAddr, number: u16) -> bool {
+    /// A reset names a stream by either side's number, and a packet of ours: a stranger has to guess both.
+    fn on_reset(&mut self, now: Instant, remote: SocketAddr, reset: Header) -> bool {
+        let Header { connection_id: number, ack, .. } = reset;
         let candidates = [number, number.wrapping_sub(1), number.wrapping_add(1)];
         for receive_id in candidates {
             let Some(&id) = self.names.get(&(remote, receive_id)) else { continue };
             let Some(it) = self.streams.get_mut(id) else { continue };
-            if it.ends.receive_id == number || it.ends.send_id == number {
+            let is_named = it.ends.receive_id == number || it.ends.send_id == number;
+            if is_named && it.outgoing.may_have_sent(ack) {
                 it.on_reset();
                 self.look_at(now, id);
                 return true;

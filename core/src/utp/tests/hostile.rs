@@ -211,16 +211,38 @@ fn what_waits_beyond_a_gap_pins_no_large_buffer() {
 #[test]
 fn a_reset_with_a_wrong_number_or_address_ends_nothing() {
     let mut hand = Hand::new(UtpConfig::default());
+    let sent = hand.seen[0].seq;
     for id in [PEER - 1, PEER + 2, 0] {
-        assert!(!hand.give(header(Kind::Reset, id, 0, 0), 0, &[]));
+        assert!(!hand.give(header(Kind::Reset, id, 0, sent), 0, &[]));
     }
-    let reset = header(Kind::Reset, PEER + 1, 0, 0).encode(0).to_vec();
+    let reset = header(Kind::Reset, PEER + 1, 0, sent).encode(0).to_vec();
     assert!(!hand.sockets.on_datagram(hand.now, &arrival(addr(2), reset)));
     assert_eq!(hand.sockets.len(), 1);
-    assert!(hand.give(header(Kind::Reset, PEER, 0, 0), 0, &[]));
+    assert!(hand.give(header(Kind::Reset, PEER, 0, sent), 0, &[]));
     let end = core::iter::from_fn(|| hand.sockets.next_event()).last();
     assert_eq!(end, Some(UtpEvent::Closed(hand.stream, CloseReason::Reset)));
     assert!(hand.sockets.is_empty());
+}
+
+#[test]
+fn a_reset_that_answers_nothing_we_sent_ends_nothing() {
+    for id in [PEER, PEER + 1] {
+        let mut hand = Hand::new(UtpConfig::default());
+        hand.write(100);
+        let data = hand.seen.last().unwrap().seq;
+        let false_resets =
+            (0..=u16::MAX).step_by(7).filter(|seq| data.wrapping_sub(*seq).wrapping_add(1) > 2);
+        for ack in false_resets {
+            assert!(!hand.give(header(Kind::Reset, id, 0, ack), 0, &[]), "{ack} after {data}");
+        }
+        assert_eq!(hand.sockets.len(), 1);
+        // Who forgot the stream names the place of the packet that came: of payload, or of what bears the next one's.
+        for ack in [data, data.wrapping_add(1), data.wrapping_sub(1)] {
+            let mut hand = Hand::new(UtpConfig::default());
+            hand.write(100);
+            assert!(hand.give(header(Kind::Reset, id, 0, ack), 0, &[]), "{ack} after {data}");
+        }
+    }
 }
 
 #[test]
