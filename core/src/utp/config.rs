@@ -14,6 +14,9 @@ pub struct UtpConfig {
     /// Bytes taken from the application ahead of sending, at most; less is taken while the path carries less. Default
     /// 256 KiB.
     pub unsent_bytes_max: usize,
+    /// Bytes sent and not acknowledged at most, however much the other side says that it takes: they are kept, to be sent
+    /// again. It bounds the memory of a stream, and its rate over long paths. Default 4 MiB.
+    pub unacknowledged_bytes_max: u32,
     /// The largest datagram to try, headers of UDP and IP not counted. Larger than an Ethernet frame pays on the
     /// loopback and in networks with jumbo frames; it is only safe where the driver forbids fragments. Default 1,452.
     pub packet_bytes_max: usize,
@@ -44,6 +47,7 @@ impl Default for UtpConfig {
             backlog_max: 256,
             window_bytes: 1 << 20,
             unsent_bytes_max: 256 << 10,
+            unacknowledged_bytes_max: 4 << 20,
             packet_bytes_max: 1452,
             target_delay_ms: 100,
             gain_bytes: 3000,

@@ -73,7 +73,7 @@ pub(super) struct Stream {
     theirs: Delays,
     /// How much later than its timestamp the last packet came.
     pub(super) reply: u32,
-    /// What the other side takes.
+    /// What the other side takes, or we are willing to hold for it.
     pub(super) peer_window: u32,
     /// More would have left last time if our window had allowed it.
     pub(super) limited: bool,
@@ -141,7 +141,7 @@ impl Stream {
         stream.incoming.answer_now();
         stream.takes_large = packet.takes_large;
         stream.heed_clock(now, packet);
-        stream.peer_window = packet.header.window;
+        stream.peer_window = packet.header.window.min(config.unacknowledged_bytes_max);
         stream
     }
 
@@ -258,7 +258,7 @@ impl Stream {
             self.ours.add(now, header.timestamp_difference);
         }
         if !news.late {
-            self.peer_window = header.window;
+            self.peer_window = header.window.min(config.unacknowledged_bytes_max);
         }
         self.on_news(now, news);
         if matches!(header.kind, Kind::Data | Kind::Fin) {

@@ -245,6 +245,27 @@ fn a_reset_that_answers_nothing_we_sent_ends_nothing() {
     }
 }
 
+/// All that was sent is acknowledged by `ack`; answers how many bytes of payload are then under way.
+fn flight(hand: &mut Hand, mut ack: Header) -> usize {
+    ack.ack = hand.seen.iter().rfind(|it| it.kind == Kind::Data).map_or(ack.ack, |it| it.seq);
+    hand.give(ack, 0, &[]);
+    let before = hand.payloads.len();
+    hand.take();
+    hand.payloads[before..].iter().map(Vec::len).sum()
+}
+
+#[test]
+fn who_claims_an_endless_window_makes_us_hold_no_more_than_we_choose() {
+    let unacknowledged_bytes_max = 64 << 10;
+    let mut hand = Hand::new(UtpConfig { unacknowledged_bytes_max, ..UtpConfig::default() });
+    let mut ack = header(Kind::State, PEER + 1, 12, hand.seen[0].seq.wrapping_sub(1));
+    ack.window = u32::MAX;
+    hand.give(ack, 0, &[]);
+    hand.write(4 << 20);
+    let most = (0..20).map(|_| flight(&mut hand, ack)).max().unwrap();
+    assert!((60_000..=64 << 10).contains(&most), "{most}");
+}
+
 #[test]
 fn a_tiny_window_gets_no_flood_of_tiny_packets() {
     let mut hand = Hand::new(UtpConfig::default());
