@@ -227,6 +227,8 @@ impl Stream {
             State::Called => {
                 let first = self.outgoing.next_place();
                 if header.kind == Kind::Syn {
+                    // The answer is as long as the call.
+                    self.takes_large = packet.takes_large;
                     self.incoming.answer_now();
                     return true;
                 }

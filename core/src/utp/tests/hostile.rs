@@ -267,6 +267,20 @@ fn who_claims_an_endless_window_makes_us_hold_no_more_than_we_choose() {
 }
 
 #[test]
+fn a_call_repeated_without_its_extension_is_answered_without_it() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    let able = [&header(Kind::Syn, PEER, 10, 0).encode(ABILITIES)[..], &[0, 8], &TAKES_LARGE].concat();
+    let bare = header(Kind::Syn, PEER, 10, 0).encode(0).to_vec();
+    for call in [able, bare.clone(), bare] {
+        let came = call.len();
+        sockets.on_datagram(now, &arrival(addr(1), call));
+        let answers = core::iter::from_fn(|| sockets.next_packets(now, LOCAL, 2000));
+        assert_eq!(answers.map(|it| it.data.len()).sum::<usize>(), came);
+    }
+}
+
+#[test]
 fn a_tiny_window_gets_no_flood_of_tiny_packets() {
     let mut hand = Hand::new(UtpConfig::default());
     let ack = hand.seen[0].seq.wrapping_sub(1);
