@@ -115,6 +115,9 @@ const WRONG_ACKS_MAX: u8 = 3;
 /// A clock that seems to jump by more than this at once didn't drift: its path changed. Microseconds.
 const DRIFT_MAX_US: u32 = 10_000;
 
+/// Differences of timestamps that say that there is none yet: BEP 29's, and that of early packets of libutp.
+const UNKNOWN: [u32; 2] = [0, i32::MAX.cast_unsigned()];
+
 /// The window that a peer is believed to have before it says. Bytes.
 const FIRST_WINDOW: u32 = 64 << 10;
 
@@ -256,7 +259,7 @@ impl Stream {
         };
         self.silences = 0;
         self.heed_clock(now, packet);
-        if header.timestamp_difference != 0 {
+        if !UNKNOWN.contains(&header.timestamp_difference) {
             self.ours.add(now, header.timestamp_difference);
         }
         if !news.late {

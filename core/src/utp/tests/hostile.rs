@@ -281,6 +281,21 @@ fn a_call_repeated_without_its_extension_is_answered_without_it() {
 }
 
 #[test]
+fn a_delay_that_nobody_measured_yet_is_no_sample() {
+    // As libutp writes it: 0, or in older packets the greatest signed number.
+    for unknown in [0, i32::MAX.cast_unsigned()] {
+        let mut hand = Hand::new(UtpConfig::default());
+        let mut ack = header(Kind::State, PEER + 1, 12, hand.seen[0].seq.wrapping_sub(1));
+        hand.write(4 << 20);
+        ack.timestamp_difference = unknown;
+        flight(&mut hand, ack);
+        ack.timestamp_difference = 0xc000_0000;
+        let grown = (0..6).map(|_| flight(&mut hand, ack)).last().unwrap();
+        assert!(grown > 100_000, "{unknown}: {grown}");
+    }
+}
+
+#[test]
 fn a_tiny_window_gets_no_flood_of_tiny_packets() {
     let mut hand = Hand::new(UtpConfig::default());
     let ack = hand.seen[0].seq.wrapping_sub(1);
