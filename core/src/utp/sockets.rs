@@ -138,18 +138,16 @@ impl Sockets {
         self.streams.is_empty()
     }
 
-    /// Calls an address from a socket; `None` if there are as many streams as may be.
+    /// Calls an address from a socket; `None` if there are as many streams as may be, or it has all numbers in use.
     pub fn connect(&mut self, now: Instant, local: LocalId, remote: SocketAddr) -> Option<StreamId> {
-        if self.streams.len() >= self.config.streams_max {
+        if !self.make_room(false) {
             return None;
         }
-        let mut receive_id = self.rng.next_u32() as u16;
+        let drawn = self.rng.next_u32() as u16;
+        let is_free = |id: u16| !self.names.contains(&(remote, id));
         // The other side must not take a second call for a part of the first.
-        while self.names.contains(&(remote, receive_id))
-            || self.names.contains(&(remote, receive_id.wrapping_add(1)))
-        {
-            receive_id = receive_id.wrapping_add(1);
-        }
+        let mut ids = (0..=u16::MAX).map(|n| drawn.wrapping_add(n));
+        let receive_id = ids.find(|&id| is_free(id) && is_free(id.wrapping_add(1)))?;
         let place = self.rng.next_u32() as u16;
         let send_id = receive_id.wrapping_add(1);
         let ends = Ends { local, our_ip: None, remote, receive_id, send_id };
@@ -276,12 +274,7 @@ impl Sockets {
         if self.accepted.len() >= self.config.backlog_max {
             return false;
         }
-        if self.called.len() >= self.config.backlog_max
-            && let Some(oldest) = self.called.pop_front()
-        {
-            self.forget(oldest);
-        }
-        if self.streams.len() >= self.config.streams_max {
+        if !self.make_room(self.called.len() >= self.config.backlog_max) {
             return false;
         }
         let send_id = packet.header.connection_id;
@@ -298,6 +291,15 @@ impl Sockets {
         self.called.push_back(id);
         self.look_at(now, id);
         true
+    }
+
+    /// Whether one more stream may be. Where there is no room, who called first and hasn't proved its address makes it.
+    fn make_room(&mut self, is_crowded: bool) -> bool {
+        let is_full = is_crowded || self.streams.len() >= self.config.streams_max;
+        if let Some(oldest) = self.called.pop_front_if(|_| is_full) {
+            self.forget(oldest);
+        }
+        self.streams.len() < self.config.streams_max
     }
 
     /// A reset names a stream by either side's number, and a packet of ours: a stranger has to guess both.

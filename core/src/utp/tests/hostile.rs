@@ -245,6 +245,51 @@ fn a_reset_that_answers_nothing_we_sent_ends_nothing() {
     }
 }
 
+#[test]
+fn a_call_repeated_without_its_extension_is_answered_without_it() {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
+    let now = Instant::from_micros(1);
+    let able = [&header(Kind::Syn, PEER, 10, 0).encode(ABILITIES)[..], &[0, 8], &TAKES_LARGE].concat();
+    let bare = header(Kind::Syn, PEER, 10, 0).encode(0).to_vec();
+    for call in [able, bare.clone(), bare] {
+        let came = call.len();
+        sockets.on_datagram(now, &arrival(addr(1), call));
+        let answers = core::iter::from_fn(|| sockets.next_packets(now, LOCAL, 2000));
+        assert_eq!(answers.map(|it| it.data.len()).sum::<usize>(), came);
+    }
+}
+
+#[test]
+fn false_calls_keep_nobody_out_where_few_streams_may_be() {
+    let config = UtpConfig { streams_max: 10, ..UtpConfig::default() };
+    let mut sockets = Sockets::new(config, Rng::new([3; 32]));
+    let now = Instant::from_micros(1);
+    for n in 0..100_u32 {
+        let from = SocketAddr::from((n.wrapping_mul(0x9e37_79b9).to_be_bytes(), 7));
+        let call = header(Kind::Syn, n as u16, 1, 0).encode(0).to_vec();
+        sockets.on_datagram(now, &arrival(from, call));
+    }
+    assert!(sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, PEER, 10, 0).encode(0).to_vec())));
+    for n in 0..10 {
+        assert!(sockets.connect(now, LOCAL, addr(2)).is_some(), "{n} of ours");
+    }
+    assert_eq!(sockets.connect(now, LOCAL, addr(2)), None, "no more than may be");
+    assert!(!sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, 7, 10, 0).encode(0).to_vec())));
+    assert_eq!(sockets.len(), 10);
+}
+
+#[test]
+fn a_peer_that_holds_every_number_gets_no_call_and_stops_nothing() {
+    let config = UtpConfig { streams_max: 40_000, backlog_max: 40_000, ..UtpConfig::default() };
+    let mut sockets = Sockets::new(config, Rng::new([3; 32]));
+    let now = Instant::from_micros(1);
+    for id in (0..=u16::MAX).step_by(2) {
+        sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, id, 10, 0).encode(0).to_vec()));
+    }
+    assert_eq!(sockets.connect(now, LOCAL, addr(1)), None);
+    assert!(sockets.connect(now, LOCAL, addr(2)).is_some());
+}
+
 /// All that was sent is acknowledged by `ack`; answers how many bytes of payload are then under way.
 fn flight(hand: &mut Hand, mut ack: Header) -> usize {
     ack.ack = hand.seen.iter().rfind(|it| it.kind == Kind::Data).map_or(ack.ack, |it| it.seq);
@@ -264,20 +309,6 @@ fn who_claims_an_endless_window_makes_us_hold_no_more_than_we_choose() {
     hand.write(4 << 20);
     let most = (0..20).map(|_| flight(&mut hand, ack)).max().unwrap();
     assert!((60_000..=64 << 10).contains(&most), "{most}");
-}
-
-#[test]
-fn a_call_repeated_without_its_extension_is_answered_without_it() {
-    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([9; 32]));
-    let now = Instant::from_micros(1);
-    let able = [&header(Kind::Syn, PEER, 10, 0).encode(ABILITIES)[..], &[0, 8], &TAKES_LARGE].concat();
-    let bare = header(Kind::Syn, PEER, 10, 0).encode(0).to_vec();
-    for call in [able, bare.clone(), bare] {
-        let came = call.len();
-        sockets.on_datagram(now, &arrival(addr(1), call));
-        let answers = core::iter::from_fn(|| sockets.next_packets(now, LOCAL, 2000));
-        assert_eq!(answers.map(|it| it.data.len()).sum::<usize>(), came);
-    }
 }
 
 #[test]
