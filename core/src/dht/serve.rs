@@ -150,7 +150,7 @@ impl Node {
         if !peers.is_empty() {
             Values::write(&mut values, peers);
         }
-        let may_announce = self.peers.has_room(info_hash, family, &self.config);
+        let may_announce = self.peers.has_room((info_hash, from.ip()), &self.config);
         let token = may_announce.then(|| self.tokens.give(now, from.ip(), info_hash.into()));
         let answer = Response {
             token: token.as_ref().map(|token| &token[..]),
