@@ -1,6 +1,7 @@
 //! The items that others stored with us (BEP 44): bounded, each for as long as its last put lives.
 
 use super::DhtConfig;
+use super::farthest::farthest;
 use super::item::Item;
 use crate::base::Instant;
 use crate::wire::krpc::{NodeId, code};
@@ -77,8 +78,8 @@ impl ItemStore {
         while self.items.len() >= config.stored_items_max
             || self.bytes + bytes > config.stored_items_bytes_max
         {
-            let farthest = self.items.keys().copied().max_by_key(|key| own.distance(*key));
-            let gone = farthest.filter(|far| own.distance(*far) > own.distance(target));
+            let gone =
+                farthest(&self.items, own, NodeId).filter(|far| own.distance(*far) > own.distance(target));
             self.forget(gone.ok_or(code::SERVER)?);
         }
         Ok(())

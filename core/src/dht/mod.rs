@@ -52,6 +52,7 @@ mod address;
 mod allowance;
 mod config;
 mod event;
+mod farthest;
 mod item;
 mod items;
 mod lookup;

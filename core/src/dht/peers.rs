@@ -2,6 +2,7 @@
 
 use super::DhtConfig;
 use super::address::{Family, household};
+use super::farthest::farthest;
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
 use crate::wire::krpc::{Bloom, NodeId};
@@ -134,8 +135,7 @@ impl PeerStore {
             return true;
         }
         let distance = |hash: &InfoHash| own.distance((*hash).into());
-        let farthest = self.swarms.keys().copied().max_by_key(distance);
-        match farthest.filter(|far| distance(far) > distance(&hash)) {
+        match farthest(&self.swarms, own, InfoHash).filter(|far| distance(far) > distance(&hash)) {
             Some(far) => {
                 self.forget_swarm(far);
                 true
