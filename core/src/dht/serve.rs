@@ -105,7 +105,7 @@ impl Node {
         const PING_BYTES: usize = 72;
         let side = &mut self.sides[Family::of(&from).index()];
         let known = side.table.on_query(now, id, from) || !side.table.wants(now, id, &self.config);
-        if known || !is_worth(from, &self.config) || !self.queries.may_ping(from, &self.config) {
+        if known || !is_worth(from, &self.config) || !self.queries.may_ping((from, None), &self.config) {
             return;
         }
         if self.allowance.pays(now, (from.ip(), PING_BYTES), &self.config) {

@@ -134,6 +134,53 @@ fn a_scrape_that_cannot_be_answered_makes_no_filters() {
 }
 
 #[test]
+fn strangers_that_make_us_ping_dont_keep_us_from_asking_whether_quiet_nodes_live() {
+    let mut network = Network::of(1);
+    let mut rng = Rng::new([8; 32]);
+    let now = network.now;
+    let node = network.node(0);
+    for n in 1..=4 {
+        let known = NodeId::random(&mut rng);
+        node.sides[0].table.on_answer(now, known, host(n), &config());
+    }
+    let later = now + Duration::from_secs(20 * 60);
+    for n in 100..400 {
+        node.on_datagram(later, host(n), &query("ping", b""));
+    }
+    let sent = core::iter::from_fn(|| node.next_datagram(Family::V4));
+    assert_eq!(
+        sent.filter(|(_, bytes)| is_query(bytes)).count(),
+        64,
+        "strangers are pinged, so many at once"
+    );
+    node.on_timeout(later);
+    let sent: Vec<_> = core::iter::from_fn(|| node.next_datagram(Family::V4)).collect();
+    let pinged = |n: u32| {
+        let ping = b"1:q4:ping";
+        sent.iter().any(|(to, bytes)| *to == host(n) && bytes.windows(ping.len()).any(|part| part == ping))
+    };
+    assert!((1..=4).all(pinged), "{:?}", sent.iter().map(|(to, _)| to).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_peer_that_names_all_its_ports_doesnt_make_us_forget_where_other_nodes_may_be() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    node.on_node(now, host(1));
+    (1..1_000).for_each(|port| node.on_node(now, SocketAddr::new(host(2).ip(), port)));
+    assert_eq!(node.seeds(Family::V4), [SocketAddr::new(host(2).ip(), 999), host(1)]);
+    let local = |port| SocketAddr::new([127, 0, 0, 1].into(), port);
+    node.config.private_addresses = true;
+    (1..4).for_each(|port| node.on_node(now, local(port)));
+    assert_eq!(
+        node.seeds(Family::V4)[..3],
+        [local(3), local(2), local(1)],
+        "many nodes of a host of one's own"
+    );
+}
+
+#[test]
 fn the_table_of_factors_holds() {
     let mut network = Network::of(60);
     for n in 0..40 {
