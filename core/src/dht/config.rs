@@ -51,7 +51,7 @@ pub struct DhtConfig {
     /// sender's: else a forged address makes us an amplifier (the factors are in the room's front page).
     pub dht_reply_bytes_per_second: u64,
     /// Bytes a second of answers to the addresses of one /24 or /64 that have proved themselves. More lets one network
-    /// take what others could have of `reply_bytes_per_second_max`.
+    /// take what others could have of `reply_bytes_per_second_max`. A put counts as 2 KiB, for the work that it is.
     pub dht_proved_reply_bytes_per_second: u64,
     /// Bytes a second of answers to everyone.
     pub reply_bytes_per_second_max: u64,

@@ -134,6 +134,31 @@ fn a_scrape_that_cannot_be_answered_makes_no_filters() {
 }
 
 #[test]
+fn bep_0044_a_flood_of_puts_with_false_signatures_costs_a_bounded_number_of_checks() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    let item = SecretKey::from_seed(&[5; 32]).sign(b"", 1, b"1:x").unwrap();
+    let target = Item::Mutable(item.clone()).target();
+    let put = |token: &[u8]| {
+        let head = [b"1:k32:", &item.key[..], b"3:seqi1e3:sig64:", &[1; 64], b"5:token8:", token].concat();
+        query("put", &[&head[..], b"1:v1:x"].concat())
+    };
+    for n in 0..2_000_u32 {
+        let from = SocketAddr::new([81, 5, 5, n as u8].into(), 6881);
+        let token = node.tokens.give(now, from.ip(), target);
+        node.on_datagram(now, from, &put(&token));
+    }
+    let status = node.status(now);
+    let answered = status.traffic.answers_out;
+    assert!((16..=256).contains(&answered), "{answered} of one network");
+    assert_eq!(answered + status.dropped.allowance, 2_000);
+    let other = node.tokens.give(now, host(9).ip(), target);
+    node.on_datagram(now, host(9), &put(&other));
+    assert_eq!(node.status(now).traffic.answers_out, answered + 1, "others are heard");
+}
+
+#[test]
 fn strangers_that_make_us_ping_dont_keep_us_from_asking_whether_quiet_nodes_live() {
     let mut network = Network::of(1);
     let mut rng = Rng::new([8; 32]);
