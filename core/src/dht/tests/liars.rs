@@ -1,7 +1,9 @@
 //! What those who answer may try: many faces of one, false names for others, votes, filters, old versions.
 
+use super::super::lookup::{Goal, Lookup};
 use super::super::search::Search;
 use super::*;
+use crate::wire::krpc::{Bloom, Values};
 
 const TARGET: NodeId = NodeId([7; 20]);
 
@@ -215,4 +217,59 @@ fn bep_0042_a_network_has_one_voice_on_what_our_address_is() {
     let others: Vec<_> = (600..603).map(host).collect();
     let ours = voices(&mut network, &others, b"\x51\x02\x03\x04xx");
     assert_eq!(ours, Some([81, 2, 3, 4].into()), "others outvote it");
+}
+
+#[test]
+fn a_list_full_of_one_victims_ports_yields_few_of_them() {
+    let goal = || Goal::Peers { info_hash: hash(7), no_seed: false };
+    let said = |ip: [u8; 4]| {
+        let mut list = Vec::new();
+        Values::write(&mut list, (1..=100).map(|port| SocketAddr::new(ip.into(), port)));
+        list
+    };
+    let mut lookup = Lookup::new(Instant::ZERO, goal());
+    let config = DhtConfig { private_addresses: true, ..config() };
+    let mut gain = |list: &[u8]| {
+        let response = Response { values: Values::written(list), ..Response::default() };
+        lookup.on_response(TARGET, &response, &config).peers.len()
+    };
+    let victim = said([81, 2, 3, 4]);
+    assert_eq!((gain(&victim), gain(&victim), gain(&said([81, 2, 3, 5]))), (4, 0, 4));
+    assert_eq!(gain(&said([127, 0, 0, 1])), 100, "a network of one's own may be one host");
+}
+
+#[test]
+fn bep_0033_a_filter_that_holds_more_than_a_node_may_have_is_a_lie() {
+    let (config, mut lookup) = (config(), Lookup::new(Instant::ZERO, Goal::Scrape { info_hash: hash(7) }));
+    let mut honest = Bloom::default();
+    (0..10).for_each(|n| honest.insert(host(n).ip()));
+    let empty = Bloom::default();
+    let said = |seeds, peers| Response { seeds: Some(seeds), peers: Some(peers), ..Response::default() };
+    assert!(!lookup.on_response(TARGET, &said(&honest.0, &empty.0), &config).lie);
+    assert!(lookup.on_response(TARGET, &said(&[0xff; 256], &empty.0), &config).lie);
+    assert!(lookup.on_response(TARGET, &said(&empty.0, &[0xff; 256]), &config).lie);
+    assert_eq!(lookup.outcome(&config), Outcome::Scraped { seeds: 10, peers: 0, answers: 1 });
+}
+
+#[test]
+fn bep_0044_a_version_that_is_no_newer_than_was_asked_for_is_not_told() {
+    let owner = SecretKey::from_seed(&[5; 32]);
+    let version = |seq| owner.sign(b"", seq, b"1:x").unwrap();
+    let target = Item::Mutable(version(1)).target();
+    let newer_than = |seq| Lookup::new(Instant::ZERO, Goal::Get { salt: Vec::new(), newer_than: Some(seq) });
+    let item = version(3);
+    let old = Response {
+        value: Some(&item.value),
+        key: Some(&item.key),
+        seq: Some(3),
+        signature: Some(&item.signature),
+        ..Response::default()
+    };
+    let mut lookup = newer_than(3);
+    let gain = lookup.on_response(target, &old, &config());
+    assert_eq!((gain.item, gain.lie), (None, false), "who knows no `seq` tells what it has");
+    assert_eq!(lookup.outcome(&config()), Outcome::Got(None));
+    let mut lookup = newer_than(2);
+    assert!(lookup.on_response(target, &old, &config()).item.is_some());
+    assert_eq!(lookup.outcome(&config()), Outcome::Got(Some(Item::Mutable(item))));
 }
