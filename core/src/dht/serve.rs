@@ -17,8 +17,8 @@ use core::net::SocketAddr;
 /// 32's 1024. Bytes.
 const ITEM_DATAGRAM_BYTES_MAX: usize = 1400;
 
-/// What an answer has beside its lists: the frame, ids, a token, a transaction. Bytes.
-const FRAME_BYTES: usize = 160;
+/// What an answer has beside its lists: the frame, ids, a token, the longest transaction. Bytes.
+const FRAME_BYTES: usize = 180;
 
 /// No answer is shorter. Bytes.
 const ANSWER_BYTES_MIN: usize = 56;
@@ -211,7 +211,7 @@ impl Node {
         let known =
             newer_than.zip(item.as_ref().and_then(Item::seq)).is_some_and(|(seq, stored)| stored <= seq);
         let shown = item.as_ref().filter(|_| !known);
-        let taken = shown.map_or(0, |item| item.value().len() + item.signed().map_or(0, |_| 120));
+        let taken = shown.map_or(0, |item| item.value().len() + item.signed().map_or(0, |_| 140));
         near.cut(ITEM_DATAGRAM_BYTES_MAX.saturating_sub(FRAME_BYTES + taken), from.is_ipv4());
         let signed = shown.and_then(Item::signed);
         let answer = Response {

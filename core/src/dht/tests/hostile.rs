@@ -206,6 +206,47 @@ fn a_peer_that_names_all_its_ports_doesnt_make_us_forget_where_other_nodes_may_b
 }
 
 #[test]
+fn bep_0032_no_answer_is_longer_than_a_datagram_may_be_whatever_its_transaction_is() {
+    let mut network = Network::of(1);
+    let mut rng = Rng::new([8; 32]);
+    let now = network.now;
+    let node = network.node(0);
+    node.on_bound(now, Family::V6);
+    for n in 1..=20 {
+        let (four, six) = (NodeId::random(&mut rng), NodeId::random(&mut rng));
+        node.sides[0].table.on_answer(now, four, host(n), &config());
+        node.sides[1].table.on_answer(now, six, host6(n), &config());
+        let own = NodeId([0; 20]);
+        node.peers.on_announce(now, (hash(7), host6(100 + n), false), own, &config());
+        (0..2).for_each(|m| {
+            let other = InfoHash([20 + m * 20 + n as u8; 20]);
+            node.peers.on_announce(now, (other, host6(100 + n), false), own, &config());
+        });
+    }
+    while node.next_datagram(Family::V6).is_some() {}
+    let want = b"4:wantl2:n42:n6e";
+    let asked = [
+        ("get_peers", b"9:info_hash20:", &b""[..]),
+        ("get_peers", b"9:info_hash20:", b"6:scrapei1e"),
+        ("get_peers", b"9:info_hash20:", want),
+    ];
+    let key = |key: &[u8]| [key, &[7; 20]].concat();
+    let mut queries: Vec<_> =
+        asked.map(|(name, of, more)| query(name, &[&key(of)[..], more].concat())).into();
+    queries.push(query("sample_infohashes", &key(b"6:target20:")));
+    queries.push(query("sample_infohashes", &[&key(b"6:target20:")[..], want].concat()));
+    for asked in queries {
+        let (head, tail) = asked.split_at(asked.len() - b"1:t2:aa1:y1:qe".len());
+        assert_eq!(&tail[..4], b"1:t2");
+        let asked = [head, b"1:t64:", &[b't'; 64], b"1:y1:qe"].concat();
+        node.on_datagram(now, host6(99), &asked);
+        let answers = core::iter::from_fn(|| node.next_datagram(Family::V6)).filter(|(_, b)| !is_query(b));
+        let lengths: Vec<_> = answers.map(|(_, bytes)| bytes.len()).collect();
+        assert!(lengths.len() == 1 && lengths[0] <= 1024, "{lengths:?} to {}", asked.escape_ascii());
+    }
+}
+
+#[test]
 fn the_table_of_factors_holds() {
     let mut network = Network::of(60);
     for n in 0..40 {
@@ -217,8 +258,16 @@ fn the_table_of_factors_holds() {
     network.finish(3, put);
     let hash_of = |key: &str, bytes: [u8; 20]| [key.as_bytes(), b"20:", &bytes[..]].concat();
     let scrape = [hash_of("9:info_hash", [7; 20]), b"6:scrapei1e".to_vec()].concat();
-    let kinds: [(&str, Vec<u8>, u64); 6] = [
+    // A node of both families tells nodes of both to who wants them.
+    let mut rng = Rng::new([8; 32]);
+    for n in 0..20 {
+        let (now, id) = (network.now, NodeId::random(&mut rng));
+        network.node(3).sides[1].table.on_answer(now, id, host6(n), &config());
+    }
+    let want = [hash_of("6:target", [9; 20]), b"4:wantl2:n42:n6e".to_vec()].concat();
+    let kinds: [(&str, Vec<u8>, u64); 7] = [
         ("ping", Vec::new(), 16),
+        ("find_node", want, 56),
         ("find_node", hash_of("6:target", [9; 20]), 42),
         ("get_peers", hash_of("9:info_hash", [7; 20]), 99),
         ("get_peers", scrape, 90),
