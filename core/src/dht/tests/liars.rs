@@ -140,14 +140,8 @@ fn false_ports_in_one_answer_dont_keep_an_honest_node_out() {
             }
         });
     }
-    let done = core::iter::from_fn(|| network.node(0).next_event());
-    let outcome = done
-        .filter_map(|event| match event {
-            Event::Done { lookup: done, outcome, .. } if done == lookup => Some(outcome),
-            _ => None,
-        })
-        .next();
-    let Some(Outcome::Nodes(found)) = outcome else { panic!("{outcome:?}") };
+    let (outcome, ..) = network.finish(0, lookup);
+    let Outcome::Nodes(found) = outcome else { panic!("{outcome:?}") };
     assert_eq!(found.first(), Some(&(near(90, 1), honest)), "{found:?}");
     asked.sort();
     asked.dedup();
