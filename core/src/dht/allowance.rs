@@ -2,7 +2,7 @@
 //! one second, so that memory is bounded by what one second brings.
 
 use super::DhtConfig;
-use super::address::network;
+use super::address::{household, network};
 use crate::base::{Bucket, Instant, Key, Map, Rng};
 use core::hash::Hash;
 use core::net::IpAddr;
@@ -77,10 +77,10 @@ impl Allowance {
         }
     }
 
-    /// Whether one more query of `ip` is served in this second.
+    /// Whether one more query of `ip`, or of its /64, is served in this second.
     pub(super) fn takes_query(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> bool {
         let max = u64::from(config.address_queries_per_second_max);
-        self.queries.take(now, ip, (1, max))
+        self.queries.take(now, household(ip), (1, max))
     }
 
     /// An address showed what only its owner can know.
@@ -204,6 +204,17 @@ mod tests {
         assert_eq!(served(&mut allowance, Instant::ZERO), 3);
         assert!(allowance.takes_query(Instant::ZERO, ip(2), &config));
         assert_eq!(served(&mut allowance, Instant::from_micros(1_000_000)), 3);
+    }
+
+    #[test]
+    fn a_host_of_ipv6_has_a_whole_network_and_is_one_asker() {
+        let config = DhtConfig { address_queries_per_second_max: 3, ..DhtConfig::default() };
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        let face = |network: u16, n: u16| IpAddr::from([0x2a01, 0x200, 0, network, 0, 0, n >> 8, n]);
+        let served = (0..20_000).filter(|&n| allowance.takes_query(Instant::ZERO, face(1, n), &config));
+        assert_eq!(served.count(), 3);
+        assert!(allowance.takes_query(Instant::ZERO, face(2, 0), &config), "others are served as before");
+        assert!(allowance.takes_query(Instant::ZERO, ip(1), &config));
     }
 
     #[test]

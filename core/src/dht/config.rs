@@ -45,13 +45,13 @@ pub struct DhtConfig {
     pub query_timeout: Duration,
     /// Queries awaiting their answers. Beyond it look-ups wait. 100 bytes each.
     pub transactions_max: usize,
-    /// Queries of one address served a second; the rest is dropped.
+    /// Queries of one address (IPv4) or /64 (IPv6) served a second; the rest is dropped.
     pub address_queries_per_second_max: u32,
     /// Bytes a second of answers to one /24 (IPv4) or /64 (IPv6), as long as the address hasn't proved that it is its
     /// sender's: else a forged address makes us an amplifier (the factors are in the room's front page).
     pub dht_reply_bytes_per_second: u64,
     /// Bytes a second of answers to the addresses of one /24 or /64 that have proved themselves. More lets one network
-    /// take what others could have of `reply_bytes_per_second_max`.
+    /// take what others could have of `reply_bytes_per_second_max`. A put counts as 2 KiB, for the work that it is.
     pub dht_proved_reply_bytes_per_second: u64,
     /// Bytes a second of answers to everyone.
     pub reply_bytes_per_second_max: u64,
@@ -61,11 +61,11 @@ pub struct DhtConfig {
     pub events_max: usize,
     /// Torrents that peers are stored for. When full, what is nearer to our id displaces what is farther.
     pub stored_hashes_max: usize,
-    /// Peers stored for one torrent, in one family. When full, no tokens are given for it (BEP 33).
+    /// Peers stored for one torrent, in one family. When full, nobody new gets a token for it (BEP 33).
     pub stored_peers_per_hash_max: usize,
     /// Peers stored in all. 100 bytes each.
     pub stored_peers_max: usize,
-    /// Stored peers that one address may claim to be, over all torrents.
+    /// Stored peers that one address (IPv4) or /64 (IPv6) may claim to be, over all torrents.
     pub stored_peers_per_address_max: u32,
     /// After this without a new announce a stored peer is forgotten.
     pub peer_lifetime: Duration,

@@ -1,6 +1,7 @@
 //! The items that others stored with us (BEP 44): bounded, each for as long as its last put lives.
 
 use super::DhtConfig;
+use super::farthest::farthest;
 use super::item::Item;
 use crate::base::Instant;
 use crate::wire::krpc::{NodeId, code};
@@ -50,9 +51,13 @@ impl ItemStore {
         let until = now + config.item_lifetime;
         if let Some(stored) = self.items.get_mut(&target) {
             may_replace(&stored.item, &item, cas)?;
+            let bytes = self.bytes - stored.item.value().len() + item.value().len();
+            // A longer one finds no room by displacing others: it has its place already.
+            if bytes > self.bytes.max(config.stored_items_bytes_max) {
+                return Err(code::SERVER);
+            }
             self.expiry.remove(&(stored.until, target));
-            self.bytes += item.value().len();
-            self.bytes -= stored.item.value().len();
+            self.bytes = bytes;
             (stored.item, stored.until) = (item, until);
         } else {
             if self.of_network.get(&network).is_some_and(|&n| n >= config.stored_items_per_network_max) {
@@ -77,8 +82,8 @@ impl ItemStore {
         while self.items.len() >= config.stored_items_max
             || self.bytes + bytes > config.stored_items_bytes_max
         {
-            let farthest = self.items.keys().copied().max_by_key(|key| own.distance(*key));
-            let gone = farthest.filter(|far| own.distance(*far) > own.distance(target));
+            let gone =
+                farthest(&self.items, own, NodeId).filter(|far| own.distance(*far) > own.distance(target));
             self.forget(gone.ok_or(code::SERVER)?);
         }
         Ok(())
@@ -127,6 +132,7 @@ mod tests {
     use super::super::item::SecretKey;
     use super::*;
     use alloc::format;
+    use alloc::vec::Vec;
     use core::time::Duration;
 
     const OWN: NodeId = NodeId([0; 20]);
@@ -180,6 +186,29 @@ mod tests {
         let farthest = store.items.keys().map(|key| key.0[0]).max().unwrap();
         assert!(farthest < 64, "what stays is near: {farthest}");
         assert_eq!(store.of_network.len(), 8);
+    }
+
+    #[test]
+    fn a_longer_version_of_an_item_is_bounded_as_a_new_item_is() {
+        let config = DhtConfig { stored_items_bytes_max: 300, ..DhtConfig::default() };
+        let mut store = ItemStore::default();
+        let owners: Vec<_> = (0..5).map(|n| SecretKey::from_seed(&[n; 32])).collect();
+        let long = [&b"200:"[..], &[b'x'; 200]].concat();
+        let mut put = |n: usize, seq, value: &[u8]| {
+            let item = Item::Mutable(owners[n].sign(b"", seq, value).unwrap());
+            let put = store.on_put(at(0), (item, None, n as u128), OWN, &config);
+            (put, store.bytes())
+        };
+        (0..5).for_each(|n| assert_eq!(put(n, 1, b"0:").0, Ok(())));
+        let grown = (0..5).map(|n| put(n, 2, &long));
+        let (mut taken, mut most) = (0, 0);
+        grown.for_each(|(put, bytes)| {
+            taken += u32::from(put == Ok(()));
+            most = most.max(bytes);
+        });
+        assert!(most <= 300 && taken >= 1, "{most} bytes, {taken} taken");
+        let sum: usize = store.items.values().map(|stored| stored.item.value().len()).sum();
+        assert_eq!((store.bytes(), store.expiry.len()), (sum, store.len()));
     }
 
     #[test]

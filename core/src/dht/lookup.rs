@@ -5,12 +5,18 @@ use super::address::Family;
 use super::event::{Cost, Outcome};
 use super::item::Item;
 use super::search::Search;
-use crate::base::Instant;
+use crate::base::{Instant, is_public};
 use crate::wire::InfoHash;
 use crate::wire::krpc::{Bloom, Method, NodeId, Response, immutable_target, mutable_target};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+
+/// Peers told of one address of the Internet: answers full of a victim's ports send it few connections.
+const PORTS_MAX: usize = 4;
+
+/// Addresses that a node's filter may hold (BEP 33): one that says more would spoil the sum of all.
+const FILTERED_MAX: u32 = 6_000;
 
 /// What a look-up is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +133,9 @@ impl Lookup {
             Goal::Peers { .. } | Goal::Announce { .. } => {
                 gain.peers = self.new_peers(response, config);
             }
-            Goal::Scrape { .. } => self.on_scrape(response),
+            Goal::Scrape { .. } => gain.lie = !self.on_scrape(response),
+            // Who doesn't know `seq` tells what it has.
+            Goal::Get { newer_than: Some(known), .. } if response.seq.is_some_and(|seq| seq <= *known) => {}
             Goal::Get { salt, .. } => {
                 let read = read_item(target, response, salt, self.best.as_ref());
                 (gain.item, gain.lie) = read.map_or((None, true), |item| (item, false));
@@ -147,7 +155,7 @@ impl Lookup {
     fn new_peers(&mut self, response: &Response<'_>, config: &DhtConfig) -> Vec<SocketAddr> {
         let mut out = Vec::new();
         for peer in response.values.iter() {
-            let fits = self.found.len() < config.lookup_peers_max;
+            let fits = self.found.len() < config.lookup_peers_max && self.has_port_left(peer);
             if fits && super::address::is_worth(peer, config) && self.found.insert(peer) {
                 out.push(peer);
             }
@@ -155,11 +163,20 @@ impl Lookup {
         out
     }
 
-    /// Filters are joined. Who sends none, but peers, is counted as they say (BEP 33).
-    fn on_scrape(&mut self, response: &Response<'_>) {
+    /// Whether one more port of an address may be told of.
+    fn has_port_left(&self, peer: SocketAddr) -> bool {
+        let [first, last] = [0, u16::MAX].map(|port| SocketAddr::new(peer.ip(), port));
+        !is_public(peer.ip()) || self.found.range(first..=last).count() < PORTS_MAX
+    }
+
+    /// Filters are joined. Who sends none, but peers, is counted as they say (BEP 33). `false` if they can't be true.
+    fn on_scrape(&mut self, response: &Response<'_>) -> bool {
         let (seeds, peers, answers) =
             self.blooms.get_or_insert_with(|| (Bloom::default(), Bloom::default(), 0));
         if let (Some(more_seeds), Some(more_peers)) = (response.seeds, response.peers) {
+            if [more_seeds, more_peers].into_iter().any(|more| Bloom(*more).estimate() > FILTERED_MAX) {
+                return false;
+            }
             seeds.join(more_seeds);
             peers.join(more_peers);
             *answers += 1;
@@ -169,6 +186,7 @@ impl Lookup {
             }
             *answers += 1;
         }
+        true
     }
 
     /// Whether nothing more is to be sought.

@@ -35,7 +35,7 @@
 //! | query | answer | factor |
 //! |---|---|---|
 //! | `ping` | the id | 1.3 |
-//! | `find_node` | 8 nodes | 3.2 (4.2) |
+//! | `find_node` | 8 nodes, or 16 if both families are wanted | 3.2 (4.2), or 5.6 |
 //! | `get_peers` | 8 nodes, a token, peers | 9.9 |
 //! | `get_peers` with `scrape` | the same and two filters | 9.0 |
 //! | `announce_peer` | the id | 0.6 |
@@ -52,6 +52,7 @@ mod address;
 mod allowance;
 mod config;
 mod event;
+mod farthest;
 mod item;
 mod items;
 mod lookup;

@@ -1,7 +1,8 @@
 //! The peers that others announced to us (BEP 5, BEP 33): bounded, each for as long as its announce lives.
 
 use super::DhtConfig;
-use super::address::Family;
+use super::address::{Family, household};
+use super::farthest::farthest;
 use crate::base::{Instant, Rng};
 use crate::wire::InfoHash;
 use crate::wire::krpc::{Bloom, NodeId};
@@ -69,6 +70,7 @@ impl Swarm {
 pub(super) struct PeerStore {
     swarms: BTreeMap<InfoHash, Swarm>,
     peers: usize,
+    /// How many peers each address or /64 claims to be; none is kept with 0.
     of_address: BTreeMap<IpAddr, u32>,
     expiry: BTreeSet<(Instant, InfoHash, IpAddr)>,
     sample: Vec<InfoHash>,
@@ -84,10 +86,11 @@ impl PeerStore {
         self.peers
     }
 
-    /// Whether one more peer could be stored: if not, no token is given.
-    pub(super) fn has_room(&self, hash: InfoHash, family: Family, config: &DhtConfig) -> bool {
-        let swarm = self.swarms.get(&hash).map_or(0, |swarm| swarm.of(family).len());
-        swarm < config.stored_peers_per_hash_max
+    /// Whether this address could be stored, or is: if not, no token is given.
+    pub(super) fn has_room(&self, (hash, ip): (InfoHash, IpAddr), config: &DhtConfig) -> bool {
+        let Some(swarm) = self.swarms.get(&hash) else { return true };
+        let swarm = swarm.of(if ip.is_ipv4() { Family::V4 } else { Family::V6 });
+        swarm.len() < config.stored_peers_per_hash_max || swarm.contains_key(&ip)
     }
 
     /// Someone announced itself. `false` if there is no room for it.
@@ -105,14 +108,14 @@ impl PeerStore {
                 self.expiry.remove(&(peer.until, hash, ip));
             }
             None => {
-                let claims = self.of_address.get(&ip).copied().unwrap_or(0);
+                let claims = self.of_address.get(&household(ip)).copied().unwrap_or(0);
                 let room = claims < config.stored_peers_per_address_max
-                    && self.has_room(hash, family, config)
+                    && self.has_room((hash, ip), config)
                     && self.make_room(hash, own, config);
                 if !room {
                     return false;
                 }
-                self.of_address.insert(ip, claims + 1);
+                self.of_address.insert(household(ip), claims + 1);
                 self.peers += 1;
             }
         }
@@ -132,8 +135,7 @@ impl PeerStore {
             return true;
         }
         let distance = |hash: &InfoHash| own.distance((*hash).into());
-        let farthest = self.swarms.keys().copied().max_by_key(distance);
-        match farthest.filter(|far| distance(far) > distance(&hash)) {
+        match farthest(&self.swarms, own, InfoHash).filter(|far| distance(far) > distance(&hash)) {
             Some(far) => {
                 self.forget_swarm(far);
                 true
@@ -152,6 +154,7 @@ impl PeerStore {
     }
 
     fn disclaim(&mut self, ip: IpAddr) {
+        let ip = household(ip);
         if let Some(claims) = self.of_address.get_mut(&ip) {
             *claims -= 1;
             if *claims == 0 {
@@ -328,7 +331,7 @@ mod tests {
         assert!(announce(hash(1, 0), 2), "nearer");
         assert!(!announce(hash(8, 0), 3), "it gave way, and is the farthest");
         assert!(announce(hash(1, 0), 3) && !announce(hash(1, 0), 4), "two peers a torrent");
-        assert!(!store.has_room(hash(1, 0), Family::V4, &config));
+        assert!(!store.has_room((hash(1, 0), addr(9, 1).ip()), &config));
         assert_eq!((store.hashes(), store.len()), (3, 4));
         let mut greedy = PeerStore::default();
         let claimed = (0..9).filter(|&n| {
@@ -340,6 +343,36 @@ mod tests {
             )
         });
         assert_eq!(claimed.count(), 4, "one address claims to be so many peers and no more");
+    }
+
+    #[test]
+    fn a_host_of_ipv6_has_a_whole_network_and_claims_no_more_than_an_address_may() {
+        let config = DhtConfig { stored_peers_per_address_max: 4, ..DhtConfig::default() };
+        let mut store = PeerStore::default();
+        let face = |network: u16, n: u16| {
+            SocketAddr::new(IpAddr::from([0x2a01, 0x200, 0, network, 0, 0, 0, n + 1]), 1)
+        };
+        let claimed = (0..20).filter(|&n| {
+            store.on_announce(Instant::ZERO, (hash(1, (n % 2) as u8), face(1, n), false), OWN, &config)
+        });
+        assert_eq!(claimed.count(), 4);
+        assert!(store.on_announce(Instant::ZERO, (hash(1, 1), face(2, 0), false), OWN, &config));
+        store.on_timeout(Instant::ZERO + config.peer_lifetime);
+        assert!(store.len() == 0 && store.of_address.is_empty());
+    }
+
+    #[test]
+    fn who_is_in_a_full_swarm_may_announce_again() {
+        let config = DhtConfig { stored_peers_per_hash_max: 2, ..DhtConfig::default() };
+        let mut store = PeerStore::default();
+        let h = hash(1, 1);
+        for n in 1..=2 {
+            assert!(store.has_room((h, addr(n, 1).ip()), &config));
+            assert!(store.on_announce(Instant::ZERO, (h, addr(n, 1), false), OWN, &config));
+        }
+        assert!(!store.has_room((h, addr(3, 1).ip()), &config), "BEP 33: no token for who finds it full");
+        assert!(store.has_room((h, addr(2, 1).ip()), &config), "or it would be forgotten while it is there");
+        assert!(store.on_announce(Instant::ZERO, (h, addr(2, 9), true), OWN, &config));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use core::net::SocketAddr;
 /// Pings under way at once.
 const PINGS_MAX: usize = 64;
 
+/// Pings of the table's own nodes beyond it: a flood of strangers mustn't keep us from seeing who of ours is gone.
+const OWN_PINGS_MAX: usize = 32;
+
 /// What a query is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -64,9 +67,10 @@ impl Queries {
         self.pending.len() < config.transactions_max
     }
 
-    /// Whether one more ping may go to this address: one at a time, and few at once.
-    pub(super) fn may_ping(&self, to: SocketAddr, config: &DhtConfig) -> bool {
-        self.has_room(config) && self.pings.len() < PINGS_MAX && !self.pings.contains(&to)
+    /// Whether one more ping may go to this address: one at a time, and few at once. Who has an id is of the table.
+    pub(super) fn may_ping(&self, (to, id): (SocketAddr, Option<NodeId>), config: &DhtConfig) -> bool {
+        let most = PINGS_MAX + if id.is_some() { OWN_PINGS_MAX } else { 0 };
+        self.has_room(config) && self.pings.len() < most && !self.pings.contains(&to)
     }
 
     /// A query goes out; its transaction id.

@@ -6,9 +6,10 @@ use super::lookup::{Goal, Lookup};
 use super::node::{Busy, Node};
 use super::queries::{Pending, Purpose};
 use super::search::Search;
-use crate::base::Instant;
+use crate::base::{Instant, is_public};
 use crate::wire::InfoHash;
 use crate::wire::krpc::{Body, Message, Method, NodeId, Query, Response, WantNodes};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -231,10 +232,21 @@ impl Node {
         lookup.cost.answers += 1;
         let Some(search) = &mut lookup.searches[family.index()] else { return };
         let asked = (pending.id, pending.to);
-        let Some(hops) = search.on_answer(asked, response.id, response.token, response.seq) else { return };
+        if response.id == self.sides[family.index()].table.own() {
+            // Ourselves, or who says so.
+            search.on_failure(pending.id, pending.to);
+            return;
+        }
+        let gave = (response.token, response.seq);
+        let Some(hops) = search.on_answer(asked, response.id, gave, &self.config) else { return };
         let target = search.target();
         let nodes = response.nodes.iter().take(NODES_TAKEN_MAX);
+        // A host of the Internet has one place in a table, and so in an answer.
+        let mut hosts = BTreeSet::new();
         for (node, addr) in nodes.chain(response.nodes6.iter().take(NODES_TAKEN_MAX)) {
+            if is_public(addr.ip()) && !hosts.insert(addr.ip()) {
+                continue;
+            }
             let side = &self.sides[Family::of(&addr).index()];
             let search = lookup.searches[Family::of(&addr).index()].as_mut();
             let worth = is_worth(addr, &self.config) && node != side.table.own();

@@ -1,15 +1,17 @@
 //! One iterative search in one family (BEP 5, BEP 42): whom to ask next, who is nearest, when it is over. No packets.
 
 use super::DhtConfig;
+use super::address::network;
 use crate::base::is_public;
 use crate::wire::krpc::NodeId;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-/// What may be claimed of one address of the Internet: a liar's word must not keep the honest one out.
-const CLAIMS_MAX: usize = 3;
+/// What may be claimed of one address of the Internet: liars' words must not keep the honest one out, nor make us knock at
+/// all doors of a victim.
+const CLAIMS_MAX: usize = 8;
 
 /// Claims remembered in all.
 const SEEN_MAX: usize = 4_096;
@@ -28,8 +30,6 @@ pub(super) enum Progress {
     Stalled,
     /// It answered, perhaps with a token.
     Answered(Option<Box<[u8]>>),
-    /// It didn't answer, or is another than it was said to be.
-    Failed,
 }
 
 /// A node on the way.
@@ -49,9 +49,36 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    fn new(target: NodeId, (id, addr): (Option<NodeId>, SocketAddr), hops: u32, config: &DhtConfig) -> Self {
+        let distance = id.map_or([0xff; 20], |id| id.distance(target));
+        let suits = id.is_some_and(|id| !config.enforce_node_ids || id.suits(addr.ip()));
+        Self { id, addr, hops, progress: Progress::Waiting, suits, seq: None, distance }
+    }
+
     /// Whether it still may be, or is, one of the nearest.
     fn is_live(&self) -> bool {
         matches!(self.progress, Progress::Waiting | Progress::Asked | Progress::Answered(_))
+    }
+}
+
+/// The networks of those that answered so far, nearest first: who has many addresses in one of the Internet's networks is
+/// still one, or a single host could be all of the nearest.
+#[derive(Default)]
+struct Networks(Vec<u128>);
+
+impl Networks {
+    /// Whether a candidate is the first of its network.
+    fn admit(&mut self, candidate: &Candidate) -> bool {
+        let ip = candidate.addr.ip();
+        if !is_public(ip) {
+            return true;
+        }
+        let its = network(ip);
+        let first = !self.0.contains(&its);
+        if first && matches!(candidate.progress, Progress::Answered(_)) {
+            self.0.push(its);
+        }
+        first
     }
 }
 
@@ -59,15 +86,19 @@ impl Candidate {
 #[derive(Debug)]
 pub(super) struct Search {
     target: NodeId,
+    /// Nearest first. Who is silent is taken out.
     candidates: Vec<Candidate>,
     seen: BTreeMap<IpAddr, Vec<(u16, Option<NodeId>)>>,
     seen_len: usize,
+    /// Addresses asked by some id: once is enough.
+    asked_at: BTreeSet<SocketAddr>,
     pub(super) asked: u32,
 }
 
 impl Search {
     pub(super) fn new(target: NodeId) -> Self {
-        Self { target, candidates: Vec::new(), seen: BTreeMap::new(), seen_len: 0, asked: 0 }
+        let (candidates, asked_at) = (Vec::new(), BTreeSet::new());
+        Self { target, candidates, seen: BTreeMap::new(), seen_len: 0, asked_at, asked: 0 }
     }
 
     pub(super) fn target(&self) -> NodeId {
@@ -76,24 +107,43 @@ impl Search {
 
     /// Hears of a node, `hops` away. The address was judged before.
     pub(super) fn on_node(&mut self, id: Option<NodeId>, addr: SocketAddr, hops: u32, config: &DhtConfig) {
-        let claims = self.seen.entry(addr.ip()).or_default();
+        let claims = self.seen.get(&addr.ip()).map_or(&[][..], Vec::as_slice);
         let crowded = is_public(addr.ip()) && claims.len() >= CLAIMS_MAX;
-        if crowded || self.seen_len >= SEEN_MAX || claims.contains(&(addr.port(), id)) {
+        let asked = id.is_some() && self.asked_at.contains(&addr);
+        if asked || crowded || self.seen_len >= SEEN_MAX || claims.contains(&(addr.port(), id)) {
             return;
         }
-        claims.push((addr.port(), id));
-        self.seen_len += 1;
-        let distance = id.map_or([0xff; 20], |id| id.distance(self.target));
-        let suits = id.is_some_and(|id| !config.enforce_node_ids || id.suits(addr.ip()));
-        let at = self.candidates.partition_point(|known| known.distance <= distance);
+        let candidate = Candidate::new(self.target, (id, addr), hops, config);
+        // Who finds no room isn't remembered: it may be told again when there is some.
+        if self.insert(candidate, config) {
+            self.seen.entry(addr.ip()).or_default().push((addr.port(), id));
+            self.seen_len += 1;
+        }
+    }
+
+    /// Puts a candidate in its place; whether there is one. The farthest of those who wait gives way.
+    fn insert(&mut self, candidate: Candidate, config: &DhtConfig) -> bool {
+        let at = self.candidates.partition_point(|known| known.distance <= candidate.distance);
         if at >= config.lookup_candidates_max {
-            return;
+            return false;
         }
-        let candidate = Candidate { id, addr, hops, progress: Progress::Waiting, suits, seq: None, distance };
         self.candidates.insert(at, candidate);
         if self.candidates.len() > config.lookup_candidates_max {
             let last = self.candidates.iter().rposition(|known| known.progress == Progress::Waiting);
-            self.candidates.remove(last.unwrap_or(self.candidates.len() - 1));
+            let gone = self.candidates.remove(last.unwrap_or(self.candidates.len() - 1));
+            if gone.progress == Progress::Waiting {
+                self.unsee(&gone);
+            }
+        }
+        true
+    }
+
+    /// Forgets what was claimed.
+    fn unsee(&mut self, gone: &Candidate) {
+        if let Some(claims) = self.seen.get_mut(&gone.addr.ip()) {
+            let before = claims.len();
+            claims.retain(|claim| *claim != (gone.addr.port(), gone.id));
+            self.seen_len -= before - claims.len();
         }
     }
 
@@ -107,22 +157,34 @@ impl Search {
         self.asked += 1;
         let candidate = &mut self.candidates[n];
         candidate.progress = Progress::Asked;
-        Some((candidate.id, candidate.addr))
+        let (id, addr) = (candidate.id, candidate.addr);
+        if id.is_some() {
+            // Whatever else is claimed of its address: it says itself who it is.
+            self.asked_at.insert(addr);
+            self.candidates.retain(|other| other.addr != addr || other.progress != Progress::Waiting);
+        }
+        Some((id, addr))
     }
 
-    /// The nearest to be asked that could be among the nearest K. Those whose id doesn't suit their address count as
-    /// nothing, and so are asked only while no other waits.
+    /// The nearest to be asked that could be among the nearest K, each of another network. Those whose id doesn't suit
+    /// their address count as nothing, and so are asked only while no other waits.
     fn waiting(&self, config: &DhtConfig) -> Option<usize> {
         let (mut live, mut other, mut others_answered) = (0, None, 0);
+        let (mut networks, mut other_networks) = (Networks::default(), Networks::default());
         for (n, candidate) in self.candidates.iter().enumerate() {
             if live >= config.bucket_nodes_max {
                 break;
             }
             if candidate.suits {
+                if !networks.admit(candidate) {
+                    continue;
+                }
                 if candidate.progress == Progress::Waiting {
                     return Some(n);
                 }
                 live += usize::from(candidate.is_live());
+            } else if candidate.id.is_some() && !other_networks.admit(candidate) {
+                continue;
             } else if candidate.progress == Progress::Waiting {
                 other = other.or(Some(n));
             } else if candidate.is_live() && candidate.id.is_some() {
@@ -135,7 +197,9 @@ impl Search {
     /// Whether nothing better can come.
     pub(super) fn is_done(&self, config: &DhtConfig) -> bool {
         let k = config.bucket_nodes_max;
-        let nearest = self.candidates.iter().filter(|known| known.suits && known.is_live()).take(k);
+        let mut networks = Networks::default();
+        let counts = |known: &&Candidate| known.suits && known.is_live() && networks.admit(known);
+        let nearest = self.candidates.iter().filter(counts).take(k);
         let answered = nearest.filter(|known| matches!(known.progress, Progress::Answered(_))).count();
         if answered >= k {
             return true;
@@ -159,28 +223,32 @@ impl Search {
 
     /// It didn't answer, or with an error.
     pub(super) fn on_failure(&mut self, id: Option<NodeId>, addr: SocketAddr) {
-        if let Some(known) = self.find(id, addr) {
-            known.progress = Progress::Failed;
-        }
+        self.candidates.retain(|known| known.addr != addr || known.id != id);
     }
 
-    /// It answered; the hops to it, if it is who it was said to be.
+    /// It answered; the hops to it, if it was sought. One that was named by a false id is taken by its own, if that suits
+    /// its address: else whoever tells lies of others would keep them out.
     pub(super) fn on_answer(
         &mut self,
         (asked, addr): (Option<NodeId>, SocketAddr),
         id: NodeId,
-        token: Option<&[u8]>,
-        seq: Option<i64>,
+        (token, seq): (Option<&[u8]>, Option<i64>),
+        config: &DhtConfig,
     ) -> Option<u32> {
-        let known = self.find(asked, addr)?;
+        let at = self.candidates.iter().position(|known| known.addr == addr && known.id == asked)?;
+        let mut known = self.candidates.remove(at);
+        let hops = known.hops;
         if asked.is_some_and(|asked| asked != id) {
-            known.progress = Progress::Failed;
-            return None;
+            known = Candidate::new(self.target, (Some(id), addr), hops, config);
+            if !known.suits {
+                return Some(hops);
+            }
         }
         let token = token.filter(|token| token.len() <= TOKEN_BYTES_MAX).map(Box::from);
         known.progress = Progress::Answered(token);
         known.seq = seq;
-        Some(known.hops)
+        self.insert(known, config);
+        Some(hops)
     }
 
     /// The nearest nodes that answered.
@@ -190,17 +258,15 @@ impl Search {
             .filter(|known| known.id.is_some() && matches!(known.progress, Progress::Answered(_)))
     }
 
-    /// Where to store: the nearest K whose id suits their address and that gave a token.
+    /// Where to store: the nearest K whose id suits their address and that gave a token, each of another network.
     pub(super) fn stores(&self, config: &DhtConfig) -> Vec<(Candidate, Box<[u8]>)> {
-        let with_token =
-            self.nearest().filter(|known| known.suits).filter_map(|known| match &known.progress {
-                Progress::Answered(Some(token)) => Some((known.clone(), token.clone())),
-                Progress::Answered(None)
-                | Progress::Waiting
-                | Progress::Asked
-                | Progress::Stalled
-                | Progress::Failed => None,
-            });
+        let mut networks = Networks::default();
+        let with_token = self.nearest().filter_map(|known| match &known.progress {
+            Progress::Answered(Some(token)) if known.suits && networks.admit(known) => {
+                Some((known.clone(), token.clone()))
+            }
+            Progress::Answered(_) | Progress::Waiting | Progress::Asked | Progress::Stalled => None,
+        });
         with_token.take(config.bucket_nodes_max).collect()
     }
 }

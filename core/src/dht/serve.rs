@@ -1,7 +1,7 @@
 //! Answers to queries: from the table, the stored peers and the stored items, within what strangers may make us send.
 
 use super::address::{Family, is_worth, network};
-use super::item::Item;
+use super::item::{Item, ItemError};
 use super::node::Node;
 use super::run::CLIENT;
 use crate::base::Instant;
@@ -17,8 +17,15 @@ use core::net::SocketAddr;
 /// 32's 1024. Bytes.
 const ITEM_DATAGRAM_BYTES_MAX: usize = 1400;
 
-/// What an answer has beside its lists: the frame, ids, a token, a transaction. Bytes.
-const FRAME_BYTES: usize = 160;
+/// What an answer has beside its lists: the frame, ids, a token, the longest transaction. Bytes.
+const FRAME_BYTES: usize = 180;
+
+/// No answer is shorter. Bytes.
+const ANSWER_BYTES_MIN: usize = 56;
+
+/// What a put is charged with beside its answer, as if it were sent: to check a signature takes as long as to answer some
+/// dozen queries. Bytes.
+const PUT_COST_BYTES: usize = 2048;
 
 /// A longer transaction id is nobody's. Bytes.
 const TRANSACTION_BYTES_MAX: usize = 64;
@@ -65,6 +72,11 @@ impl Node {
             self.dropped.flood += 1;
             return;
         }
+        if !self.allowance.could_pay(now, (from.ip(), ANSWER_BYTES_MIN), &self.config) {
+            // No work for what can't be answered.
+            self.dropped.allowance += 1;
+            return;
+        }
         self.traffic.queries_in += 1;
         match query.method {
             Method::Ping => self.reply(now, from, message, Ok(Response::default())),
@@ -82,8 +94,10 @@ impl Node {
             }
             Method::Get { target, seq } => self.on_get(now, from, message, (target, seq, query.want)),
             Method::Put { token, value, signed, cas } => {
-                let answer = self.on_put(now, from, (token, cas), (value, signed));
-                self.reply(now, from, message, answer);
+                match self.on_put(now, from, (token, cas), (value, signed)) {
+                    Some(answer) => self.reply(now, from, message, answer),
+                    None => self.dropped.allowance += 1,
+                }
             }
             Method::SampleInfohashes { target } => self.on_sample(now, from, message, (target, query.want)),
             Method::Other { target: Some(target), .. } => {
@@ -105,7 +119,7 @@ impl Node {
         const PING_BYTES: usize = 72;
         let side = &mut self.sides[Family::of(&from).index()];
         let known = side.table.on_query(now, id, from) || !side.table.wants(now, id, &self.config);
-        if known || !is_worth(from, &self.config) || !self.queries.may_ping(from, &self.config) {
+        if known || !is_worth(from, &self.config) || !self.queries.may_ping((from, None), &self.config) {
             return;
         }
         if self.allowance.pays(now, (from.ip(), PING_BYTES), &self.config) {
@@ -150,7 +164,7 @@ impl Node {
         if !peers.is_empty() {
             Values::write(&mut values, peers);
         }
-        let may_announce = self.peers.has_room(info_hash, family, &self.config);
+        let may_announce = self.peers.has_room((info_hash, from.ip()), &self.config);
         let token = may_announce.then(|| self.tokens.give(now, from.ip(), info_hash.into()));
         let answer = Response {
             token: token.as_ref().map(|token| &token[..]),
@@ -197,7 +211,7 @@ impl Node {
         let known =
             newer_than.zip(item.as_ref().and_then(Item::seq)).is_some_and(|(seq, stored)| stored <= seq);
         let shown = item.as_ref().filter(|_| !known);
-        let taken = shown.map_or(0, |item| item.value().len() + item.signed().map_or(0, |_| 120));
+        let taken = shown.map_or(0, |item| item.value().len() + item.signed().map_or(0, |_| 140));
         near.cut(ITEM_DATAGRAM_BYTES_MAX.saturating_sub(FRAME_BYTES + taken), from.is_ipv4());
         let signed = shown.and_then(Item::signed);
         let answer = Response {
@@ -211,22 +225,27 @@ impl Node {
         self.reply(now, from, message, Ok(answer));
     }
 
+    /// Someone puts an item; `None` if checking it would be beyond its network's allowance.
     fn on_put(
         &mut self,
         now: Instant,
         from: SocketAddr,
         (token, cas): (&[u8], Option<i64>),
         (value, signed): (&[u8], Option<Signed<'_>>),
-    ) -> Answer<'static> {
+    ) -> Option<Answer<'static>> {
         let item = Item::read(value, signed);
         if !self.tokens.is_ours(now, (from.ip(), item.target()), token) {
-            return Err((code::PROTOCOL, "bad token"));
+            return Some(Err((code::PROTOCOL, "bad token")));
         }
         self.allowance.on_proved(now, from.ip());
-        item.check().map_err(|error| (error.code(), words(error.code())))?;
+        if !self.allowance.pays(now, (from.ip(), PUT_COST_BYTES), &self.config) {
+            return None;
+        }
         let own = self.id(Family::of(&from));
-        let put = self.items.on_put(now, (item, cas, network(from.ip())), own, &self.config);
-        put.map(|()| Response::default()).map_err(|code| (code, words(code)))
+        let network = network(from.ip());
+        let checked = item.check().map_err(ItemError::code);
+        let put = checked.and_then(|()| self.items.on_put(now, (item, cas, network), own, &self.config));
+        Some(put.map(|()| Response::default()).map_err(|code| (code, words(code))))
     }
 
     fn on_sample(

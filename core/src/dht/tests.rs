@@ -11,6 +11,7 @@ use std::string::String;
 use std::vec::Vec;
 
 mod hostile;
+mod liars;
 mod stories;
 mod table;
 

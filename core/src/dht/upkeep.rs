@@ -1,13 +1,13 @@
 //! What a node does unasked: joining, refreshing its buckets, asking whether quiet nodes live, taking the id that its
 //! address asks for (BEP 42). Its sockets' queues stand here too.
 
-use super::address::{Family, is_named, is_worth};
+use super::address::{Family, is_named, is_worth, network};
 use super::event::{Event, LookupId};
 use super::lookup::Goal;
 use super::node::Node;
 use super::queries::Purpose;
 use super::table::{Placed, Table};
-use crate::base::{Instant, Vote};
+use crate::base::{Instant, Vote, is_public};
 use crate::wire::krpc::{Method, NodeId};
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -62,7 +62,8 @@ pub(super) struct Side {
     seeds: VecDeque<SocketAddr>,
     pub(super) routers: Vec<SocketAddr>,
     asked_names: bool,
-    vote: Vote<IpAddr>,
+    /// On our address: each network has one voice, as a host of IPv6 has a whole one.
+    vote: Vote<u128>,
 }
 
 impl Side {
@@ -98,6 +99,8 @@ impl Side {
 
     pub(super) fn on_seed(&mut self, addr: SocketAddr) {
         if !self.seeds.contains(&addr) {
+            // A host of the Internet is one: else it could push all others out by naming its ports.
+            self.seeds.retain(|known| known.ip() != addr.ip() || !is_public(addr.ip()));
             self.seeds.push_back(addr);
         }
         if self.seeds.len() > SEEDS_MAX {
@@ -252,10 +255,10 @@ impl Node {
         }
     }
 
-    /// Asks a node whether it lives.
+    /// Asks a node whether it lives; one of the table is known by its id.
     pub(super) fn ping(&mut self, now: Instant, id: Option<NodeId>, addr: SocketAddr) {
         let bound = self.sides[Family::of(&addr).index()].bound;
-        if bound && self.queries.may_ping(addr, &self.config) {
+        if bound && self.queries.may_ping((addr, id), &self.config) {
             self.send_query(now, (addr, id), Purpose::Ping, (Method::Ping, None));
         }
     }
@@ -286,7 +289,7 @@ impl Node {
     /// A node says how it sees us (BEP 42). An id that doesn't suit the address that they agree on is given up.
     pub(super) fn on_told(&mut self, now: Instant, from: SocketAddr, ours: SocketAddr) {
         let side = &mut self.sides[Family::of(&from).index()];
-        if !side.vote.on_told(ours.ip(), from.ip()) {
+        if !side.vote.on_told(ours.ip(), network(from.ip())) {
             return;
         }
         let Some(external) = side.external() else { return };

@@ -134,6 +134,119 @@ fn a_scrape_that_cannot_be_answered_makes_no_filters() {
 }
 
 #[test]
+fn bep_0044_a_flood_of_puts_with_false_signatures_costs_a_bounded_number_of_checks() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    let item = SecretKey::from_seed(&[5; 32]).sign(b"", 1, b"1:x").unwrap();
+    let target = Item::Mutable(item.clone()).target();
+    let put = |token: &[u8]| {
+        let head = [b"1:k32:", &item.key[..], b"3:seqi1e3:sig64:", &[1; 64], b"5:token8:", token].concat();
+        query("put", &[&head[..], b"1:v1:x"].concat())
+    };
+    for n in 0..2_000_u32 {
+        let from = SocketAddr::new([81, 5, 5, n as u8].into(), 6881);
+        let token = node.tokens.give(now, from.ip(), target);
+        node.on_datagram(now, from, &put(&token));
+    }
+    let status = node.status(now);
+    let answered = status.traffic.answers_out;
+    assert!((16..=256).contains(&answered), "{answered} of one network");
+    assert_eq!(answered + status.dropped.allowance, 2_000);
+    let other = node.tokens.give(now, host(9).ip(), target);
+    node.on_datagram(now, host(9), &put(&other));
+    assert_eq!(node.status(now).traffic.answers_out, answered + 1, "others are heard");
+}
+
+#[test]
+fn strangers_that_make_us_ping_dont_keep_us_from_asking_whether_quiet_nodes_live() {
+    let mut network = Network::of(1);
+    let mut rng = Rng::new([8; 32]);
+    let now = network.now;
+    let node = network.node(0);
+    for n in 1..=4 {
+        let known = NodeId::random(&mut rng);
+        node.sides[0].table.on_answer(now, known, host(n), &config());
+    }
+    let later = now + Duration::from_secs(20 * 60);
+    for n in 100..400 {
+        node.on_datagram(later, host(n), &query("ping", b""));
+    }
+    let sent = core::iter::from_fn(|| node.next_datagram(Family::V4));
+    assert_eq!(
+        sent.filter(|(_, bytes)| is_query(bytes)).count(),
+        64,
+        "strangers are pinged, so many at once"
+    );
+    node.on_timeout(later);
+    let sent: Vec<_> = core::iter::from_fn(|| node.next_datagram(Family::V4)).collect();
+    let pinged = |n: u32| {
+        let ping = b"1:q4:ping";
+        sent.iter().any(|(to, bytes)| *to == host(n) && bytes.windows(ping.len()).any(|part| part == ping))
+    };
+    assert!((1..=4).all(pinged), "{:?}", sent.iter().map(|(to, _)| to).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_peer_that_names_all_its_ports_doesnt_make_us_forget_where_other_nodes_may_be() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    node.on_node(now, host(1));
+    (1..1_000).for_each(|port| node.on_node(now, SocketAddr::new(host(2).ip(), port)));
+    assert_eq!(node.seeds(Family::V4), [SocketAddr::new(host(2).ip(), 999), host(1)]);
+    let local = |port| SocketAddr::new([127, 0, 0, 1].into(), port);
+    node.config.private_addresses = true;
+    (1..4).for_each(|port| node.on_node(now, local(port)));
+    assert_eq!(
+        node.seeds(Family::V4)[..3],
+        [local(3), local(2), local(1)],
+        "many nodes of a host of one's own"
+    );
+}
+
+#[test]
+fn bep_0032_no_answer_is_longer_than_a_datagram_may_be_whatever_its_transaction_is() {
+    let mut network = Network::of(1);
+    let mut rng = Rng::new([8; 32]);
+    let now = network.now;
+    let node = network.node(0);
+    node.on_bound(now, Family::V6);
+    for n in 1..=20 {
+        let (four, six) = (NodeId::random(&mut rng), NodeId::random(&mut rng));
+        node.sides[0].table.on_answer(now, four, host(n), &config());
+        node.sides[1].table.on_answer(now, six, host6(n), &config());
+        let own = NodeId([0; 20]);
+        node.peers.on_announce(now, (hash(7), host6(100 + n), false), own, &config());
+        (0..2).for_each(|m| {
+            let other = InfoHash([20 + m * 20 + n as u8; 20]);
+            node.peers.on_announce(now, (other, host6(100 + n), false), own, &config());
+        });
+    }
+    while node.next_datagram(Family::V6).is_some() {}
+    let want = b"4:wantl2:n42:n6e";
+    let asked = [
+        ("get_peers", b"9:info_hash20:", &b""[..]),
+        ("get_peers", b"9:info_hash20:", b"6:scrapei1e"),
+        ("get_peers", b"9:info_hash20:", want),
+    ];
+    let key = |key: &[u8]| [key, &[7; 20]].concat();
+    let mut queries: Vec<_> =
+        asked.map(|(name, of, more)| query(name, &[&key(of)[..], more].concat())).into();
+    queries.push(query("sample_infohashes", &key(b"6:target20:")));
+    queries.push(query("sample_infohashes", &[&key(b"6:target20:")[..], want].concat()));
+    for asked in queries {
+        let (head, tail) = asked.split_at(asked.len() - b"1:t2:aa1:y1:qe".len());
+        assert_eq!(&tail[..4], b"1:t2");
+        let asked = [head, b"1:t64:", &[b't'; 64], b"1:y1:qe"].concat();
+        node.on_datagram(now, host6(99), &asked);
+        let answers = core::iter::from_fn(|| node.next_datagram(Family::V6)).filter(|(_, b)| !is_query(b));
+        let lengths: Vec<_> = answers.map(|(_, bytes)| bytes.len()).collect();
+        assert!(lengths.len() == 1 && lengths[0] <= 1024, "{lengths:?} to {}", asked.escape_ascii());
+    }
+}
+
+#[test]
 fn the_table_of_factors_holds() {
     let mut network = Network::of(60);
     for n in 0..40 {
@@ -145,8 +258,16 @@ fn the_table_of_factors_holds() {
     network.finish(3, put);
     let hash_of = |key: &str, bytes: [u8; 20]| [key.as_bytes(), b"20:", &bytes[..]].concat();
     let scrape = [hash_of("9:info_hash", [7; 20]), b"6:scrapei1e".to_vec()].concat();
-    let kinds: [(&str, Vec<u8>, u64); 6] = [
+    // A node of both families tells nodes of both to who wants them.
+    let mut rng = Rng::new([8; 32]);
+    for n in 0..20 {
+        let (now, id) = (network.now, NodeId::random(&mut rng));
+        network.node(3).sides[1].table.on_answer(now, id, host6(n), &config());
+    }
+    let want = [hash_of("6:target", [9; 20]), b"4:wantl2:n42:n6e".to_vec()].concat();
+    let kinds: [(&str, Vec<u8>, u64); 7] = [
         ("ping", Vec::new(), 16),
+        ("find_node", want, 56),
         ("find_node", hash_of("6:target", [9; 20]), 42),
         ("get_peers", hash_of("9:info_hash", [7; 20]), 99),
         ("get_peers", scrape, 90),
