@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 from commands import binary
 from proxies import Socks5
-from servers import HttpServer, UdpTracker, WebSocketTracker
+from servers import FarNode, HttpServer, UdpTracker, WebSocketTracker
 from test_asyncio import Peer, Story, Things, close, loops, on_uvloop, things
-from test_asyncio_proxy import FAR, far
+from test_asyncio_proxy import FAR, behind, far
 
-from millstream import Session
+from millstream import Metainfo, Session
 from millstream._asyncio.datagrams import CAME_BYTES_MAX
 from millstream.errors import StartError
 from millstream.sansio import Completed, Removed
@@ -77,6 +77,46 @@ def test_bep_0005_the_dhts_table_is_kept_over_restarts(run: Run, tmp_path: Path)
         await found(again, what, tmp_path / "elsewhere")
         assert what.are_in(tmp_path / "elsewhere")
         await close(again, seed, node)
+
+    run(story)
+
+
+@loops
+def test_bep_0005_behind_a_proxy_a_peer_is_found_by_the_dht_alone_through_the_relay(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        what, proxy, entry = things(), await Socks5("me", "pw").start(), await FarNode().start()
+        teller = await FarNode(beside=entry).start()
+        seed = await Peer(tmp_path / "seed").start()
+        await seed.seed(what)
+        info_hash = Metainfo.parse(what.torrent).info_hash_v1
+        assert info_hash is not None
+        while not entry.peers:
+            teller.announce(info_hash, seed.address[1])
+            await asyncio.sleep(0.05)
+        join = f"node.invalid:{entry.address[1]}"
+        leech = await behind(tmp_path / "leech", proxy, dht=True, dht_bootstrap=[join])
+        ours = await leech.backend.add(what.magnet, str(leech.files))
+        await leech.told(Completed)
+        assert what.are_in(leech.files)
+        assert (await leech.backend.statistics()).counts["found.dht"] >= 1
+        assert leech.backend.status(ours).downloaded == what.length
+        await close(leech)
+        # all that it said to the nodes, and heard of them, is what the relay counted
+        (outside,) = proxy.outsides
+        for node, other in ((entry, teller), (teller, entry)):
+            sent = {host: count for (host, port), count in proxy.relayed.items() if port == node.address[1]}
+            assert sent.keys() <= {"node.invalid", node.far[0]}
+            assert ("node.invalid" in sent) is (node is entry), "it is asked for the name that it was told of"
+            while node.came[outside] < sum(sent.values()):
+                await asyncio.sleep(0.01)
+            assert node.came[outside] == sum(sent.values())
+            assert node.came.keys() <= {outside, other.address}
+        assert proxy.brought[entry.address] > 1
+        assert {asked for asked in proxy.asked if asked.startswith("tcp")} == {f"tcp {teller.far[0]}:{seed.address[1]}"}
+        await close(seed)
+        entry.stop()
+        teller.stop()
+        await proxy.stop()
 
     run(story)
 

@@ -125,7 +125,18 @@ def test_a_record_that_is_damaged_is_set_aside_with_a_warning_and_the_others_com
 
 def test_whatever_a_record_says_the_others_come_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     drivers, kept = Drivers("memory", tmp_path), tmp_path / "kept"
-    nasty = ["null", "-1", "1e999", "NaN", "9" * 400, '"\\ud800"', '"\\u0000"', "[[]]", '{"x": {}}', "[" * 5000 + "]" * 5000]
+    nasty = [
+        "null",
+        "-1",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        '"\\ud800"',
+        '"\\u0000"',
+        "[[]]",
+        '{"x": {}}',
+        "[" * 5000 + "]" * 5000,
+    ]
     whole = {
         "number": "1",
         "folder": json.dumps(str(tmp_path)),
