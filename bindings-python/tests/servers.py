@@ -1,5 +1,5 @@
-"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, a web server that knows ranges, and
-a node of the DHT."""
+"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, a web server that knows ranges,
+and a node of the DHT."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Ping, TextMessage
-from wsproto.events import Request as WsRequest
+from wsproto.events import AcceptConnection, CloseConnection, Ping, Request as WsRequest, TextMessage
 
 from millstream.sansio import Address, DhtNode
 

@@ -20,9 +20,7 @@ from servers import HttpServer, WebSocketTracker
 from test_asyncio import Peer, Story, close, loops, things
 from test_asyncio_proxy import by_name
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, TextMessage
-from wsproto.events import Ping as WsPing
-from wsproto.events import Request as WsRequest
+from wsproto.events import AcceptConnection, Ping as WsPing, Request as WsRequest, TextMessage
 
 from millstream._asyncio.http import _unpack, is_public
 from millstream._asyncio.ways import Unanswered

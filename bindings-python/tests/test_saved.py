@@ -192,9 +192,7 @@ def test_a_trackers_state_that_is_damaged_is_set_aside_with_a_warning(tmp_path: 
 
 
 @pytest.mark.parametrize("spoil", [folder, unreadable])
-def test_where_no_trackers_state_can_be_kept_no_tracker_begins_and_nothing_is_moved(
-    tmp_path: Path, spoil: Spoil
-) -> None:
+def test_where_no_state_can_be_kept_no_tracker_begins_and_nothing_is_moved(tmp_path: Path, spoil: Spoil) -> None:
     # what the user named may be somebody's folder
     state = tmp_path / "state"
     state.touch()

@@ -14,14 +14,10 @@ from ._tracker import TrackerServerSettings, TrackerSettings, TrackerStatistics
 from ._values import (
     CreateJob,
     Datagrams,
-    Digests,
     Effect,
     Event,
-    Exchange,
-    Exchanged,
     LinkEnd,
     MetainfoFile,
-    Outcome,
     PeerStatus,
     PlanOptions,
     SessionStatistics,
@@ -30,6 +26,7 @@ from ._values import (
     Version,
     WebSeedStatus,
 )
+from ._work import Digests, Exchange, Exchanged, Outcome
 from .bencode import Bencodable
 
 __all__ = [

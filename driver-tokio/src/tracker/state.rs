@@ -38,7 +38,7 @@ pub(super) fn load(path: &Path) -> io::Result<Loaded> {
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.by_ref().take(FIRST_BYTES).read_to_end(&mut bytes)?;
+    io::Read::by_ref(&mut file).take(FIRST_BYTES).read_to_end(&mut bytes)?;
     // What doesn't begin as ours is not read, however long it is.
     if let Err(error @ (StateError::Foreign | StateError::Version { .. })) = SavedState::read(&bytes) {
         return set_aside(path, error).map(Loaded::Damaged);
