@@ -154,6 +154,27 @@ def test_a_tracker_that_is_interrupted_says_its_sums_and_reads_its_lists_again(t
     assert told[0] == told[1]
 
 
+def test_a_tracker_hears_signals_whatever_it_is_at(tmp_path: Path) -> None:
+    (tmp_path / "allow").write_text(f"{HASH}\n")
+    args = ["tracker", "--http", "127.0.0.1:0", "--workers", "1", "--allow", "allow", "--json"]
+    with command(*args, cwd=tmp_path) as tracker:
+        until(tracker, "listening")
+
+        def shake() -> None:
+            # no two of them at the same distance
+            for n in range(5000):
+                os.kill(tracker.pid, signal.SIGHUP)
+                time.sleep(n % 97 * 3e-6)
+            tracker.send_signal(signal.SIGTERM)
+
+        shaking = threading.Thread(target=shake)
+        shaking.start()
+        told = lines(tracker.communicate(timeout=60)[0])
+        shaking.join()
+        assert tracker.returncode == 130 and told[-1]["event"] == "stopped"
+        assert events(told, "reloaded")
+
+
 # ---- newer torrents
 
 
