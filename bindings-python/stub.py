@@ -35,7 +35,7 @@ LIBRARY = {
 }
 """Names of the standard library that types are told with."""
 
-ROOMS = ("_create", "_dht", "_messages", "_pool", "_settings", "_tracker", "_values", "bencode")
+ROOMS = ("_create", "_dht", "_messages", "_pool", "_settings", "_tracker", "_values", "_work", "bencode")
 """Modules of the package that types are told with."""
 
 PLAIN = {

@@ -2,8 +2,10 @@
 //! engine's doors in batches, so that a turn of the loop crosses the border once. Sockets and clock are the loop's; which
 //! of them may lead anywhere is said here (`ways`).
 
+mod settle;
+
 use crate::engine::Engine;
-use crate::ledger::Inner;
+use crate::native::log::{self, Ring};
 use crate::outgoing;
 use crate::values::{address, moment, seconds, take_address};
 use crate::ways::Ways;
@@ -13,11 +15,8 @@ use core::task::Waker;
 use core::time::Duration;
 use millstream::jobs::{self, Jobs, Kept, Reach};
 use millstream::{SessionConfig, StartError};
-use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Pool, TorrentId};
-use millstream_core::engine::{
-    self as doors, Allocation, Command, Datagrams, DhtCommand, DhtNews, Effect, Event, Input, Outcome, Owed,
-    UtpUse, Work,
-};
+use millstream_core::base::{Chunk, ConnId, LocalId, Pool, TorrentId};
+use millstream_core::engine::{self as doors, Allocation, Command, Datagrams, DhtCommand, Input, UtpUse};
 use millstream_core::wire::socks5::read_udp;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -61,6 +60,12 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
         // A full socket has bytes that nobody read yet: it rings already.
         let _ = (&self.0).write(&[1]);
     }
@@ -72,15 +77,6 @@ type Turn<'py> = (Bound<'py, PyList>, Vec<(u64, u64, bool)>, Bound<'py, PyList>,
 
 /// Where to listen, how many following ports are tried, and what for.
 type Listen = (Vec<(String, u16)>, u16, &'static str);
-
-/// What a turn left in Rust's own shape.
-#[derive(Default)]
-struct Taken {
-    effects: Vec<Effect>,
-    interests: BTreeMap<ConnId, (u64, bool)>,
-    news: Vec<Event>,
-    due: Option<Instant>,
-}
 
 #[pymethods]
 impl Body {
@@ -95,7 +91,9 @@ impl Body {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let bell = Waker::from(Arc::new(Bell(ours)));
+        let bell = Arc::new(Bell(ours));
+        log::listen(&bell);
+        let bell = Waker::from(bell);
         let jobs = Jobs::start(settings.pool_threads, settings.open_files_max, settings.router, &bell)?;
         let (config, seed) = jobs::engine_settings(&settings, &reach, jobs.threads()).map_err(failed)?;
         let lsd = config.lsd;
@@ -351,13 +349,29 @@ impl Body {
         Ok(self.kept.as_ref().and_then(|kept| kept.place(&source, &folder)))
     }
 
-    /// Gives the DHT's node the table that was kept, if there is one. False if it is damaged.
-    fn restore_dht(&self, py: Python<'_>, now: f64) -> PyResult<bool> {
-        let table = py.detach(|| self.kept.as_ref().and_then(|kept| Kept::load(&kept.dht_table())));
-        let Some(table) = table else { return Ok(true) };
-        let command = Command::Dht(Box::new(DhtCommand::Restore(table)));
-        let restored = self.engine.get().with(py, now, |inner, now| inner.engine.command(now, command))?;
-        Ok(restored.is_ok())
+    /// Gives the DHT's node the table that was kept, if there is one. One that is of no use is set aside: then, what is to
+    /// be warned of. It blocks.
+    fn restore_dht(&self, py: Python<'_>, now: f64) -> PyResult<Option<String>> {
+        let Some(kept) = &self.kept else { return Ok(None) };
+        let why = match py.detach(|| kept.load_dht_table()) {
+            Ok(None) => return Ok(None),
+            Ok(Some(table)) => {
+                let restore = Command::Dht(Box::new(DhtCommand::Restore(table)));
+                let done =
+                    self.engine.get().with(py, now, |inner, now| inner.engine.command(now, restore))?;
+                let Err(error) = done else { return Ok(None) };
+                error.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        Ok(Some(py.detach(|| kept.set_dht_table_aside(&why))))
+    }
+
+    /// Lines for the log that wait, each with its level as Python counts them.
+    #[staticmethod]
+    #[pyo3(signature = () -> "list[tuple[int, str]]")]
+    fn log() -> Vec<log::Line> {
+        log::take()
     }
 
     /// The addresses to announce from to neighbours (BEP 14), each with the number of its interface.
@@ -371,7 +385,7 @@ impl Body {
         py.detach(|| self.jobs.wait_kept(Duration::from_millis(timeout_ms)))
     }
 
-    /// What was kept at a place, if anything can be read. It blocks; other threads go on meanwhile.
+    /// The resume data that was kept at a place. It blocks; other threads go on meanwhile.
     #[staticmethod]
     fn load(py: Python<'_>, place: PathBuf) -> Option<Bound<'_, PyBytes>> {
         let data = py.detach(|| Kept::load(Path::new(&place)))?;
@@ -397,96 +411,6 @@ impl Body {
             }
         })?;
         Ok(runs)
-    }
-
-    fn settle(&self, inner: &mut Inner, now: Instant) -> Taken {
-        let mut answers = Vec::new();
-        self.jobs.take(&mut answers);
-        for (job, outcome) in answers {
-            inner.engine.handle_input(now, Input::Done { job, outcome });
-        }
-        if inner.engine.poll_timeout().is_some_and(|due| due <= now) {
-            inner.engine.handle_timeout(now);
-        }
-        let mut taken = Taken::default();
-        while let Some(effect) = inner.engine.poll_effect() {
-            self.sort(inner, now, effect, &mut taken);
-        }
-        while let Some(event) = inner.engine.poll_event() {
-            self.note(event, &mut taken.news);
-        }
-        taken.due = inner.engine.poll_timeout();
-        taken
-    }
-
-    /// Does what needs no loop, and leaves the rest.
-    fn sort(&self, inner: &mut Inner, now: Instant, effect: Effect, taken: &mut Taken) {
-        match effect {
-            Effect::Job { job, work } => {
-                if let Some(effect) = self.begin(inner, now, (job, work)) {
-                    taken.effects.push(effect);
-                }
-            }
-            Effect::Cancel { job } if inner.owed.contains_key(&job) => taken.effects.push(effect),
-            Effect::Cancel { job } => self.jobs.cancel(job),
-            Effect::Interest { conn, read_until, write } => {
-                let latest = taken.interests.entry(conn).or_default();
-                *latest = (latest.0.max(read_until), latest.1 || write);
-            }
-            Effect::Close { conn, .. } => {
-                inner.closing.insert(conn);
-                taken.interests.remove(&conn);
-                taken.effects.push(effect);
-            }
-            Effect::Connect { .. } | Effect::DatagramsReady { .. } => taken.effects.push(effect),
-        }
-    }
-
-    /// Begins a job, or gives it back if it is the loop's.
-    fn begin(&self, inner: &mut Inner, now: Instant, (job, work): (JobId, Work)) -> Option<Effect> {
-        match work {
-            Work::Read { torrent, ref parts, plain: true } if self.jobs.is_warm(torrent, parts) => {
-                inner.engine.handle_input(now, Input::Done { job, outcome: Outcome::Stored });
-                None
-            }
-            Work::Save { torrent, .. } => {
-                let place = lock(&self.places).get(&torrent).cloned();
-                self.jobs.begin(job, work, place);
-                None
-            }
-            Work::Read { .. }
-            | Work::Files { .. }
-            | Work::Write { .. }
-            | Work::Hash { .. }
-            | Work::HashStored { .. }
-            | Work::MapPort { .. }
-            | Work::Exchange(_) => {
-                self.jobs.begin(job, work, None);
-                None
-            }
-            Work::Http { .. } | Work::Resolve { .. } => {
-                inner.owed.insert(job, Owed::of(&work));
-                Some(Effect::Job { job, work })
-            }
-        }
-    }
-
-    fn note(&self, event: Event, news: &mut Vec<Event>) {
-        match event {
-            Event::Dht(DhtNews::Table(table)) => {
-                if let Some(kept) = &self.kept {
-                    self.jobs.keep(kept.dht_table(), table);
-                }
-            }
-            // No look-up is begun through these doors.
-            Event::Dht(DhtNews::Lookup(_)) => {}
-            Event::Dht(DhtNews::Followed(_))
-            | Event::Torrent(..)
-            | Event::Listening(..)
-            | Event::Pool(_)
-            | Event::Lagged(_)
-            | Event::Stopped => news.push(event),
-        }
     }
 }
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +69,14 @@ def lines(text: str) -> list[dict[str, Any]]:
 def until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     """The next line of JSON about this."""
     assert process.stdout is not None
-    for line in process.stdout:
-        told: dict[str, Any] = json.loads(line)
-        if told["event"] == event:
-            return told
+    # one that hangs ends
+    bound = threading.Timer(60, process.kill)
+    bound.start()
+    try:
+        for line in process.stdout:
+            told: dict[str, Any] = json.loads(line)
+            if told["event"] == event:
+                return told
+    finally:
+        bound.cancel()
     raise AssertionError(f"it ended before {event}: {process.stderr.read() if process.stderr else ''}")

@@ -34,7 +34,7 @@ class News:
         await self.until_all(lambda seen: event in seen)
 
     async def until_all(self, done: Callable[[list[Event]], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not done(self.seen):
                 self._more.clear()
                 await self._more.wait()

@@ -7,13 +7,14 @@ import asyncio
 import base64
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, cast
 
 from millstream.sansio import Address
 
 ELSEWHERE = "198.51.100.77"
-"""Where a relay's datagrams seem to come from: nobody told the client this address."""
+"""Where answers of those who were asked by name seem to come from: nobody told the client this address."""
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -94,6 +95,15 @@ class Socks5(Proxy):
     def __init__(self, user: str = "", password: str = "", *, relays_datagrams: bool = True) -> None:
         super().__init__(user, password)
         self.relays: list[Address] = []
+        self.outsides: list[Address] = []
+        """Where datagrams that are relayed come from, for those who get them."""
+
+        self.relayed: Counter[Address] = Counter()
+        """Datagrams that went out, by where the client wanted them."""
+
+        self.brought: Counter[Address] = Counter()
+        """Datagrams that came back, by where they really came from."""
+
         self._relays_datagrams = relays_datagrams
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,7 +134,7 @@ class Socks5(Proxy):
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        inside, outside = _Inside(self), _Outside()
+        inside, outside = _Inside(self), _Outside(self)
         inside.outside, outside.inside = outside, inside
         transports: list[Any] = []
         try:
@@ -133,6 +143,7 @@ class Socks5(Proxy):
                 transports.append(transport)
             address = transports[0].get_extra_info("sockname")
             self.relays.append(address)
+            self.outsides.append(transports[1].get_extra_info("sockname"))
             writer.write(b"\x05\x00\x00\x01" + bytes(4) + struct.pack(">H", address[1]))
             while await reader.read(100):
                 pass
@@ -160,14 +171,23 @@ class _Inside(_Side):
         self._proxy.came_from.add(addr[0])
         host, port, payload = unpack(data)
         self._proxy.asked.append(f"udp {host}:{port}")
+        self._proxy.relayed[host, port] += 1
+        self.outside.hosts[port] = host if host[-1].isdigit() else ELSEWHERE
         self.outside.transport.sendto(payload, ("127.0.0.1", port))
 
 
 class _Outside(_Side):
     inside: _Inside
 
+    def __init__(self, proxy: Socks5) -> None:
+        self._proxy = proxy
+        self.hosts: dict[int, str] = {}
+        """Where answers are from, by the port that was asked."""
+
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        head = b"\0\0\0\x01" + socket.inet_aton(ELSEWHERE) + struct.pack(">H", addr[1])
+        self._proxy.brought[addr] += 1
+        host = self.hosts.get(addr[1], ELSEWHERE)
+        head = b"\0\0\0\x01" + socket.inet_aton(host) + struct.pack(">H", addr[1])
         self.inside.transport.sendto(head + data, self.inside.home)
 
 

@@ -1,5 +1,5 @@
-"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, and a web server that knows
-ranges."""
+"""Small servers for drivers with real sockets: trackers over HTTP, UDP and WebSockets, a web server that knows ranges,
+and a node of the DHT."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import re
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Ping, TextMessage
-from wsproto.events import Request as WsRequest
+from wsproto.events import AcceptConnection, CloseConnection, Ping, Request as WsRequest, TextMessage
 
-from millstream.sansio import Address
+from millstream.sansio import Address, DhtNode
 
 
 def compact(peers: Sequence[Address]) -> bytes:
@@ -158,3 +158,81 @@ class WebSocketTracker:
             pass
         finally:
             writer.close()
+
+
+class FarNode(asyncio.DatagramProtocol):
+    """A node of the DHT for which each socket of this host is a host of its own on the Internet, at the same port: what
+    lies beyond a proxy tells of nobody's loopback. `beside` is another that it joins."""
+
+    def __init__(self, beside: FarNode | None = None) -> None:
+        self.address: Address = ("127.0.0.1", 0)
+        self.came: Counter[Address] = Counter()
+        """How many datagrams came, by where they really came from."""
+
+        self._beside = beside
+        self._hosts: dict[Address, str] = {} if beside is None else beside._hosts
+        self._node: DhtNode | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> FarNode:
+        """Begins."""
+        self._loop = asyncio.get_running_loop()
+        self._transport, _ = await self._loop.create_datagram_endpoint(lambda: self, local_addr=self.address)
+        self.address = self._transport.get_extra_info("sockname")
+        now = self._loop.time()
+        self._node = DhtNode(self.address[1], now=now, bootstrap_nodes=[], enforce_node_ids=False)
+        if self._beside is not None:
+            self._node.add_node(self._beside.far, now)
+        self._flush()
+        return self
+
+    def stop(self) -> None:
+        """No more answers."""
+        self._node = None
+        if self._transport is not None:
+            self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def far(self) -> Address:
+        """Where others are told that it is."""
+        return self._far(self.address)
+
+    @property
+    def peers(self) -> int:
+        """How many peers were announced to it."""
+        return 0 if self._node is None else self._node.status(self._loop.time()).stored_peers
+
+    def announce(self, info_hash: bytes, port: int) -> None:
+        """Tells the others that there is a peer where it is itself, at this port."""
+        if self._node is not None:
+            self._node.announce(info_hash, self._loop.time(), port=port)
+            self._flush()
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """A question, or an answer."""
+        self.came[addr] += 1
+        if self._node is not None:
+            self._node.receive_datagram(data, self._far(addr), self._loop.time())
+            self._flush()
+
+    def _far(self, near: Address) -> Address:
+        return self._hosts.setdefault(near, f"203.0.113.{len(self._hosts) + 10}"), near[1]
+
+    def _flush(self) -> None:
+        if self._node is None or self._transport is None:
+            return
+        now = self._loop.time()
+        if (due := self._node.get_timer()) is not None and due <= now:
+            self._node.handle_timer(now)
+        for to, data in self._node.datagrams_to_send(now):
+            near = next((near for near in self._hosts if self._far(near) == to), None)
+            if near is not None:
+                self._transport.sendto(data, near)
+        self._node.events()
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._node.get_timer()
+        self._timer = None if due is None else self._loop.call_at(due, self._flush)

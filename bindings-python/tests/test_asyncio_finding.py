@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,14 @@ from typing import Any
 import pytest
 from commands import binary
 from proxies import Socks5
-from servers import HttpServer, UdpTracker, WebSocketTracker
-from test_asyncio import Peer, Story, Things, close, loops, on_uvloop, things
-from test_asyncio_proxy import FAR, far
+from servers import FarNode, HttpServer, UdpTracker, WebSocketTracker
+from test_asyncio import Peer, Story, close, loops, on_uvloop, things
+from test_asyncio_proxy import FAR, behind, far
 
-from millstream import Session
+from millstream import Metainfo, Session
 from millstream._asyncio.datagrams import CAME_BYTES_MAX
 from millstream.errors import StartError
-from millstream.sansio import Completed, Removed
+from millstream.sansio import Completed
 
 Run = Callable[[Story], None]
 
@@ -44,19 +45,6 @@ def test_bep_0014_neighbours_find_each_other_over_both_families(tmp_path: Path, 
     assert (done.returncode, done.stdout.split()) == (0, ["v4", "v6", "everywhere"]), done.stderr
 
 
-async def found(leech: Peer, what: Things, folder: Path) -> None:
-    """It is found by the DHT alone: asked for again, for as long as the seed hasn't announced there yet."""
-    while True:
-        ours = await leech.backend.add(what.magnet, str(folder))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await leech.told(Completed)
-                return
-        await leech.backend.remove(ours)
-        while Removed(ours) not in leech.events:
-            await asyncio.sleep(0.01)
-
-
 @loops
 def test_bep_0005_the_dhts_table_is_kept_over_restarts(run: Run, tmp_path: Path) -> None:
     async def story() -> None:
@@ -68,15 +56,59 @@ def test_bep_0005_the_dhts_table_is_kept_over_restarts(run: Run, tmp_path: Path)
         there = f"127.0.0.1:{node.address[1]}"
         seed = await Peer(tmp_path / "seed", listen=["127.0.0.2:0"], dht=True, dht_bootstrap=[there]).start()
         await seed.seed(what)
+        while not (await node.backend.statistics()).counts["dht.stored_peers"]:
+            await asyncio.sleep(0.01)
         leech = await Peer(tmp_path / "leech", listen=["127.0.0.3:0"], dht=True, dht_bootstrap=[there]).start()
-        await found(leech, what, leech.files)
+        await leech.backend.add(what.magnet, str(leech.files))
+        await leech.told(Completed)
         await close(leech)
         assert list((leech.home / "state").glob("dht*")), "it is kept when the session has ended"
         # it is entered by nobody now, but for those whom it remembers
         again = await Peer(tmp_path / "leech", listen=["127.0.0.3:0"], dht=True, dht_bootstrap=[dead]).start()
-        await found(again, what, tmp_path / "elsewhere")
+        await again.backend.add(what.magnet, str(tmp_path / "elsewhere"))
+        await again.told(Completed)
         assert what.are_in(tmp_path / "elsewhere")
         await close(again, seed, node)
+
+    run(story)
+
+
+@loops
+def test_bep_0005_behind_a_proxy_a_peer_is_found_by_the_dht_alone_through_the_relay(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        what, proxy, entry = things(), await Socks5("me", "pw").start(), await FarNode().start()
+        teller = await FarNode(beside=entry).start()
+        seed = await Peer(tmp_path / "seed").start()
+        await seed.seed(what)
+        info_hash = Metainfo.parse(what.torrent).info_hash_v1
+        assert info_hash is not None
+        while not entry.peers:
+            teller.announce(info_hash, seed.address[1])
+            await asyncio.sleep(0.05)
+        join = f"node.invalid:{entry.address[1]}"
+        leech = await behind(tmp_path / "leech", proxy, dht=True, dht_bootstrap=[join])
+        ours = await leech.backend.add(what.magnet, str(leech.files))
+        await leech.told(Completed)
+        assert what.are_in(leech.files)
+        assert (await leech.backend.statistics()).counts["found.dht"] >= 1
+        assert leech.backend.status(ours).downloaded == what.length
+        await close(leech)
+        # all that it said to the nodes, and heard of them, is what the relay counted
+        (outside,) = proxy.outsides
+        for node, other in ((entry, teller), (teller, entry)):
+            sent = {host: count for (host, port), count in proxy.relayed.items() if port == node.address[1]}
+            assert sent.keys() <= {"node.invalid", node.far[0]}
+            assert ("node.invalid" in sent) is (node is entry), "it is asked for the name that it was told of"
+            while node.came[outside] < sum(sent.values()):
+                await asyncio.sleep(0.01)
+            assert node.came[outside] == sum(sent.values())
+            assert node.came.keys() <= {outside, other.address}
+        assert proxy.brought[entry.address] > 1
+        assert {asked for asked in proxy.asked if asked.startswith("tcp")} == {f"tcp {teller.far[0]}:{seed.address[1]}"}
+        await close(seed)
+        entry.stop()
+        teller.stop()
+        await proxy.stop()
 
     run(story)
 
@@ -133,13 +165,10 @@ def open_files() -> set[str]:
 
 async def none_but(before: set[str]) -> None:
     """Nothing more is open than before, as soon as the other sides have heard of it."""
-    left = open_files() - before
-    for _ in range(400):
-        if not left:
-            return
+    end = time.monotonic() + 30
+    while left := open_files() - before:
+        assert time.monotonic() < end, left
         await asyncio.sleep(0.02)
-        left = open_files() - before
-    raise AssertionError(left)
 
 
 async def busy(home: Path, *, stop: bool) -> None:
@@ -329,4 +358,4 @@ def test_sockets_are_closed_that_were_bound_before_one_was_taken(tmp_path: Path)
                 await Peer(tmp_path / "one", listen=listen, listen_tries_max=0).start()
             await none_but(before)
 
-    asyncio.run(asyncio.wait_for(story(), 10))
+    asyncio.run(asyncio.wait_for(story(), 60))

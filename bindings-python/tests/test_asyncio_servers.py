@@ -17,12 +17,10 @@ import pytest
 import trustme
 from proxies import Socks5
 from servers import HttpServer, WebSocketTracker
-from test_asyncio import Peer, Story, close, loops, things
+from test_asyncio import SPARE, Peer, Story, close, loops, things
 from test_asyncio_proxy import by_name
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, TextMessage
-from wsproto.events import Ping as WsPing
-from wsproto.events import Request as WsRequest
+from wsproto.events import AcceptConnection, Ping as WsPing, Request as WsRequest, TextMessage
 
 from millstream._asyncio.http import _unpack, is_public
 from millstream._asyncio.ways import Unanswered
@@ -268,7 +266,7 @@ def test_whatever_a_server_answers_fails_as_told_and_is_bounded(
         else:
             with pytest.raises(FetchError):
                 await peer.backend.fetch(f"{url}/a.torrent")
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 1.0 + SPARE
         assert odd.said < 20_000_000, "it isn't listened to for ever"
         await close(peer)
         await odd.stop()
@@ -309,7 +307,7 @@ def test_many_small_packets_are_unpacked_in_time() -> None:
     began = time.monotonic()
     assert _unpack(MEMBERS, 10) == b""
     assert _unpack(MEMBERS[:2000] + gzip.compress(b"x" * 5000), 5000) == b"x" * 5000
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     with pytest.raises(Unanswered, match="more than 4999"):
         _unpack(gzip.compress(b"x" * 5000), 4999)
     with pytest.raises(Unanswered, match="breaks off"):
@@ -401,7 +399,7 @@ def test_a_fetch_ends_with_its_session(run: Run, tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         await close(peer)
         with pytest.raises(SessionClosed):
-            await asyncio.wait_for(fetching, 1)
+            await asyncio.wait_for(fetching, SPARE)
         await odd.stop()
 
     run(story)

@@ -35,7 +35,7 @@ async def ends(drivers: Drivers, torrent: Torrent, waiting: list[asyncio.Future[
     since = time.monotonic()
     await torrent.session.close(BOUND)
     assert time.monotonic() - since < BOUND + SPARE
-    done, pending = await asyncio.wait(waiting, timeout=5) if waiting else (set(), set())
+    done, pending = await asyncio.wait(waiting, timeout=20) if waiting else (set(), set())
     assert not pending
     for future in done:
         assert isinstance(future.exception(), (TorrentRemoved, SessionClosed)), future
@@ -97,7 +97,7 @@ def test_a_read_that_the_disk_never_answers_does_not_hold_up_the_end(on_demand: 
             reading = asyncio.ensure_future(file.read(1))
             await asyncio.sleep(0.2)
             reading.cancel()
-            await asyncio.wait([reading], timeout=5)
+            await asyncio.wait([reading], timeout=20)
             since = time.monotonic()
             await file.close()
             assert time.monotonic() - since < SPARE and reading.cancelled()

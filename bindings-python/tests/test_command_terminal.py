@@ -46,7 +46,7 @@ def on_terminal(*args: str | Path, cwd: Path, program: list[str] = MODULE, **env
             if not part:
                 break
             came += part
-        return process.wait(10), came.decode("utf-8", "replace")
+        return process.wait(30), came.decode("utf-8", "replace")
     finally:
         process.kill()
         process.wait()

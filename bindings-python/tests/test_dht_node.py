@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -153,6 +154,33 @@ def test_a_node_that_was_saved_joins_again_without_being_told_where() -> None:
         async with node("no-such-name.invalid:7") as alone:
             assert not await alone.joined()
 
+    told(story)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"somebody else's", "cut"])
+def test_a_saved_table_that_is_damaged_is_passed_over_with_a_warning(
+    damaged: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with network() as (nodes, entry):
+            saved = nodes[1].save()[:-1] if isinstance(damaged, str) else damaged
+            async with node(entry, saved=saved) as again:
+                assert await again.joined()
+
+    with caplog.at_level(logging.WARNING, "millstream"):
+        told(story)
+    (record,) = caplog.records
+    assert "passed over" in record.message
+
+
+def test_a_node_that_cannot_begin_leaves_no_socket_open() -> None:
+    async def story() -> None:
+        with pytest.raises(TypeError):
+            await node(None, nonsense=1).start()
+        await asyncio.sleep(0)
+        gc.collect()
+
+    # a socket that is left is a warning, and that an error
     told(story)
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -34,9 +35,15 @@ def program(name: str, *given: object) -> Iterator[subprocess.Popen[str]]:
 def until(running: subprocess.Popen[str], pattern: str) -> str:
     """The next line that it prints in which this is found."""
     assert running.stdout is not None and running.stderr is not None
-    for line in running.stdout:
-        if re.search(pattern, line):
-            return line.strip()
+    # one that hangs ends
+    bound = threading.Timer(60, running.kill)
+    bound.start()
+    try:
+        for line in running.stdout:
+            if re.search(pattern, line):
+                return line.strip()
+    finally:
+        bound.cancel()
     raise AssertionError(f"it ended before {pattern!r}: {running.stderr.read()}")
 
 

@@ -103,7 +103,7 @@ def test_bep_0046_a_key_is_not_followed_without_a_dht_and_a_following_ends_with_
             with suppress(asyncio.CancelledError):
                 await adding
             assert not waiting.done()
-        assert await asyncio.wait_for(waiting, 5) is None
+        assert await asyncio.wait_for(waiting, 20) is None
         assert session.torrents == ()
 
     on_demand.run(story)

@@ -167,7 +167,7 @@ def test_a_smaller_network_is_told(tmp_path: Path) -> None:
                 peers = [(f"127.0.1.{n}", port) for n in range(1, 250)]
                 magnet = "magnet:?xt=urn:btih:" + "11" * 20
                 taken = await backend.add(magnet, str(tmp_path), peers=peers, only_peers=True)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while (await backend.statistics()).counts["pool.lingering"] < 250:
                         await asyncio.sleep(0.05)
                 await backend.add_peers(taken, [(f"127.0.2.{n}", mute.getsockname()[1]) for n in range(1, 250)])
@@ -268,7 +268,7 @@ def test_a_close_is_bounded_and_may_come_again(tmp_path: Path) -> None:
                 await news.until(Completed(given))
                 begin = time.monotonic()
                 await asyncio.gather(backend.close(0.2), backend.close(0.2))
-                assert time.monotonic() - begin < 4
+                assert time.monotonic() - begin < 8
                 await backend.close(0.2)
                 for refused in backend.pause(given), backend.fetch("http://127.0.0.1/"):
                     with pytest.raises(errors.SessionClosed):
@@ -293,7 +293,8 @@ def test_one_that_never_started_closes_too() -> None:
 
 def test_a_cancelled_start_leaves_nothing_bound() -> None:
     async def story() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        # a port that others are not given meanwhile: nobody else is at this address
+        with socket.create_server(("127.0.83.1", 0)) as free:
             address = free.getsockname()
         settings = HERMETIC.copy()
         settings.update({"listen": [address], "listen_tries_max": 0})

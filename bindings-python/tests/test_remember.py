@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from pathlib import Path
@@ -96,8 +97,11 @@ def test_only_one_session_at_a_time_has_the_folder(drivers: Drivers) -> None:
     drivers.run(story)
 
 
-@pytest.mark.parametrize("damage", ["", "{}", '{"format": 9}', "[1]", "\xff", '{"format": 1, "magnet": 5}'])
-def test_a_record_that_is_damaged_is_logged_and_the_others_come_back(
+WORTHLESS = ["", "{}", "[1]", "\xff", "[" * 100_000, '{"format": "9"}', '{"format": 1, "magnet": 5}']
+
+
+@pytest.mark.parametrize("damage", WORTHLESS)
+def test_a_record_that_is_damaged_is_set_aside_with_a_warning_and_the_others_come_back(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     drivers = Drivers("memory", tmp_path)
@@ -108,10 +112,107 @@ def test_a_record_that_is_damaged_is_logged_and_the_others_come_back(
             await session.add("a" * 40, only_peers=True)
         (kept / "bad.kept").write_text(damage, encoding="latin-1")
         with caplog.at_level(logging.WARNING, "millstream"):
+            for _ in range(2):
+                async with drivers.session("one", remember=kept) as session:
+                    assert [torrent.info_hash for torrent in session.torrents] == ["a" * 40]
+        told = [record.message for record in caplog.records if "bad.kept" in record.message]
+        assert len(told) == 1 and "bad.damaged" in told[0], "once"
+        assert (kept / "bad.damaged").read_text(encoding="latin-1") == damage
+        assert not (kept / "bad.kept").exists()
+
+    drivers.run(story)
+
+
+def test_whatever_a_record_says_the_others_come_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drivers, kept = Drivers("memory", tmp_path), tmp_path / "kept"
+    nasty = [
+        "null",
+        "-1",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        '"\\ud800"',
+        '"\\u0000"',
+        "[[]]",
+        '{"x": {}}',
+        "[" * 5000 + "]" * 5000,
+    ]
+    whole = {
+        "number": "1",
+        "folder": json.dumps(str(tmp_path)),
+        "magnet": f'"magnet:?xt=urn:btih:{"b" * 40}"',
+        "options": '{"paused": true}',
+        "web_seeds": "[]",
+    }
+
+    async def story() -> None:
+        async with drivers.session("one", remember=kept) as session:
+            await session.add("a" * 40, only_peers=True)
+        count = 0
+        for field in [*whole, "torrent", "files", "peers", "download_rate", "trackers"]:
+            for value in nasty:
+                record = {**whole, field: value}
+                if field not in whole and field != "torrent":
+                    record = {**whole, "options": f'{{"{field}": {value}}}'}
+                if field == "torrent":
+                    del record["magnet"]
+                text = ", ".join(f'"{name}": {said}' for name, said in record.items())
+                (kept / f"bad{count}.kept").write_text(f'{{"format": 1, {text}}}')
+                count += 1
+        with caplog.at_level(logging.WARNING, "millstream"):
             async with drivers.session("one", remember=kept) as session:
-                assert [torrent.info_hash for torrent in session.torrents] == ["a" * 40]
-        assert "bad.kept" in caplog.text
-        assert (kept / "bad.kept").exists()
+                assert "a" * 40 in [torrent.info_hash for torrent in session.torrents]
+        gone = [path for path in kept.iterdir() if path.suffix == ".damaged"]
+        assert len(gone) > count / 2, "most of them make no sense"
+        assert all(path.with_suffix(".kept").name in caplog.text for path in gone)
+
+    drivers.run(story)
+
+
+def test_what_is_no_file_or_too_long_is_set_aside_and_in_nobodys_way(
+    drivers: Drivers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("millstream._catalogue.RECORD_BYTES_MAX", 1 << 20)
+
+    async def story() -> None:
+        kept = drivers.folder / "kept"
+        (kept / f"{'a' * 40}.kept").mkdir(parents=True)
+        os.mkfifo(kept / f"{'b' * 40}.kept")
+        with (kept / f"{'c' * 40}.kept").open("wb") as file:
+            file.truncate(1 << 40)
+        with caplog.at_level(logging.WARNING, "millstream"):
+            async with drivers.session("one", remember=kept) as session:
+                assert session.torrents == ()
+                for digit in "abc":
+                    await session.add(digit * 40, only_peers=True)
+                with pytest.raises(OSError, match="too long"):
+                    await session.add("d" * 40, only_peers=True, peers=[("127.0.0.1", 1)] * 60_000)
+        assert sorted(path.stem[0] for path in kept.iterdir() if path.suffix == ".damaged") == ["a", "b", "c"]
+        assert all(f"{digit * 40}.damaged" in caplog.text for digit in "abc")
+        async with drivers.session("one", remember=kept) as session:
+            assert [torrent.info_hash[0] for torrent in session.torrents] == ["a", "b", "c"]
+
+    drivers.run(story)
+
+
+def test_what_another_version_kept_or_cannot_be_read_now_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    drivers = Drivers("memory", tmp_path)
+
+    async def story() -> None:
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        later, closed = kept / "later.kept", kept / "closed.kept"
+        later.write_text('{"format": 9, "magnet": "of the future"}')
+        # who is root reads everything, but not what leads to itself
+        closed.symlink_to(closed)
+        with caplog.at_level(logging.WARNING, "millstream"):
+            async with drivers.session("one", remember=kept) as session:
+                assert session.torrents == ()
+        assert "its format is 9, and 1 is known" in caplog.text
+        assert later.name in caplog.text and closed.name in caplog.text
+        assert later.exists() and closed.is_symlink() and not list(kept.glob("*.damaged"))
 
     drivers.run(story)
 

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import pytest
 from mse_by_hand import PLAINTEXT, RC4, Keys, P, public, terms
 
-from millstream import LocalProtocolError, RemoteProtocolError
-from millstream import sansio as s
+from millstream import LocalProtocolError, RemoteProtocolError, sansio as s
 
 HASH, OTHER = b"h" * 20, b"o" * 20
 Level = Literal["plaintext", "rc4"]

@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from millstream import RemoteProtocolError
-from millstream import sansio as s
+from millstream import RemoteProtocolError, sansio as s
 
 PIECE, SIZE = 32 * 1024, 200_001
 DATA = random.Random(5).randbytes(SIZE)

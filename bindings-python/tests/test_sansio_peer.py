@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 import millstream
-from millstream import LocalProtocolError, RemoteProtocolError
-from millstream import sansio as s
+from millstream import LocalProtocolError, RemoteProtocolError, sansio as s
 
 HASH, OTHER = b"h" * 20, b"o" * 20
 PIECES = 20

@@ -13,6 +13,7 @@ use crate::pool::{Answers, Pool};
 use crate::resume::{self, Shelf};
 use crate::router::{PortWish, Router};
 use crate::{SessionConfig, lock, run};
+use core::fmt::Display;
 use core::net::Ipv4Addr;
 use core::task::Waker;
 use core::time::Duration;
@@ -184,7 +185,17 @@ impl Kept {
         self.0.dht_table()
     }
 
-    /// What was kept there, if anything can be read.
+    /// The DHT's table, if there is one.
+    pub fn load_dht_table(&self) -> io::Result<Option<Vec<u8>>> {
+        resume::read(&self.dht_table())
+    }
+
+    /// Sets the DHT's table aside, which is of no use for this reason. What the user should know.
+    pub fn set_dht_table_aside(&self, why: &dyn Display) -> String {
+        run::table::set_aside(&self.dht_table(), why)
+    }
+
+    /// The resume data that was kept there. What can't be read is set aside with a warning.
     pub fn load(path: &Path) -> Option<Vec<u8>> {
         resume::load(path)
     }

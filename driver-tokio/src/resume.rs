@@ -56,12 +56,40 @@ fn name(info_hash: InfoHash, folder: &Path) -> String {
     format!("{info_hash}-{digest}.resume")
 }
 
-/// What was kept there, if anything can be read. What is damaged is the engine's to notice.
-pub(crate) fn load(path: &Path) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
+/// What was kept there; `None` if nothing was. What is damaged is for who uses it to notice.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !about.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    if about.len() > BYTES_MAX {
+        return Err(io::Error::other(format!("its {} bytes are too many", about.len())));
+    }
     let mut data = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut data).ok()?;
-    Some(data)
+    File::open(path)?.take(BYTES_MAX).read_to_end(&mut data)?;
+    Ok(Some(data))
+}
+
+/// Resume data. What can't be read is set aside with a warning; what is damaged is the engine's to notice.
+pub(crate) fn load(path: &Path) -> Option<Vec<u8>> {
+    read(path).unwrap_or_else(|error| {
+        let (what, aside) = (path.display(), set_aside(path));
+        tracing::warn!("the resume data {what} can't be read ({error}) and is {aside}; all is checked");
+        None
+    })
+}
+
+/// Renames what is of no use: it is neither trusted nor in the way. Says what became of it.
+pub(crate) fn set_aside(path: &Path) -> String {
+    let aside = path.with_extension("damaged");
+    match fs::rename(path, &aside) {
+        Ok(()) => format!("set aside as {}", aside.display()),
+        Err(why) => format!("left there: {why}"),
+    }
 }
 
 /// Replaces what is kept there: after a crash at any moment, either the old or the new data is there, whole.
@@ -103,10 +131,32 @@ mod tests {
         // a folder where the new data would be written first
         fs::create_dir(path.with_extension("part")).unwrap();
         assert!(save(&path, b"new").is_err());
-        assert_eq!(load(&path).unwrap(), b"old");
+        assert_eq!(read(&path).unwrap().unwrap(), b"old");
         fs::remove_dir(path.with_extension("part")).unwrap();
         save(&path, b"new").unwrap();
-        assert_eq!(load(&path).unwrap(), b"new");
+        assert_eq!(read(&path).unwrap().unwrap(), b"new");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left aside");
+    }
+    #[test]
+    fn what_cant_be_read_is_set_aside_and_what_isnt_there_is_not_missed() {
+        let folder = test_folder("resume-unread");
+        let path = folder.join("x.resume");
+        assert_eq!((read(&path).unwrap(), load(&path)), (None, None));
+        // a folder in its place, more than can be ours, and what leads to itself
+        fs::create_dir(&path).unwrap();
+        assert_eq!(load(&path), None);
+        assert!(folder.join("x.damaged").is_dir());
+        fs::remove_dir(folder.join("x.damaged")).unwrap();
+        File::create(&path).unwrap().set_len(BYTES_MAX + 1).unwrap();
+        assert_eq!(load(&path), None);
+        assert!(folder.join("x.damaged").is_file());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&path, &path).unwrap();
+            assert_eq!(load(&path), None);
+        }
+        assert!(fs::symlink_metadata(&path).is_err(), "it is in nobody's way");
+        save(&path, b"new").unwrap();
+        assert_eq!(load(&path).unwrap(), b"new");
     }
 }

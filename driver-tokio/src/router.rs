@@ -9,7 +9,7 @@ use core::time::Duration;
 use crab_nat::{InternetProtocol, PortMapping, PortMappingOptions, PortMappingType, TimeoutConfig, natpmp};
 use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
-use igd_next::{AddPortError, PortMappingProtocol, SearchOptions};
+use igd_next::{AddAnyPortError, AddPortError, PortMappingProtocol, SearchOptions};
 use millstream_core::engine::{HostErrorKind, Outcome, PortProtocol};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -178,16 +178,20 @@ async fn forward(gateway: Gateway<Tokio>, wish: PortWish) -> Result<(Given, Sock
     let ip = gateway.get_external_ip().await.map_err(|error| error.to_string())?;
     let local = SocketAddr::new(local_address(gateway.addr).await?, wish.internal);
     let protocol = upnp(wish.protocol);
-    let seconds = u32::try_from(wish.lease.as_secs()).unwrap_or(u32::MAX);
+    let mut seconds = u32::try_from(wish.lease.as_secs()).unwrap_or(u32::MAX);
     let mut done = gateway.add_port(protocol, wish.external, local, seconds, DESCRIPTION).await;
     if let Err(AddPortError::OnlyPermanentLeasesSupported) = done {
         // It is renewed all the same, and given back at the end.
-        done = gateway.add_port(protocol, wish.external, local, 0, DESCRIPTION).await;
+        seconds = 0;
+        done = gateway.add_port(protocol, wish.external, local, seconds, DESCRIPTION).await;
     }
     let port = match done {
         Ok(()) => wish.external,
         Err(AddPortError::PortInUse) => {
-            let any = gateway.add_any_port(protocol, local, seconds, DESCRIPTION).await;
+            let mut any = gateway.add_any_port(protocol, local, seconds, DESCRIPTION).await;
+            if let Err(AddAnyPortError::OnlyPermanentLeasesSupported) = any {
+                any = gateway.add_any_port(protocol, local, 0, DESCRIPTION).await;
+            }
             any.map_err(|error| error.to_string())?
         }
         Err(error) => return Err(error.to_string()),

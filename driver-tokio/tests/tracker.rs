@@ -337,6 +337,18 @@ async fn a_damaged_state_is_set_aside_with_a_warning() {
 }
 
 #[tokio::test]
+async fn what_is_no_state_is_set_aside_unread_however_long_it_is() {
+    let folder = Folder::new("long");
+    let path = folder.0.join("state");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let tracker =
+        TrackerServer::start(TrackerServerConfig { state: Some(path.clone()), ..config() }).unwrap();
+    assert!(tracker.warning().unwrap().contains("no tracker's saved state"), "{:?}", tracker.warning());
+    assert_eq!(std::fs::metadata(folder.0.join("state.damaged")).unwrap().len(), 1 << 40);
+    tracker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_denied_is_refused_over_every_protocol_also_while_it_runs() {
     let tracker = start();
     let http = tracker.addresses().http[0];

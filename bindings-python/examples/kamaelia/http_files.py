@@ -16,8 +16,7 @@ from Axon.Component import component
 from Axon.Ipc import producerFinished
 from Kamaelia.Chassis.Graphline import Graphline
 
-from millstream.kamaelia import ConnectionManager as connections
-from millstream.kamaelia import RandomAccessFileManager as files
+from millstream.kamaelia import ConnectionManager as connections, RandomAccessFileManager as files
 
 
 class Fetch:

@@ -26,9 +26,20 @@ except ImportError:
 log = logging.getLogger("millstream")
 
 FORMAT = 1
-"""What is written, by number: files of another are left alone."""
+"""What is written, by number: files of a later one are left alone."""
+
+RECORD_BYTES_MAX = 256 << 20
+"""A longer file holds no torrent. Bytes."""
+
+NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""How what a file says may turn out to make no sense."""
 
 SUFFIX = ".kept"
+ASIDE = ".damaged"
+
+
+class LaterFormat(Exception):
+    """Another version of this package wrote it."""
 
 
 class Record:
@@ -71,6 +82,10 @@ class Record:
             except OSError as error:
                 log.warning("%s can't be deleted, and its torrent will come back: %s", self.path, error)
 
+    def set_aside(self, why: Exception) -> None:
+        """It makes no sense, and isn't read again. Blocks."""
+        _set_aside(self.path, why)
+
     def _text(self) -> str:
         source = {"magnet": self.source} if isinstance(self.source, str) else {"torrent": _text(self.source)}
         kept = {"format": FORMAT, "number": self.number, "folder": self.folder, **source, "options": self.options}
@@ -81,6 +96,8 @@ class Record:
             if self._deleted or number <= self._written:
                 return
             aside = self.path.with_suffix(".part")
+            if len(text) > RECORD_BYTES_MAX:
+                raise OSError(errno.EFBIG, "the torrent is too long to be kept")
             try:
                 with aside.open("w", encoding="ascii") as file:
                     file.write(text)
@@ -105,11 +122,11 @@ class Catalogue:
 
     def open(self) -> list[Record]:
         """Takes the folder, and reads what is kept there, in order. Blocks. `StartError` if another session has it;
-        a file that makes no sense is logged and left."""
+        a file that makes no sense is logged and set aside."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._hold()
-            found = [self._read(path) for path in sorted(self._folder.glob(f"*{SUFFIX}"))]
+            found = [_read(path) for path in sorted(self._folder.glob(f"*{SUFFIX}"))]
         except BlockingIOError as error:
             raise StartError(errno.EBUSY, f"another session has its torrents in {self._folder}") from error
         except StartError:
@@ -146,19 +163,45 @@ class Catalogue:
                 raise
             self._held = held
 
-    def _read(self, path: Path) -> Record | None:
-        try:
-            kept = json.loads(path.read_text(encoding="ascii"))
-            if kept["format"] != FORMAT:
-                raise ValueError(f"its format is {kept['format']}, and {FORMAT} is known")
-            source = kept["magnet"] if "magnet" in kept else base64.b64decode(kept["torrent"], validate=True)
-            options = {**kept["options"], "peers": [tuple(peer) for peer in kept["options"].get("peers", ())]}
-            record = Record(path, int(kept["number"]), source, kept["folder"], cast(AddOptions, options))
-            record.web_seeds = [str(url) for url in kept["web_seeds"]]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            log.warning("%s is of no use, its torrent doesn't come back: %r", path, error)
-            return None
-        return record
+
+def _read(path: Path) -> Record | None:
+    """A record, if it can be used."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        return _parse(path)
+    except LaterFormat as error:
+        log.warning("%s is left alone, and its torrent doesn't come back: %s", path, error)
+    except OSError as error:
+        # it may be read the next time
+        log.warning("%s can't be read, and its torrent doesn't come back: %s", path, error)
+    except NONSENSE as error:
+        _set_aside(path, error)
+    return None
+
+
+def _set_aside(path: Path, why: Exception) -> None:
+    try:
+        there = f"set aside as {path.replace(path.with_suffix(ASIDE))}"
+    except OSError as error:
+        there = f"left there: {error}"
+    log.warning("%s is of no use (%r), its torrent doesn't come back; it is %s", path, why, there)
+
+
+def _parse(path: Path) -> Record:
+    with path.open("rb") as file:
+        raw = file.read(RECORD_BYTES_MAX + 1)
+    if len(raw) > RECORD_BYTES_MAX:
+        raise ValueError("it is too long")
+    kept = json.loads(raw.decode("ascii"))
+    if kept["format"] != FORMAT:
+        text = f"its format is {kept['format']!r:.20}, and {FORMAT} is known"
+        raise LaterFormat(text) if isinstance(kept["format"], int) and kept["format"] > FORMAT else ValueError(text)
+    source = kept["magnet"] if "magnet" in kept else base64.b64decode(kept["torrent"], validate=True)
+    options = {**kept["options"], "peers": [tuple(peer) for peer in kept["options"].get("peers", ())]}
+    record = Record(path, int(kept["number"]), source, kept["folder"], cast(AddOptions, options))
+    record.web_seeds = [str(url) for url in kept["web_seeds"]]
+    return record
 
 
 def _text(torrent: bytes) -> str:

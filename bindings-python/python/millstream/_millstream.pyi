@@ -14,14 +14,10 @@ from ._tracker import TrackerServerSettings, TrackerSettings, TrackerStatistics
 from ._values import (
     CreateJob,
     Datagrams,
-    Digests,
     Effect,
     Event,
-    Exchange,
-    Exchanged,
     LinkEnd,
     MetainfoFile,
-    Outcome,
     PeerStatus,
     PlanOptions,
     SessionStatistics,
@@ -30,6 +26,7 @@ from ._values import (
     Version,
     WebSeedStatus,
 )
+from ._work import Digests, Exchange, Exchanged, Outcome
 from .bencode import Bencodable
 
 __all__ = [
@@ -559,7 +556,9 @@ class Body:
     def relaying(self, now: float, local: int, max: int) -> list[tuple[bytes, Address, int]]: ...
     def datagram_refused(self, now: float, local: int, to: Address, bytes: int | None = None) -> None: ...
     def place(self, source: Metainfo | Magnet, folder: str | PathLike[str]) -> Path | None: ...
-    def restore_dht(self, now: float) -> bool: ...
+    def restore_dht(self, now: float) -> str | None: ...
+    @staticmethod
+    def log() -> list[tuple[int, str]]: ...
     def places(self, v4: bool, listening: list[str]) -> list[tuple[str, int]]: ...
     def flush(self, timeout_ms: int) -> bool: ...
     @staticmethod

@@ -16,7 +16,7 @@ from weakref import ref
 
 from . import _drivers, _known, _sources, _time
 from ._backend import OnNews
-from ._catalogue import Catalogue, Record
+from ._catalogue import NONSENSE, Catalogue, Record
 from ._drivers import Driver
 from ._events import Events, Hub, News, Pulse
 from ._follow import Follows
@@ -324,16 +324,24 @@ class Session:
         return handle
 
     async def _restore(self, record: Record) -> None:
-        """Has a torrent again that was there before. What can't be had is logged, and may be there the next time."""
+        """Has a torrent again that was there before. What can't be had is logged, and may be there the next time; what
+        makes no sense is set aside."""
         try:
             source, place = record.source, Path(record.folder)
             parsed = Magnet.parse(source) if isinstance(source, str) else await _sources.parse(source)
             torrent = await self._take_on(source, place, record.options)
             self._have(torrent, parsed, place, record)
+        except (CommandError, OSError) as error:
+            log.warning("the torrent of %s doesn't come back: %s", record.path, error)
+            return
+        except NONSENSE as error:
+            await asyncio.to_thread(record.set_aside, error)
+            return
+        try:
             if record.web_seeds:
                 await self._backend.add_web_seeds(torrent, record.web_seeds)
-        except (MillstreamError, OSError, ValueError, TypeError) as error:
-            log.warning("the torrent of %s doesn't come back: %s", record.path, error)
+        except (MillstreamError, ValueError) as error:
+            log.warning("the torrent of %s comes back without its web seeds: %s", record.path, error)
 
     async def _take_back(self, added: asyncio.Future[int] | int, record: Record | None = None) -> None:
         """Removes what was added for somebody who doesn't want it any more."""

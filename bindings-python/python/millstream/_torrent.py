@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from . import _delete, _time
 from ._backend import Backend
 from ._catalogue import Record
-from ._events import Events, FileCompleted, Hub, News, Pulse, TorrentFile
+from ._events import Events, Hub, News, Pulse, TorrentFile
 from ._file import FileReader, Opening
+from ._files import FileName, WholeFiles, index_of, indexes_of
 from ._home import Home
-from ._layout import Layout, Ledger
+from ._layout import Layout
 from ._millstream import Metainfo
 from ._values import (
     AddOptions,
@@ -49,9 +50,6 @@ LOOK_AGAIN = 1.0
 WAKING: frozenset[type] = frozenset({Metadata, Checked, PieceVerified, Completed, TorrentFailed, Removed})
 """What those who wait for a torrent wait for."""
 
-FileName = TorrentFile | int | str
-"""A file of a torrent: as it was given, by its number among the real files, or by its path or unique name."""
-
 
 class Torrent:
     """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
@@ -79,7 +77,7 @@ class Torrent:
         self._folder = folder
         self._metainfo: Metainfo | None = None
         self._layout: Layout | None = None
-        self._ledger: Ledger | None = None
+        self._whole = WholeFiles(backend, torrent, self._plan)
         self._hub = Hub(session.events_max, home)
         self._pulse = Pulse()
         self._gone = False
@@ -178,7 +176,7 @@ class Torrent:
         layout = self._plan()
         if layout is None:
             raise CommandError("the files aren't known before the metadata is")
-        return layout.file(_index(layout, name), self.verified)
+        return layout.file(index_of(layout, name), self.verified)
 
     # ---- waiting
 
@@ -211,9 +209,7 @@ class Torrent:
         stats, before = self.stats, list[News]()
         if self._backend.info(self._id) is not None:
             before.append(Metadata(self._id))
-            self._keep_ledger()
-            if self._ledger is not None:
-                before += self._whole(self._ledger.whole())
+            before += self._whole.so_far()
         if stats.state == "seeding":
             before.append(Completed(self._id))
         elif stats.state == "failed":
@@ -242,7 +238,7 @@ class Torrent:
     async def select(self, files: Iterable[FileName] | None) -> None:
         """Chooses the files that are wanted; `None` is all."""
         with self._here() as backend:
-            chosen = None if files is None else self._indexes(files)
+            chosen = None if files is None else indexes_of(self._plan(), files)
             await backend.select(self._id, chosen)
             await self._remember(files=chosen)
 
@@ -358,7 +354,7 @@ class Torrent:
     def _on_news(self, events: list[Event]) -> None:
         """News of this torrent, in order."""
         if self._hub:
-            self._hub.publish(self._with_files(events))
+            self._hub.publish(self._whole.among(events))
         if any(type(event) in WAKING for event in events):
             if type(events[-1]) is Removed:
                 if self._record is not None and self._asked_to_leave:
@@ -370,14 +366,14 @@ class Torrent:
     def _on_lag(self, count: int) -> None:
         """Events were lost before they came here."""
         self._hub.lag(count)
-        if self._hub and self._ledger and not self._gone:
-            self._hub.publish(self._became_whole(Checked(self._id), False))
+        if self._hub and self._whole.watches and not self._gone:
+            self._hub.publish(self._whole.by(Checked(self._id), leaves=False))
         self._pulse.beat()
 
     def _leave(self) -> None:
         """It is gone."""
         self._gone = True
-        self._ledger = None
+        self._whole.forget()
         self._hub.end()
         self._pulse.beat()
 
@@ -448,57 +444,3 @@ class Torrent:
             if not bound.expired():
                 raise
             raise TimedOut(f"{self._last.name or self.info_hash}: {what} within {timeout} s") from error
-
-    def _keep_ledger(self) -> None:
-        if self._ledger is None and (layout := self._plan()) is not None:
-            self._ledger = Ledger(layout, self._backend.verified(self._id))
-
-    def _with_files(self, events: list[Event]) -> list[News]:
-        """The same news, and which files became whole."""
-        news = list[News]()
-        leaves = type(events[-1]) is Removed
-        for event in events:
-            whole = self._became_whole(event, leaves)
-            news += [*whole, event] if type(event) is Completed else [event, *whole]
-        return news
-
-    def _became_whole(self, event: Event, leaves: bool) -> list[News]:
-        """The files that are whole by this event. None if the backend has come to its end before the news of it."""
-        try:
-            match event:
-                case Metadata():
-                    self._keep_ledger()
-                case PieceVerified(_, piece) if self._ledger is not None:
-                    return [*self._whole(self._ledger.on_piece(piece))]
-                case Checked() | Completed() if not leaves:
-                    self._keep_ledger()
-                    if self._ledger is not None:
-                        return [*self._whole(self._ledger.settle(self._backend.verified(self._id)))]
-                case _:
-                    pass
-        except CommandError as error:
-            log.debug("nothing is known of the torrent's files any more: %s", error)
-        return []
-
-    def _whole(self, indexes: list[int]) -> Iterator[FileCompleted]:
-        layout = self._layout
-        if layout is not None and indexes:
-            verified = self._backend.verified(self._id)
-            for index in indexes:
-                yield FileCompleted(self._id, layout.file(index, verified))
-
-    def _indexes(self, files: Iterable[FileName]) -> list[int]:
-        layout = self._plan()
-        chosen = list(files)
-        if layout is None:
-            if all(isinstance(file, int) for file in chosen):
-                return [file for file in chosen if isinstance(file, int)]
-            raise CommandError("files can be chosen by number only before the metadata is known")
-        return sorted({_index(layout, file) for file in chosen})
-
-
-def _index(layout: Layout, name: FileName) -> int:
-    index = name.index if isinstance(name, TorrentFile) else layout.find(name) if isinstance(name, str) else name
-    if index is None or not 0 <= index < len(layout):
-        raise LookupError(f"there is no file {name!r}; there are {len(layout)}, and a name must be the only one")
-    return index

@@ -1,4 +1,5 @@
-"""What crosses the doors of the engine: effects, work, outcomes, events. Frozen values, made to be matched on.
+"""What crosses the doors of the engine: effects, events, snapshots; work and outcomes are `_work`'s. Frozen values,
+made to be matched on.
 
 An address is a pair of an IP address in text and a port. Bytes that the engine hands out are read-only memoryviews of
 its own memory: no copy is made, and they stay good for as long as they are kept.
@@ -7,99 +8,74 @@ its own memory: no copy is made, and they stay good for as long as they are kept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
 from ._millstream import (
     Banned as Banned,
-)
-from ._millstream import (
     Checked as Checked,
-)
-from ._millstream import (
     Completed as Completed,
-)
-from ._millstream import (
     KeyFollowed as KeyFollowed,
-)
-from ._millstream import (
     Lagged as Lagged,
-)
-from ._millstream import (
     Listening as Listening,
-)
-from ._millstream import (
     Metadata as Metadata,
-)
-from ._millstream import (
     PeerJoined as PeerJoined,
-)
-from ._millstream import (
     PeerLeft as PeerLeft,
-)
-from ._millstream import (
     PieceVerified as PieceVerified,
-)
-from ._millstream import (
     PoolChanged as PoolChanged,
-)
-from ._millstream import (
     Progress as Progress,
-)
-from ._millstream import (
     Removed as Removed,
-)
-from ._millstream import (
     ResumeSaved as ResumeSaved,
-)
-from ._millstream import (
     Scraped as Scraped,
-)
-from ._millstream import (
     SessionWarned as SessionWarned,
-)
-from ._millstream import (
     Status as Status,
-)
-from ._millstream import (
     Stopped as Stopped,
-)
-from ._millstream import (
     TorrentFailed as TorrentFailed,
-)
-from ._millstream import (
     TrackerAnswered as TrackerAnswered,
-)
-from ._millstream import (
     TrackerFailed as TrackerFailed,
-)
-from ._millstream import (
     UpdateAvailable as UpdateAvailable,
-)
-from ._millstream import (
     Warned as Warned,
 )
 from ._settings import (
     AddOptions as AddOptions,
-)
-from ._settings import (
     Address as Address,
-)
-from ._settings import (
     Allocation as Allocation,
-)
-from ._settings import (
     BytesLike as BytesLike,
-)
-from ._settings import (
     SessionSettings as SessionSettings,
-)
-from ._settings import (
     Settings as Settings,
 )
-
-FailureKind: TypeAlias = Literal["full", "permission", "not_found", "timed_out", "other"]
-"""Failures of the host that the engine treats differently."""
+from ._work import (
+    Absent as Absent,
+    BytesRead as BytesRead,
+    Cancelled as Cancelled,
+    Digests as Digests,
+    Exchange as Exchange,
+    Exchanged as Exchanged,
+    Extent as Extent,
+    Failed as Failed,
+    FailureKind as FailureKind,
+    FileNow as FileNow,
+    Files as Files,
+    FilesClose as FilesClose,
+    FilesOpen as FilesOpen,
+    FileSpec as FileSpec,
+    FilesSync as FilesSync,
+    Hash as Hash,
+    HashStored as HashStored,
+    Http as Http,
+    HttpAnswer as HttpAnswer,
+    Outcome as Outcome,
+    Pad as Pad,
+    Part as Part,
+    Read as Read,
+    Resolve as Resolve,
+    Resolved as Resolved,
+    Save as Save,
+    Saved as Saved,
+    Work as Work,
+    Write as Write,
+    Written as Written,
+)
 
 LinkEnd: TypeAlias = Literal["finished", "reset", "refused", "timed_out", "unreachable", "no_room", "host"]
 """Why a link ended; `no_room` and `host` are failures of our own, for which no peer is to blame."""
@@ -109,239 +85,6 @@ State: TypeAlias = Literal["metadata", "checking", "leeching", "seeding", "pause
 
 Version: TypeAlias = Literal["v1", "v2", "hybrid"]
 """Which protocol versions a torrent speaks (BEP 52)."""
-
-
-# ---- parts of work
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A range of one file of a torrent; `file` counts `FilesOpen.files`."""
-
-    file: int
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pad:
-    """So many zeros that are stored nowhere (BEP 47)."""
-
-    length: int
-
-
-Part: TypeAlias = Extent | Pad
-
-
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """A file as it should be stored: safe path components under the folder, the torrent's name first."""
-
-    path: tuple[str, ...]
-    length: int
-    pad: bool
-    executable: bool
-    symlink: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileNow:
-    """A file as it is: its length if it is there, and when it changed, in nanoseconds since 1970."""
-
-    length: int | None
-    modified_ns: int = 0
-
-
-# ---- work: what a job asks for
-
-
-@dataclass(frozen=True, slots=True)
-class FilesOpen:
-    """Get to know a torrent's files. Answered by `Files`."""
-
-    torrent: int
-    folder: str
-    files: tuple[FileSpec, ...]
-    allocation: Allocation
-
-
-@dataclass(frozen=True, slots=True)
-class FilesSync:
-    """Bring all that was written onto the medium. Answered by `Files`, read after the sync."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class FilesClose:
-    """Forget a torrent's files. Answered by `Files()`."""
-
-    torrent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read these parts, in order, as one run of bytes. Answered by `BytesRead`."""
-
-    torrent: int
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Write `data`, one run of bytes, over these extents, in order. Answered by `Written`."""
-
-    torrent: int
-    extents: tuple[Extent, ...]
-    data: tuple[memoryview, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hash:
-    """Digest one run of bytes. `sha1` covers `pad` zeros behind them too; `leaves` are the SHA-256 of each 16 KiB.
-    Answered by `Digests`."""
-
-    data: tuple[memoryview, ...]
-    pad: int
-    sha1: bool
-    leaves: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HashStored:
-    """Digest stored bytes as `Hash` does. Answered by `Digests`, or by `Absent` if not all are stored."""
-
-    torrent: int
-    parts: tuple[Part, ...]
-    pad: int
-    sha1: bool
-    leaves: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Save:
-    """Keep the torrent's resume data, atomically and durably. Answered by `Saved`."""
-
-    torrent: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """GET a URL within these bounds; `timeout` in seconds. If `local` is given, from that socket's address, and so over
-    its family. Answered by `HttpAnswer`."""
-
-    url: str
-    bytes_max: int
-    redirects_max: int
-    timeout: float
-    local: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Exchange keys for an encrypted link, as `exchange` does. `theirs` is the other side's public key, if the secret
-    is wanted. Answered by `Exchanged`."""
-
-    private: bytes = field(repr=False)
-    public: bool
-    theirs: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """Look up a host's addresses; `port` goes into the answers. Answered by `Resolved`."""
-
-    host: str
-    port: int
-
-
-Work: TypeAlias = (
-    FilesOpen | FilesSync | FilesClose | Read | Write | Hash | HashStored | Save | Http | Exchange | Resolve
-)
-"""What a job asks for. Each is also answered by `Failed`, and by `Cancelled` after a `Cancel`."""
-
-
-# ---- outcomes: the answer to a job
-
-
-@dataclass(frozen=True, slots=True)
-class BytesRead:
-    """The bytes of a `Read`, in one piece or in several."""
-
-    data: BytesLike | Sequence[BytesLike]
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """All is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Digests:
-    """The digests that were wanted, and only those."""
-
-    sha1: bytes | None = None
-    leaves: Sequence[bytes] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Not all of the bytes are stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """The files as they are, in order; empty after `FilesClose`."""
-
-    files: Sequence[FileNow] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The resume data is kept, durably."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What the server answered."""
-
-    status: int
-    body: BytesLike
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """Our public key and the secret, 96 bytes each; only what was wanted."""
-
-    public: bytes | None = None
-    secret: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """The host's addresses, at least one."""
-
-    addresses: Sequence[Address]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It couldn't be done: the host's fault, not a peer's."""
-
-    kind: FailureKind
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """It was cancelled before it was done."""
-
-
-Outcome: TypeAlias = (
-    BytesRead | Written | Digests | Absent | Files | Saved | HttpAnswer | Exchanged | Resolved | Failed | Cancelled
-)
-"""The answer to a job."""
 
 
 # ---- effects: what the driver is to do

@@ -40,7 +40,7 @@ from ._dht import (
 )
 from ._millstream import DhtNode, is_public
 from ._values import Address, BytesLike
-from .errors import SessionClosed, StartError
+from .errors import SessionClosed, StartError, StateError
 
 __all__ = ["Lookup", "Node"]
 
@@ -110,8 +110,9 @@ class Node:
     """A node of the mainline DHT with sockets of the running loop. Use it as a context manager.
 
     `listen` has one address of each family at most; port 0 lets the system choose, and a family that the host hasn't is
-    passed over as long as the other is there. `saved` is what `save` gave. Settings are those of `DhtSettings`; if all
-    of `bootstrap_nodes` are private addresses, such addresses are taken into the tables.
+    passed over as long as the other is there. `saved` is what `save` gave; what is damaged of it is passed over with a
+    warning. Settings are those of `DhtSettings`; if all of `bootstrap_nodes` are private addresses, such addresses are
+    taken into the tables.
     """
 
     def __init__(
@@ -159,9 +160,11 @@ class Node:
         settings = self._settings.copy()
         if _is_of_ones_own(settings.get("bootstrap_nodes", ())):
             settings["private_addresses"] = True
-        v4, v6 = False in self._transports, True in self._transports
-        seed, now = secrets.token_bytes(32), loop.time()
-        self._node = DhtNode(seed, now=now, saved=self._saved, ipv4=v4, ipv6=v6, **settings)
+        try:
+            self._node = self._made(self._saved, settings)
+        except BaseException:
+            await self.close()
+            raise
         self._flush()
         return self
 
@@ -250,6 +253,15 @@ class Node:
         return self._look_up(self._begun().find_node(target, self._loop.time()))
 
     # ---- its inside
+
+    def _made(self, saved: BytesLike | None, settings: DhtSettings) -> DhtNode:
+        v4, v6 = False in self._transports, True in self._transports
+        seed, now = secrets.token_bytes(32), self._loop.time()
+        try:
+            return DhtNode(seed, now=now, saved=saved, ipv4=v4, ipv6=v6, **settings)
+        except StateError as error:
+            log.warning("the saved table is passed over, and the node begins anew: %s", error)
+            return self._made(None, settings)
 
     def _begun(self) -> DhtNode:
         if self._node is None:

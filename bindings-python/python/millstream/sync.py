@@ -40,15 +40,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 from warnings import warn as tell_warning
 
-from . import _download, _time
-from . import _events as streams
+from . import _download, _events as streams, _time
 from ._drivers import Driver
 from ._file import FileReader
+from ._files import FileName
 from ._millstream import KeyLink, Metainfo
 from ._session import Session as AsyncSession
 from ._sources import Source
 from ._thread import LoopThread
-from ._torrent import FileName
 from ._torrent import Torrent as AsyncTorrent
 from ._values import (
     AddOptions,

@@ -1,6 +1,7 @@
 //! How a session's threads call the loop's thread: one byte on a socket when the first news lies ready, and no other
 //! until it was heard. Nothing here knows of Python.
 
+use super::log::Ring;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -34,14 +35,6 @@ impl Bell {
         self.near.as_raw_fd()
     }
 
-    /// Rings, unless it has rung and wasn't heard yet.
-    pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            // One byte always fits: the one before was read. If the listener has gone, nobody is to be called.
-            let _ = (&self.far).write(&[1]);
-        }
-    }
-
     /// It was heard: what comes from now on rings again. Call it before looking at what lies ready.
     pub(crate) fn hear(&self) {
         let mut heard = [0; 64];
@@ -53,6 +46,16 @@ impl Bell {
     /// The calls that can go on.
     pub(crate) fn take_ready(&self) -> Vec<u64> {
         core::mem::take(&mut lock(&self.ready))
+    }
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
+        // Unless it has rung and wasn't heard yet.
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            // One byte always fits: the one before was read. If the listener has gone, nobody is to be called.
+            let _ = (&self.far).write(&[1]);
+        }
     }
 }
 

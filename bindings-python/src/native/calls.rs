@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, Fault};
 use super::bell::{Bell, CallBell};
+use super::log::Ring as _;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! The driver's warnings on their way to Python's `logging`: kept until a session's loop takes them. One list for the
 //! process, as the driver's log is one.
 
-use super::bell::{Bell, lock};
+use super::bell::lock;
 use core::fmt::{Debug, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
@@ -23,16 +23,23 @@ pub(crate) type Line = (u8, String);
 
 static LINES: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
 static WAITING: AtomicBool = AtomicBool::new(false);
-static BELLS: Mutex<Vec<Weak<Bell>>> = Mutex::new(Vec::new());
+static BELLS: Mutex<Vec<Weak<dyn Ring>>> = Mutex::new(Vec::new());
+
+/// What calls a session's loop.
+pub(crate) trait Ring: Send + Sync {
+    /// Something lies ready.
+    fn ring(&self);
+}
 
 /// From now on this bell rings for warnings too.
-pub(crate) fn listen(bell: &Arc<Bell>) {
+pub(crate) fn listen<R: Ring + 'static>(bell: &Arc<R>) {
     static ONCE: Once = Once::new();
     // This library has its own log: nobody else can have set it.
     ONCE.call_once(|| drop(tracing::subscriber::set_global_default(ToPython)));
     let mut bells = lock(&BELLS);
     bells.retain(|bell| bell.strong_count() > 0);
-    bells.push(Arc::downgrade(bell));
+    let bell: Weak<R> = Arc::downgrade(bell);
+    bells.push(bell);
 }
 
 /// The lines that wait.

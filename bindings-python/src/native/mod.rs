@@ -4,7 +4,7 @@
 mod answer;
 mod bell;
 mod calls;
-mod log;
+pub(crate) mod log;
 pub(crate) mod settings;
 mod torrent;
 
@@ -17,6 +17,7 @@ use bell::{Bell, lock};
 use calls::{Answered, Calls};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use log::Ring as _;
 use millstream::{
     CommandFailed, Events, Follow, Followed, Rates, Selection, Session, SessionConfig, SessionEvent, Torrent,
     TorrentId,

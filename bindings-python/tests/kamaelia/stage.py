@@ -18,7 +18,7 @@ from millstream.sansio import Completed, Event, Removed, Status
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds that nothing in these tests takes."""
 
 

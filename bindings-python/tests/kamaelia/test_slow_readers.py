@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from millstream import Metainfo
-from millstream import sansio as s
+from millstream import Metainfo, sansio as s
 from millstream.kamaelia._axon import Component, producerFinished, shutdown, shutdownMicroprocess
 from millstream.kamaelia._http import SimpleHTTPClient
 from millstream.kamaelia._outgoing import MESSAGES_MAX

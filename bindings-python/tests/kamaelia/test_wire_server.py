@@ -9,8 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from millstream import sansio as s
-from millstream import sync
+from millstream import sansio as s, sync
 from millstream.kamaelia._axon import Component, shutdownMicroprocess
 from millstream.kamaelia.PeerWire import PeerWire, WireEnded
 

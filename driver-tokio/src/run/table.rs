@@ -4,7 +4,8 @@
 use super::Body;
 use crate::config::SessionConfig;
 use crate::dht::is_of_ones_own;
-use crate::resume::{load, save};
+use crate::resume::{self, read, save};
+use core::fmt::Display;
 use millstream_core::base::Instant;
 use millstream_core::engine::{Command, CommandError, Config, DhtCommand, DhtNews};
 use millstream_core::net::Followed;
@@ -28,20 +29,16 @@ impl Body {
         if !self.board.config.engine.dht {
             return;
         }
-        let Some(table) = load(&path) else { return };
-        let restored = self.engine.command(now, Command::Dht(Box::new(DhtCommand::Restore(table))));
-        if let Err(error) = restored {
-            let aside = path.with_extension("damaged");
-            let moved = std::fs::rename(&path, &aside);
-            let aside = match moved {
-                Ok(()) => format!("set aside as {}", aside.display()),
-                Err(why) => format!("left there: {why}"),
-            };
-            self.warn(format!(
-                "the DHT's table {} is unusable ({error}) and is {aside}; the node begins anew",
-                path.display()
-            ));
-        }
+        let why = match read(&path) {
+            Ok(None) => return,
+            Ok(Some(table)) => {
+                let restore = Command::Dht(Box::new(DhtCommand::Restore(table)));
+                let Err(error) = self.engine.command(now, restore) else { return };
+                error.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        self.warn(set_aside(&path, &why));
     }
 
     /// Somebody wants to hear which torrents a key names.
@@ -79,6 +76,12 @@ impl Body {
             DhtNews::Lookup(_) => {}
         }
     }
+}
+
+/// Sets a table aside that is of no use, for this reason. What the user should know.
+pub(crate) fn set_aside(path: &Path, why: &dyn Display) -> String {
+    let (table, aside) = (path.display(), resume::set_aside(path));
+    format!("the DHT's table {table} is unusable ({why}) and is {aside}; the node begins anew")
 }
 
 fn keep(path: &Path, table: &[u8]) {

@@ -5,10 +5,16 @@ use super::queue::{Ask, Shared};
 use core::time::Duration;
 use millstream_core::tracker::state::{SavedState, StateError, StateWriter};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+
+/// A longer state can't be ours: hundreds of millions of peers. Bytes.
+const BYTES_MAX: u64 = 16 << 30;
+
+/// So many bytes say whether the rest is worth reading.
+const FIRST_BYTES: u64 = 64;
 
 /// What a file holds.
 pub(super) enum Loaded {
@@ -26,11 +32,21 @@ fn now_s() -> u64 {
 
 /// Reads a state. One that is damaged is moved to a name of its own.
 pub(super) fn load(path: &Path) -> io::Result<Loaded> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
         Err(error) => return Err(error),
     };
+    let mut bytes = Vec::new();
+    io::Read::by_ref(&mut file).take(FIRST_BYTES).read_to_end(&mut bytes)?;
+    // What doesn't begin as ours is not read, however long it is.
+    if let Err(error @ (StateError::Foreign | StateError::Version { .. })) = SavedState::read(&bytes) {
+        return set_aside(path, error).map(Loaded::Damaged);
+    }
+    if file.metadata()?.len() > BYTES_MAX {
+        return set_aside(path, StateError::Damaged).map(Loaded::Damaged);
+    }
+    file.read_to_end(&mut bytes)?;
     match SavedState::read(&bytes) {
         Ok(state) => {
             let away = Duration::from_secs(now_s().saturating_sub(state.at_s));

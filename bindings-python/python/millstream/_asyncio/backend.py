@@ -25,6 +25,7 @@ from .._values import (
     Status,
     Stopped,
     TrackerStatus,
+    Warned,
     WebSeedStatus,
 )
 from ..errors import CLOSED, SessionClosed
@@ -74,14 +75,14 @@ class AsyncioBackend:
         loop = asyncio.get_running_loop()
         body = Body(loop.time(), **self._given)
         # long lists and tables take their time to be read: not the loop's
-        warning = await loop.run_in_executor(None, body.load_filter, loop.time())
+        amiss = [await loop.run_in_executor(None, body.load_filter, loop.time())]
         neighbours, dht = body.seeks
-        if dht and not await loop.run_in_executor(None, body.restore_dht, loop.time()):
-            log.warning("the DHT's table is unusable: the node begins anew")
+        if dht:
+            amiss.append(await loop.run_in_executor(None, body.restore_dht, loop.time()))
         ways = Ways(body.ways)
         wanted = Wanted(*body.listen, ways)
         pairs, warnings = bind_all(wanted)
-        self._warnings = [*warnings, *([warning] if warning else [])]
+        self._warnings = [*warnings, *(warning for warning in amiss if warning)]
         for text in self._warnings:
             log.warning(text)
         self._on_news = on_news
@@ -140,6 +141,7 @@ class AsyncioBackend:
         await turns.settle(SETTLE)
         # the DHT's table, for who begins again at once
         await turns.loop.run_in_executor(None, turns.body.flush, KEEP_MS)
+        _pass_on(turns.body.log())
 
     @property
     def listening(self) -> tuple[Address, ...]:
@@ -337,6 +339,7 @@ class AsyncioBackend:
             if self._bell is not None:
                 self._bell.recv(BELL_BYTES)
         if self._turns is not None:
+            _pass_on(self._turns.body.log())
             self._turns.touch()
 
     def _on_events(self, events: Sequence[Event]) -> None:
@@ -348,9 +351,18 @@ class AsyncioBackend:
                     self._stopped.set()
                 case Removed(torrent):
                     self._shown.pop(torrent, None)
+                case Warned(torrent, text):
+                    log.warning("%s torrent=%s", text, torrent)
+                    self._shown.pop(torrent, None)
                 case _:
                     self._shown.pop(getattr(event, "torrent", -1), None)
         self._on_news(events)
+
+
+def _pass_on(lines: Iterable[tuple[int, str]]) -> None:
+    """What Rust's threads had to say."""
+    for level, line in lines:
+        log.log(level, "%s", line)
 
 
 def _nobody(events: Sequence[Event]) -> None:

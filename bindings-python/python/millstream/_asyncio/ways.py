@@ -13,8 +13,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._millstream import Tunnel
-from .._millstream import Ways as Rules
+from .._millstream import Tunnel, Ways as Rules
 from .._values import Address, FailureKind
 from .names import look_up
 

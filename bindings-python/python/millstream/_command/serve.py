@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 from .._millstream import TrackerServer
@@ -21,13 +22,15 @@ SHARE = 1.0
 
 def tracker(args: Arguments) -> int:
     """Serves."""
-    woken, signals = threading.Event(), list[int]()
+    # a queue that may be put into at any moment, also while this very thread takes from it; nothing with a lock may
+    came, ending = SimpleQueue[int](), list[int]()
 
     def heed(number: int, _: FrameType | None) -> None:
-        if number in ENDING and set(ENDING) & set(signals):
-            end_now()
-        signals.append(number)
-        woken.set()
+        if number in ENDING:
+            if ending:
+                end_now()
+            ending.append(number)
+        came.put(number)
 
     for number in (*ENDING, signal.SIGHUP):
         signal.signal(number, heed)
@@ -35,12 +38,8 @@ def tracker(args: Arguments) -> int:
     if warning := server.warning():
         warn(args, warning)
     listens(args, server)
-    while not set(ENDING) & set(signals):
-        woken.wait()
-        woken.clear()
-        if signal.SIGHUP in signals:
-            signals[:] = [number for number in signals if number != signal.SIGHUP]
-            reload(args, server)
+    while came.get() not in ENDING:
+        reload(args, server)
     torrents, peers, announces = server.counts()
     close(server)
     if args.json:

@@ -1,0 +1,98 @@
+"""The files of a torrent: which one is meant, and which of them news makes whole. Owns what was told of, so that each
+is told of once; nothing of the bytes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from ._backend import Backend
+from ._events import FileCompleted, News, TorrentFile
+from ._layout import Layout, Ledger
+from ._values import Checked, Completed, Event, Metadata, PieceVerified, Removed
+from .errors import CommandError
+
+log = logging.getLogger("millstream")
+
+FileName = TorrentFile | int | str
+"""A file of a torrent: as it was given, by its number among the real files, or by its path or unique name."""
+
+
+def index_of(layout: Layout, name: FileName) -> int:
+    """The number of a file. `LookupError` if there is none of this number or name."""
+    index = name.index if isinstance(name, TorrentFile) else layout.find(name) if isinstance(name, str) else name
+    if index is None or not 0 <= index < len(layout):
+        raise LookupError(f"there is no file {name!r}; there are {len(layout)}, and a name must be the only one")
+    return index
+
+
+def indexes_of(layout: Layout | None, files: Iterable[FileName]) -> list[int]:
+    """The numbers of files, in order. Before the metadata is known, what isn't a number is a `CommandError`."""
+    chosen = list(files)
+    if layout is None:
+        if all(isinstance(file, int) for file in chosen):
+            return [file for file in chosen if isinstance(file, int)]
+        raise CommandError("files can be chosen by number only before the metadata is known")
+    return sorted({index_of(layout, file) for file in chosen})
+
+
+class WholeFiles:
+    """Which files of a torrent are whole. `plan` gives its layout once the metadata is known."""
+
+    def __init__(self, backend: Backend, torrent: int, plan: Callable[[], Layout | None]) -> None:
+        self._backend = backend
+        self._id = torrent
+        self._plan = plan
+        self._ledger: Ledger | None = None
+
+    @property
+    def watches(self) -> bool:
+        """Whether somebody wanted to know, and it could be known."""
+        return self._ledger is not None
+
+    def forget(self) -> None:
+        """Nobody wants to know any more."""
+        self._ledger = None
+
+    def so_far(self) -> list[FileCompleted]:
+        """All that are whole. From now on those that become so are told."""
+        self._watch()
+        return [] if self._ledger is None else self._told(self._ledger.whole())
+
+    def among(self, events: list[Event]) -> list[News]:
+        """The same news, and which files became whole."""
+        news = list[News]()
+        leaves = type(events[-1]) is Removed
+        for event in events:
+            whole = self.by(event, leaves=leaves)
+            news += [*whole, event] if type(event) is Completed else [event, *whole]
+        return news
+
+    def by(self, event: Event, *, leaves: bool) -> list[FileCompleted]:
+        """The files that are whole by this event. None if the backend has come to its end before the news of it."""
+        try:
+            match event:
+                case Metadata():
+                    self._watch()
+                case PieceVerified(_, piece) if self._ledger is not None:
+                    return self._told(self._ledger.on_piece(piece))
+                case Checked() | Completed() if not leaves:
+                    self._watch()
+                    if self._ledger is not None:
+                        return self._told(self._ledger.settle(self._backend.verified(self._id)))
+                case _:
+                    pass
+        except CommandError as error:
+            log.debug("nothing is known of the torrent's files any more: %s", error)
+        return []
+
+    def _watch(self) -> None:
+        if self._ledger is None and (layout := self._plan()) is not None:
+            self._ledger = Ledger(layout, self._backend.verified(self._id))
+
+    def _told(self, indexes: list[int]) -> list[FileCompleted]:
+        layout = self._plan() if indexes else None
+        if layout is None:
+            return []
+        verified = self._backend.verified(self._id)
+        return [FileCompleted(self._id, layout.file(index, verified)) for index in indexes]
