@@ -12,8 +12,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-/// Peers told of one address of the Internet: answers full of a victim's ports send it few connections.
-const PORTS_MAX: usize = 4;
+/// Peers told of one address of the Internet: many share one behind a VPN or a provider, and answers full of a victim's
+/// ports are to send it few connections.
+const PORTS_MAX: usize = 16;
 
 /// Addresses that a node's filter may hold (BEP 33): one that says more would spoil the sum of all.
 const FILTERED_MAX: u32 = 6_000;
