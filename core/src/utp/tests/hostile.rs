@@ -349,6 +349,22 @@ fn a_delay_that_nobody_measured_yet_is_no_sample() {
 }
 
 #[test]
+fn a_lost_packet_from_when_the_path_was_wider_fits_into_whatever_the_driver_asks_for() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let ack = header(Kind::State, PEER + 1, 12, hand.seen[0].seq.wrapping_sub(1));
+    hand.write(4 << 20);
+    (0..6).for_each(|_| assert!(flight(&mut hand, ack) > 0));
+    let largest = hand.payloads.last().unwrap().len();
+    // Silence: the path may have become narrower. Nothing is taken meanwhile.
+    for _ in 0..4 {
+        hand.now = hand.sockets.deadline().unwrap();
+        hand.sockets.on_timeout(hand.now);
+    }
+    let again = hand.sockets.next_packets(hand.now, LOCAL, 1).unwrap();
+    assert_eq!(again.data.len(), 20 + largest);
+}
+
+#[test]
 fn a_tiny_window_gets_no_flood_of_tiny_packets() {
     let mut hand = Hand::new(UtpConfig::default());
     let ack = hand.seen[0].seq.wrapping_sub(1);
