@@ -296,7 +296,7 @@ impl Sockets {
     /// Whether one more stream may be. Where there is no room, who called first and hasn't proved its address makes it.
     fn make_room(&mut self, is_crowded: bool) -> bool {
         let is_full = is_crowded || self.streams.len() >= self.config.streams_max;
-        if let Some(oldest) = self.called.pop_front_if(|_| is_full) {
+        if is_full && let Some(oldest) = self.called.pop_front() {
             self.forget(oldest);
         }
         self.streams.len() < self.config.streams_max
