@@ -145,9 +145,9 @@ impl Sockets {
         }
         let drawn = self.rng.next_u32() as u16;
         let is_free = |id: u16| !self.names.contains(&(remote, id));
-        // The other side must not take a second call for a part of the first.
+        // Nor may the other side, whose number is one above or one below ours, take the call for a part of a stream.
         let mut ids = (0..=u16::MAX).map(|n| drawn.wrapping_add(n));
-        let receive_id = ids.find(|&id| is_free(id) && is_free(id.wrapping_add(1)))?;
+        let receive_id = ids.find(|&id| (0..3).all(|n| is_free(id.wrapping_add(n))))?;
         let place = self.rng.next_u32() as u16;
         let send_id = receive_id.wrapping_add(1);
         let ends = Ends { local, our_ip: None, remote, receive_id, send_id };
@@ -296,7 +296,7 @@ impl Sockets {
     /// Whether one more stream may be. Where there is no room, who called first and hasn't proved its address makes it.
     fn make_room(&mut self, is_crowded: bool) -> bool {
         let is_full = is_crowded || self.streams.len() >= self.config.streams_max;
-        if let Some(oldest) = self.called.pop_front_if(|_| is_full) {
+        if is_full && let Some(oldest) = self.called.pop_front() {
             self.forget(oldest);
         }
         self.streams.len() < self.config.streams_max

@@ -6,10 +6,10 @@ use super::delay::Delays;
 use super::incoming::Incoming;
 use super::ledbat::{Acked, Ledbat};
 use super::mtu::Mtu;
-use super::outgoing::{News, Outgoing};
+use super::outgoing::{News, Next, Outgoing};
 use super::rtt::Rtt;
 use crate::base::{Chunk, Instant, LocalId};
-use crate::wire::utp::{Header, Kind, Packet};
+use crate::wire::utp::{HEADER_BYTES, Header, Kind, Packet};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -188,8 +188,13 @@ impl Stream {
     }
 
     /// The largest datagram that it may want to send.
-    pub(super) fn mtu_bytes(&self) -> usize {
-        self.mtu.next_probe().unwrap_or(0).max(self.mtu.size())
+    pub(super) fn mtu_bytes(&mut self) -> usize {
+        // What is lost may be larger than what the path takes now: it isn't cut.
+        let again = match self.outgoing.next() {
+            Some(Next::Again(place)) => self.outgoing.sent(place).map_or(0, |sent| sent.payload as usize),
+            Some(Next::Fresh(_) | Next::Fin) | None => 0,
+        };
+        self.mtu.next_probe().unwrap_or(0).max(self.mtu.size()).max(HEADER_BYTES + again)
     }
 
     /// Bytes that it takes from the application now.

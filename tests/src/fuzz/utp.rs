@@ -18,15 +18,22 @@ pub fn utp_packet(data: &[u8]) {
 
 const LOCAL: LocalId = LocalId(1);
 const STREAMS_MAX: usize = 12;
+const LINGER: Duration = Duration::from_secs(10);
 
 /// Streams of ours and of strangers, under any datagrams: bounded, ending, and never worth more to a liar than he sends.
 pub fn utp_streams(data: &[u8]) {
-    let config =
-        UtpConfig { streams_max: STREAMS_MAX, backlog_max: 4, window_bytes: 4096, ..UtpConfig::default() };
+    let config = UtpConfig {
+        streams_max: STREAMS_MAX,
+        backlog_max: 4,
+        window_bytes: 4096,
+        linger_ms: LINGER.as_millis() as u32,
+        ..UtpConfig::default()
+    };
     let mut run = Run {
         sockets: Sockets::new(config, Rng::new([7; 32])),
         now: Instant::from_micros((1 << 32) - 5_000_000),
         streams: BTreeSet::new(),
+        lingers_until: Instant::ZERO,
         names: Vec::new(),
         waiting: 0,
     };
@@ -44,6 +51,8 @@ struct Run {
     sockets: Sockets,
     now: Instant,
     streams: BTreeSet<StreamId>,
+    /// Until then one that was let go may still have something to say.
+    lingers_until: Instant,
     /// Headers that left, so that a script can answer them.
     names: Vec<[u8; HEADER_BYTES]>,
     waiting: usize,
@@ -89,6 +98,7 @@ impl Run {
                 if let Some(stream) = pick {
                     self.streams.remove(&stream);
                     if op & 8 == 0 {
+                        self.lingers_until = self.now + LINGER;
                         self.sockets.finish(self.now, stream)
                     } else {
                         self.sockets.reset(stream)
@@ -101,9 +111,11 @@ impl Run {
 
     fn give(&mut self, from: SocketAddr, datagram: Vec<u8>) {
         let bytes = datagram.len();
-        let known = !self.streams.is_empty();
+        let known = !self.streams.is_empty() || self.now <= self.lingers_until;
         self.sockets.on_datagram(self.now, &Arrival { local: LOCAL, to: None, from, data: datagram.into() });
         let sent = self.settle();
+        // It may have proved its address just now.
+        let known = known || !self.streams.is_empty();
         assert!(known || sent <= bytes, "a stranger gets no more than it sends: {sent} for {bytes}");
     }
 

@@ -279,15 +279,37 @@ fn false_calls_keep_nobody_out_where_few_streams_may_be() {
 }
 
 #[test]
-fn a_peer_that_holds_every_number_gets_no_call_and_stops_nothing() {
+fn a_peer_that_holds_all_numbers_gets_no_call_and_stops_nothing() {
     let config = UtpConfig { streams_max: 40_000, backlog_max: 40_000, ..UtpConfig::default() };
     let mut sockets = Sockets::new(config, Rng::new([3; 32]));
     let now = Instant::from_micros(1);
-    for id in (0..=u16::MAX).step_by(2) {
+    for id in (0..=u16::MAX).step_by(3) {
         sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, id, 10, 0).encode(0).to_vec()));
     }
     assert_eq!(sockets.connect(now, LOCAL, addr(1)), None);
     assert!(sockets.connect(now, LOCAL, addr(2)).is_some());
+}
+
+/// The number of a call of ours to who called us with this one before.
+fn number_after(theirs: u16) -> u16 {
+    let mut sockets = Sockets::new(UtpConfig::default(), Rng::new([3; 32]));
+    let now = Instant::from_micros(1);
+    sockets.on_datagram(now, &arrival(addr(1), header(Kind::Syn, theirs, 10, 0).encode(0).to_vec()));
+    sockets.connect(now, LOCAL, addr(1)).unwrap();
+    let packets = core::iter::from_fn(|| sockets.next_packets(now, LOCAL, 2000));
+    let headers = packets.map(|it| crate::wire::utp::Packet::parse(&it.data).unwrap().header);
+    headers.last().filter(|it| it.kind == Kind::Syn).unwrap().connection_id
+}
+
+#[test]
+fn a_call_takes_no_number_by_which_the_other_side_knows_a_stream_of_its_own() {
+    let usual = number_after(0);
+    for theirs in (0..5).map(|n| usual.wrapping_add(n).wrapping_sub(2)) {
+        // The caller hears by its number, and who is called by the one above.
+        let ours = number_after(theirs);
+        assert_ne!(ours.wrapping_add(1), theirs, "at the other side");
+        assert_ne!(ours, theirs.wrapping_add(1), "at ours");
+    }
 }
 
 /// All that was sent is acknowledged by `ack`; answers how many bytes of payload are then under way.
@@ -324,6 +346,22 @@ fn a_delay_that_nobody_measured_yet_is_no_sample() {
         let grown = (0..6).map(|_| flight(&mut hand, ack)).last().unwrap();
         assert!(grown > 100_000, "{unknown}: {grown}");
     }
+}
+
+#[test]
+fn a_lost_packet_from_when_the_path_was_wider_fits_into_whatever_the_driver_asks_for() {
+    let mut hand = Hand::new(UtpConfig::default());
+    let ack = header(Kind::State, PEER + 1, 12, hand.seen[0].seq.wrapping_sub(1));
+    hand.write(4 << 20);
+    (0..6).for_each(|_| assert!(flight(&mut hand, ack) > 0));
+    let largest = hand.payloads.last().unwrap().len();
+    // Silence: the path may have become narrower. Nothing is taken meanwhile.
+    for _ in 0..4 {
+        hand.now = hand.sockets.deadline().unwrap();
+        hand.sockets.on_timeout(hand.now);
+    }
+    let again = hand.sockets.next_packets(hand.now, LOCAL, 1).unwrap();
+    assert_eq!(again.data.len(), 20 + largest);
 }
 
 #[test]
