@@ -14,6 +14,10 @@ const ACCOUNTS_MAX: usize = 8_192;
 /// Addresses that proved to be their senders', remembered for this long.
 const PROOF_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
+/// Of the bytes for all, one in so many is kept for those who have proved themselves: a flood with forged senders, which
+/// costs its sender a tenth of the bytes, mustn't make us mute to nodes that know us.
+const KEPT_FOR_PROVED: u64 = 4;
+
 /// Counters that begin anew every second.
 #[derive(Debug)]
 struct Window<K> {
@@ -53,6 +57,8 @@ impl<K: Hash + Eq> Window<K> {
 pub(super) struct Allowance {
     key: Key,
     queries: Window<IpAddr>,
+    /// The same for addresses that proved themselves.
+    proved_queries: Window<IpAddr>,
     replies: Window<u128>,
     /// The same for addresses that proved themselves.
     proved_replies: Window<u128>,
@@ -69,6 +75,7 @@ impl Allowance {
         Self {
             key,
             queries: Window::new(key),
+            proved_queries: Window::new(key),
             replies: Window::new(key),
             proved_replies: Window::new(key),
             total: Bucket::new(Some(rate), rate),
@@ -80,7 +87,9 @@ impl Allowance {
     /// Whether one more query of `ip`, or of its /64, is served in this second.
     pub(super) fn takes_query(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> bool {
         let max = u64::from(config.address_queries_per_second_max);
-        self.queries.take(now, household(ip), (1, max))
+        let proved = self.is_proved(now, ip);
+        let window = if proved { &mut self.proved_queries } else { &mut self.queries };
+        window.take(now, household(ip), (1, max))
     }
 
     /// An address showed what only its owner can know.
@@ -94,7 +103,7 @@ impl Allowance {
     /// Whether `bytes` may be sent to `ip` as an answer; if so they are paid for.
     pub(super) fn pays(&mut self, now: Instant, (ip, bytes): (IpAddr, usize), config: &DhtConfig) -> bool {
         let bytes = bytes as u64;
-        if self.total.available(now) < bytes {
+        if self.left(now, ip, config) < bytes {
             return false;
         }
         let (window, max) = self.window(now, ip, config);
@@ -114,17 +123,28 @@ impl Allowance {
     ) -> bool {
         let bytes = bytes as u64;
         let (window, max) = self.window(now, ip, config);
-        *window.count(now, network(ip)) + bytes <= max && self.total.available(now) >= bytes
+        *window.count(now, network(ip)) + bytes <= max && self.left(now, ip, config) >= bytes
+    }
+
+    /// What is left for an address of the bytes for all.
+    fn left(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> u64 {
+        let kept = config.reply_bytes_per_second_max / KEPT_FOR_PROVED;
+        let kept = if self.is_proved(now, ip) { 0 } else { kept };
+        self.total.available(now).saturating_sub(kept)
     }
 
     /// Whose account pays for an address, and how much there is in a second.
     fn window(&mut self, now: Instant, ip: IpAddr, config: &DhtConfig) -> (&mut Window<u128>, u64) {
-        self.age(now);
-        if self.proved.iter().any(|proved| proved.contains(&ip)) {
+        if self.is_proved(now, ip) {
             (&mut self.proved_replies, config.dht_proved_reply_bytes_per_second)
         } else {
             (&mut self.replies, config.dht_reply_bytes_per_second)
         }
+    }
+
+    fn is_proved(&mut self, now: Instant, ip: IpAddr) -> bool {
+        self.age(now);
+        self.proved.iter().any(|proved| proved.contains(&ip))
     }
 
     fn age(&mut self, now: Instant) {
@@ -191,7 +211,7 @@ mod tests {
         let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
         let sent = (0..100_u8)
             .filter(|&n| allowance.pays(Instant::ZERO, (IpAddr::from([1, 2, n, 4]), 1_000), &config));
-        assert_eq!(sent.count(), 10);
+        assert_eq!(sent.count(), 7, "the rest is kept for those who have proved themselves");
     }
 
     #[test]
@@ -204,6 +224,23 @@ mod tests {
         assert_eq!(served(&mut allowance, Instant::ZERO), 3);
         assert!(allowance.takes_query(Instant::ZERO, ip(2), &config));
         assert_eq!(served(&mut allowance, Instant::from_micros(1_000_000)), 3);
+    }
+
+    #[test]
+    fn a_flood_with_forged_senders_leaves_something_to_those_who_have_proved_themselves() {
+        let config = DhtConfig { reply_bytes_per_second_max: 100_000, ..DhtConfig::default() };
+        let mut allowance = Allowance::new(&config, &mut Rng::new([1; 32]));
+        allowance.on_proved(Instant::ZERO, ip(7));
+        for n in 0..20_000_u32 {
+            let forged = IpAddr::from((0x0100_0000 + (n << 8)).to_be_bytes());
+            allowance.takes_query(Instant::ZERO, forged, &config);
+            allowance.pays(Instant::ZERO, (forged, 100), &config);
+        }
+        assert!(!allowance.takes_query(Instant::ZERO, ip(8), &config));
+        assert!(!allowance.could_pay(Instant::ZERO, (ip(8), 100), &config));
+        assert!(allowance.takes_query(Instant::ZERO, ip(7), &config));
+        let answers = (0..1_000).filter(|_| allowance.pays(Instant::ZERO, (ip(7), 100), &config));
+        assert_eq!(answers.count(), 250, "a quarter of the bytes");
     }
 
     #[test]

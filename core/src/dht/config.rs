@@ -53,7 +53,7 @@ pub struct DhtConfig {
     /// Bytes a second of answers to the addresses of one /24 or /64 that have proved themselves. More lets one network
     /// take what others could have of `reply_bytes_per_second_max`. A put counts as 2 KiB, for the work that it is.
     pub dht_proved_reply_bytes_per_second: u64,
-    /// Bytes a second of answers to everyone.
+    /// Bytes a second of answers to everyone. A quarter of it is kept for addresses that have proved themselves.
     pub reply_bytes_per_second_max: u64,
     /// Datagrams that wait to be sent, in one family; more are dropped.
     pub datagrams_max: usize,
