@@ -3,7 +3,7 @@
 use super::DhtConfig;
 use super::address::stands_in;
 use super::event::LookupId;
-use crate::base::{Instant, Rng};
+use crate::base::{Instant, Rng, is_public};
 use crate::wire::krpc::NodeId;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::SocketAddr;
@@ -67,10 +67,13 @@ impl Queries {
         self.pending.len() < config.transactions_max
     }
 
-    /// Whether one more ping may go to this address: one at a time, and few at once. Who has an id is of the table.
+    /// Whether one more ping may go to this address: one at a time, and few at once; one host of the Internet is pinged at
+    /// one port. Who has an id is of the table.
     pub(super) fn may_ping(&self, (to, id): (SocketAddr, Option<NodeId>), config: &DhtConfig) -> bool {
         let most = PINGS_MAX + if id.is_some() { OWN_PINGS_MAX } else { 0 };
-        self.has_room(config) && self.pings.len() < most && !self.pings.contains(&to)
+        let [first, last] = [0, u16::MAX].map(|port| SocketAddr::new(to.ip(), port));
+        let crowded = id.is_none() && is_public(to.ip()) && self.pings.range(first..=last).next().is_some();
+        self.has_room(config) && self.pings.len() < most && !crowded && !self.pings.contains(&to)
     }
 
     /// A query goes out; its transaction id.

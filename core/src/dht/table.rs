@@ -1,6 +1,7 @@
 //! The routing table (BEP 5): who is near, who is good, who gives way to whom. Addresses were judged before.
 
 use super::DhtConfig;
+use super::address::household;
 use crate::base::{Instant, Rng, is_public};
 use crate::wire::krpc::NodeId;
 use alloc::vec::Vec;
@@ -136,7 +137,8 @@ impl Table {
         self.insert(now, contact, config)
     }
 
-    /// One node an address, and one of each network a bucket, in the whole Internet: a host can't be a crowd.
+    /// One node an address (a /64 of IPv6), and one of each network a bucket, in the whole Internet: a host can't be a
+    /// crowd.
     fn is_welcome(&self, at: usize, contact: &Contact) -> bool {
         let ip = contact.addr.ip();
         if self.contacts().any(|known| known.addr == contact.addr) {
@@ -146,9 +148,9 @@ impl Table {
             return true;
         }
         let network = |ip: IpAddr| super::address::network(ip);
-        let same_ip = self.contacts().any(|known| known.addr.ip() == ip);
+        let same_host = self.contacts().any(|known| household(known.addr.ip()) == household(ip));
         let neighbour = |known: &Contact| network(known.addr.ip()) == network(ip);
-        !same_ip && !self.buckets[at].nodes.iter().any(neighbour)
+        !same_host && !self.buckets[at].nodes.iter().any(neighbour)
     }
 
     fn insert(&mut self, now: Instant, contact: Contact, config: &DhtConfig) -> Placed {

@@ -188,6 +188,21 @@ fn strangers_that_make_us_ping_dont_keep_us_from_asking_whether_quiet_nodes_live
 }
 
 #[test]
+fn who_asks_from_many_ports_is_pinged_at_one_of_them_at_a_time() {
+    let mut network = Network::of(1);
+    let now = network.now;
+    let node = network.node(0);
+    node.config.address_queries_per_second_max = 1_000;
+    let pings = |node: &mut Node, from: [u8; 4]| {
+        (1..100)
+            .for_each(|port| node.on_datagram(now, SocketAddr::new(from.into(), port), &query("ping", b"")));
+        core::iter::from_fn(|| node.next_datagram(Family::V4)).filter(|(_, bytes)| is_query(bytes)).count()
+    };
+    assert_eq!(pings(node, [81, 2, 3, 4]), 1);
+    assert_eq!(pings(node, [82, 2, 3, 4]), 1, "others have their turn");
+}
+
+#[test]
 fn a_peer_that_names_all_its_ports_doesnt_make_us_forget_where_other_nodes_may_be() {
     let mut network = Network::of(1);
     let now = network.now;

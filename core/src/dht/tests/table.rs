@@ -90,6 +90,23 @@ fn a_host_is_one_node_and_a_network_one_of_each_bucket() {
 }
 
 #[test]
+fn a_host_of_ipv6_is_one_node_though_it_has_a_whole_network() {
+    let mut table = Table::new(OWN);
+    for (n, bits) in (0..42).map(|n| (n, n / 7)) {
+        table.on_answer(at(0), id(bits, 10 + n as u8), host6(n), &config());
+    }
+    let before = table.len();
+    let face = |n: u16| SocketAddr::new([0x2a01, 0x200, 0, n / 100, 0, 0, 0, n].into(), 1);
+    let placed = |table: &mut Table, bits, n| table.on_answer(at(0), id(bits, 1), face(n), &config());
+    assert_eq!(placed(&mut table, 0, 1), Placed::Added);
+    for bits in 1..6 {
+        assert_eq!(placed(&mut table, bits, bits as u16 + 1), Placed::Refused, "bucket {bits}");
+    }
+    assert_eq!(placed(&mut table, 1, 101), Placed::Added, "another network");
+    assert_eq!(table.len(), before + 2);
+}
+
+#[test]
 fn nobody_takes_a_living_nodes_id_or_address() {
     let mut table = full(at(0));
     assert_eq!(table.on_answer(at(1), id(0, 3), host(77), &config()), Placed::Refused);
