@@ -111,7 +111,7 @@ def test_the_stream_server_answers_ranges_and_fetches_no_more(tmp_path: Path) ->
             assert ask(film)[::2] == (200, data)
             assert ask("things/b.txt")[::2] == (200, b"b")
             server.send_signal(signal.SIGINT)
-            assert server.wait(20) == 0
+            assert server.wait(60) == 0
 
 
 def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
         ):
             said += until(running, "") + "\n"
         running.send_signal(signal.SIGKILL)
-        running.wait(10)
+        running.wait(60)
     assert sorted(path.suffix for path in (box / "watch").iterdir()) == [".added", ".added", ".refused"]
     with program("seedbox.py", *given) as running:
         address = re.search(r"at ([\d.]+):(\d+): 2 torrents", until(running, "^<Session"))
@@ -143,4 +143,4 @@ def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
                 assert what.stored(leech.folder)
         running.send_signal(signal.SIGTERM)
         until(running, "leaving")
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0

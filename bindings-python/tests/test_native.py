@@ -451,7 +451,7 @@ async def main():
 
 def alone(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *flags, "-c", ALONE + script]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "asyncio.get_running_loop().stop()"])

@@ -1,6 +1,7 @@
 //! Where resume data lies: one file per torrent and folder, replaced atomically. What is in it is the engine's.
 
 use millstream_core::engine::Source;
+use millstream_core::resume::decode;
 use millstream_core::wire::InfoHash;
 use sha1::{Digest, Sha1};
 use std::fs::{self, File};
@@ -74,13 +75,18 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(data))
 }
 
-/// Resume data. What can't be read is set aside with a warning; what is damaged is the engine's to notice.
+/// Resume data. What can't be read is set aside with a warning. So is what is damaged, but that warning is the engine's.
 pub(crate) fn load(path: &Path) -> Option<Vec<u8>> {
-    read(path).unwrap_or_else(|error| {
+    let read = read(path).unwrap_or_else(|error| {
         let (what, aside) = (path.display(), set_aside(path));
         tracing::warn!("the resume data {what} can't be read ({error}) and is {aside}; all is checked");
         None
-    })
+    });
+    if let Some(Err(error)) = read.as_deref().map(decode) {
+        let aside = set_aside(path);
+        tracing::info!(%error, "the resume data {} is {aside}", path.display());
+    }
+    read
 }
 
 /// Renames what is of no use: it is neither trusted nor in the way. Says what became of it.
@@ -156,7 +162,9 @@ mod tests {
             assert_eq!(load(&path), None);
         }
         assert!(fs::symlink_metadata(&path).is_err(), "it is in nobody's way");
-        save(&path, b"new").unwrap();
-        assert_eq!(load(&path).unwrap(), b"new");
+        save(&path, b"damaged").unwrap();
+        assert_eq!(load(&path).unwrap(), b"damaged", "the engine tells of it");
+        assert_eq!(fs::read(folder.join("x.damaged")).unwrap(), b"damaged");
+        assert!(read(&path).unwrap().is_none());
     }
 }

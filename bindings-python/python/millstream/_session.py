@@ -47,6 +47,7 @@ class Session:
     `remember` is a folder in which it keeps which torrents it has, and whether they are paused, what of them is
     selected, their rates. The next session that is given it has them again, in their order, also after a crash, but for
     those that were removed. It is the `state_folder` too unless told. One session at a time: `StartError` for others.
+    What is damaged in it is set aside, as `*.damaged`, with a warning in the log "millstream".
 
     >>> import tempfile
     >>> from millstream import create

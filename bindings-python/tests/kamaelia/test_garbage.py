@@ -18,7 +18,7 @@ from .stage import run, until
 if TYPE_CHECKING:
     from millstream.kamaelia._axon import Main
 
-PATIENCE = 2
+PATIENCE = 10
 """Seconds within which all is answered."""
 
 SIGNALS = (producerFinished, shutdown, shutdownMicroprocess)
