@@ -53,6 +53,10 @@ pub struct TrackerView<'a> {
 /// One tracker. Lanes are bits: hash and family, see `tiers`.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Names it among all that the torrent ever had.
+    pub(super) number: u32,
+    /// It came while announces went on, and wasn't asked yet: it is, out of turn.
+    pub(super) fresh: bool,
     pub(super) url: Arc<str>,
     pub(super) tier: u16,
     pub(super) state: TrackerState,
@@ -74,12 +78,14 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(url: Arc<str>, tier: u16) -> Self {
+    pub(super) fn new(number: u32, url: Arc<str>, tier: u16) -> Self {
         let (state, error) = match TrackerUrl::parse(&url) {
             Ok(_) => (TrackerState::Unused, None),
             Err(error) => (TrackerState::Unsupported, Some(error.to_string().into())),
         };
         Self {
+            number,
+            fresh: false,
             url,
             tier,
             state,
@@ -113,6 +119,12 @@ impl Standing {
         } else {
             TrackerEvent::None
         }
+    }
+
+    /// Its answers on these lanes aren't awaited any more: it may have heard `started` though they didn't come yet.
+    pub(super) fn on_broken_off(&mut self, asked: u8) {
+        self.unsure = asked & !self.heard;
+        self.heard |= asked;
     }
 
     /// A lane's announce worked.
