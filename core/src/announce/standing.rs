@@ -69,6 +69,8 @@ pub(super) struct Standing {
     pub(super) owed: u8,
     /// Whether it is asked without choice of a family.
     pub(super) open: bool,
+    /// When it wants to hear from us again, since an announce worked.
+    pub(super) next: Instant,
     /// Not asked before this.
     pub(super) not_before: Instant,
     pub(super) error: Option<Box<str>>,
@@ -94,6 +96,7 @@ impl Standing {
             unsure: 0,
             owed: 0,
             open: false,
+            next: Instant::ZERO,
             not_before: Instant::ZERO,
             error,
             tracker_id: None,

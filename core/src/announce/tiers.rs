@@ -373,28 +373,30 @@ impl Announce {
 
     /// BEP 12: who works comes to the front of its tier.
     fn worked(&mut self, now: Instant, attempt: Attempt, rng: &mut Rng) {
-        let Some(index) = self.trackers.iter().position(|t| t.number == attempt.tracker) else { return };
-        if attempt.out_of_turn && self.working() != Some(attempt.tracker) {
-            // Those before it work, and go on as they would have.
-            return;
-        }
-        let Some(tier) = self.trackers.get(index).map(|t| t.tier) else { return };
-        let owed = self.trackers.get(index).is_some_and(|t| t.owed != 0);
-        let first = self.trackers.iter().position(|t| t.tier == tier).unwrap_or(index);
-        if let Some(tried) = self.trackers.get_mut(first..=index) {
-            tried.rotate_right(1);
-        }
         let interval_ms = u64::from(attempt.interval_s) * 1000;
         let min_ms = match u64::from(attempt.min_interval_s) * 1000 {
             0 => u64::from(self.config.limits.interval_min_s) * 1000,
             told => told,
         };
-        self.again = now + Duration::from_millis(min_ms);
         // Up to a twentieth later, so that torrents that were started together drift apart.
         let late_ms = rng.below(interval_ms / 20 + 1);
-        let regular = now + Duration::from_millis(interval_ms.max(min_ms) + late_ms);
-        // `due` was set during the attempt if the download became whole meanwhile.
-        self.due = if owed { now } else { regular };
+        let next = now + Duration::from_millis(interval_ms.max(min_ms) + late_ms);
+        let others_work = self.working() != Some(attempt.tracker);
+        let Some(index) = self.trackers.iter().position(|t| t.number == attempt.tracker) else { return };
+        let Some(tracker) = self.trackers.get_mut(index) else { return };
+        tracker.next = next;
+        if attempt.out_of_turn && others_work {
+            // They stand before it, and go on as they would have.
+            return;
+        }
+        let (tier, owed) = (tracker.tier, tracker.owed != 0);
+        let first = self.trackers.iter().position(|t| t.tier == tier).unwrap_or(index);
+        if let Some(tried) = self.trackers.get_mut(first..=index) {
+            tried.rotate_right(1);
+        }
+        self.again = now + Duration::from_millis(min_ms);
+        // `owed` was set during the attempt if the download became whole meanwhile.
+        self.due = if owed { now } else { next };
     }
 
     fn ask(&self, tracker: &Standing, lane: u8, event: TrackerEvent, facts: &Facts) -> Option<Ask> {

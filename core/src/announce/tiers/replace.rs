@@ -31,13 +31,13 @@ impl Announce {
             tracker.on_broken_off(attempt.asked);
             self.phase = Phase::Idle;
             if !attempt.out_of_turn {
-                self.due = now;
+                self.due = self.next_turn(now);
             }
         }
         if gone.iter().any(|t| Some(t.number) == current) {
             match self.phase {
-                Phase::Idle if self.started => self.due = now,
-                Phase::Asking(attempt) if attempt.out_of_turn => self.due = now,
+                Phase::Idle if self.started => self.due = self.next_turn(now),
+                Phase::Asking(attempt) if attempt.out_of_turn => self.due = self.next_turn(now),
                 Phase::Idle | Phase::Asking(_) | Phase::Stopping { .. } => {}
             }
         }
@@ -77,6 +77,12 @@ impl Announce {
     /// The first tracker that works.
     pub(super) fn working(&self) -> Option<u32> {
         self.trackers.iter().find(|t| t.state == TrackerState::Working).map(|t| t.number)
+    }
+
+    /// When one is to be asked by the tiers, since the one that was goes.
+    fn next_turn(&self, now: Instant) -> Instant {
+        let works = self.trackers.iter().find(|t| t.state == TrackerState::Working);
+        works.filter(|t| t.heard != 0).map_or(now, |t| t.next)
     }
 
     /// Those that may have heard `started` and not `stopped`.
