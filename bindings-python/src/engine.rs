@@ -362,6 +362,27 @@ impl Engine {
         self.tell(peers.py(), now, Command::Peers(TorrentId(torrent.0), take_addresses(peers)?))
     }
 
+    /// A torrent's trackers from now on, in tiers (BEP 12). Those that stay keep their state, those that go are told
+    /// `stopped`, those that come are asked at once. Raises OptionError for more than may be, and for no tracker's URL.
+    #[pyo3(signature = (now, torrent, tiers: "Sequence[Sequence[str]]"))]
+    fn set_trackers(
+        &self,
+        py: Python<'_>,
+        now: f64,
+        torrent: Int<u64>,
+        tiers: Vec<Vec<String>>,
+    ) -> PyResult<()> {
+        self.tell(py, now, Command::Trackers(TorrentId(torrent.0), tiers))
+    }
+
+    /// Closes the links with a peer, which isn't called again for a while; with `ban` neither called nor taken. Raises
+    /// NoSuchPeer.
+    #[pyo3(signature = (now, torrent, peer: "Address", *, ban = false))]
+    fn disconnect(&self, now: f64, torrent: Int<u64>, peer: &Bound<'_, PyAny>, ban: bool) -> PyResult<()> {
+        let command = Command::Disconnect { torrent: TorrentId(torrent.0), peer: take_address(peer)?, ban };
+        self.tell(peer.py(), now, command)
+    }
+
     /// More web seeds of a torrent (BEP 19), by their URLs.
     fn add_web_seeds(&self, py: Python<'_>, now: f64, torrent: Int<u64>, urls: Vec<String>) -> PyResult<()> {
         self.tell(py, now, Command::WebSeeds(TorrentId(torrent.0), urls))

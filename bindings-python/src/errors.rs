@@ -142,6 +142,10 @@ pub(crate) fn command(py: Python<'_>, error: &CommandError) -> PyErr {
             raise(py, "DuplicateTorrent", (format!("the torrent is there already, as {}", id.0), id.0))
         }
         CommandError::NoFile(_) => raise(py, "NoSuchFile", (error.to_string(),)),
+        CommandError::NoPeer(_) => raise(py, "NoSuchPeer", (error.to_string(),)),
+        CommandError::TooManyTrackers(_) | CommandError::Tracker { .. } => {
+            option(py, error.to_string(), Some("trackers"))
+        }
         CommandError::TooMany(_) | CommandError::Range | CommandError::Stopping | CommandError::Dht(_) => {
             raise(py, "CommandError", (error.to_string(),))
         }

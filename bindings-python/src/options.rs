@@ -183,8 +183,9 @@ pub(crate) fn add_from(
 }
 
 /// All that `set_option` knows.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "peers",
+    "trackers",
     "only_peers",
     "paused",
     "sequential",
@@ -199,6 +200,7 @@ const OPTIONS: [&str; 10] = [
 fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
         "peers" => add.peers = take_addresses(value)?,
+        "trackers" => add.trackers = given(value)?,
         "only_peers" => add.only_peers = given(value)?,
         "paused" => add.paused = given(value)?,
         "sequential" => add.sequential = given(value)?,

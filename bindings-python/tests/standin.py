@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -234,6 +235,12 @@ class MemoryBackend:
 
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None:
         await self._do(self.engine.add_web_seeds, torrent, urls)
+
+    async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
+        await self._do(self.engine.set_trackers, torrent, tiers)
+
+    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+        await self._do(partial(self.engine.disconnect, ban=ban), torrent, peer)
 
     async def announce(self, torrent: int) -> None:
         await self._do(self.engine.announce, torrent)

@@ -76,6 +76,7 @@ GOOD: dict[str, Any] = {
     "int | None": 1,
     "float": 0.0,
     "list[str]": [],
+    "Sequence[Sequence[str]]": [],
     "list[int] | None": [1],
     "tuple[int, int]": (0, 1),
     "Digests": _values.Digests(HASH, ()),

@@ -228,6 +228,10 @@ export declare class Engine {
   /** More web seeds (BEP 19), by their URLs. */
   addWebSeeds(now: number, torrent: number, urls: string[]): void;
   addPeers(now: number, torrent: number, peers: Address[]): void;
+  /** Its trackers from now on, in tiers (BEP 12): those that stay keep their state, those that go are told `stopped`. */
+  setTrackers(now: number, torrent: number, tiers: string[][]): void;
+  /** Closes the links with a peer, which isn't called for a while; with `ban` neither called nor taken any more. */
+  disconnect(now: number, torrent: number, peer: Address, options?: { ban?: boolean }): void;
   remove(now: number, torrent: number): void;
   pause(now: number, torrent: number): void;
   resume(now: number, torrent: number): void;

@@ -272,6 +272,13 @@ export function bind(native) {
     addPeers(now, torrent, peers) {
       call(() => this.#engine.addPeers(now, torrent, peers));
     }
+    setTrackers(now, torrent, tiers) {
+      const counts = Uint32Array.from(tiers, (tier) => tier.length);
+      call(() => this.#engine.setTrackers(now, torrent, tiers.flat(), counts));
+    }
+    disconnect(now, torrent, peer, { ban = false } = {}) {
+      call(() => this.#engine.disconnect(now, torrent, peer, ban));
+    }
     remove(now, torrent) {
       call(() => this.#engine.remove(now, torrent));
     }

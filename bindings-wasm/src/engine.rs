@@ -203,6 +203,26 @@ impl Engine {
         self.tell(now, Command::WebSeeds(TorrentId(whole(torrent)?), urls))
     }
 
+    /// A torrent's trackers from now on: their URLs, and how many of them stand in each tier (BEP 12).
+    #[wasm_bindgen(js_name = setTrackers)]
+    pub fn set_trackers(
+        &mut self,
+        now: f64,
+        torrent: f64,
+        urls: Vec<String>,
+        tiers: Vec<u32>,
+    ) -> Result<(), JsError> {
+        let mut urls = urls.into_iter();
+        let tiers = tiers.into_iter().map(|count| urls.by_ref().take(count as usize).collect()).collect();
+        self.tell(now, Command::Trackers(TorrentId(whole(torrent)?), tiers))
+    }
+
+    /// Closes the links with a peer; with `ban` it is neither called nor taken any more.
+    pub fn disconnect(&mut self, now: f64, torrent: f64, peer: &str, ban: bool) -> Result<(), JsError> {
+        let (torrent, peer) = (TorrentId(whole(torrent)?), address(peer)?);
+        self.tell(now, Command::Disconnect { torrent, peer, ban })
+    }
+
     /// Leaves a torrent; `removed` says when all is done.
     pub fn remove(&mut self, now: f64, torrent: f64) -> Result<(), JsError> {
         self.tell(now, Command::Remove(TorrentId(whole(torrent)?)))
@@ -363,6 +383,9 @@ impl Engine {
             CommandError::Duplicate(_) => fault("duplicateTorrent", error),
             CommandError::TooMany(_)
             | CommandError::NoFile(_)
+            | CommandError::NoPeer(_)
+            | CommandError::TooManyTrackers(_)
+            | CommandError::Tracker { .. }
             | CommandError::Range
             | CommandError::Stopping
             | CommandError::Dht(_) => fault("command", error),

@@ -76,6 +76,17 @@ test("torrents that aren't there, or are there already, are named", () => {
   refuses("duplicateTorrent", /already/, () => it.addTorrent(0, TORRENT, "elsewhere"));
 });
 
+test("trackers are replaced, and peers sent away", () => {
+  const it = engine();
+  const id = it.addTorrent(0, TORRENT, "anywhere");
+  it.setTrackers(0, id, [["http://a.example/announce", "udp://b.example:80"], ["wss://c.example"]]);
+  refuses("command", /ftp:.*scheme/, () => it.setTrackers(0, id, [["http://a.example/announce"], ["ftp://b.example"]]));
+  refuses("command", /no peer 10.0.0.1:1/, () => it.disconnect(0, id, "10.0.0.1:1"));
+  it.disconnect(0, id, "10.0.0.1:1", { ban: true });
+  const banned = it.pollEvents().filter((event) => event.kind === "banned");
+  assert.deepEqual(banned.map((event) => event.peer ?? event.address), ["10.0.0.1:1"]);
+});
+
 test("an answer must fit its job and come once", () => {
   const it = engine();
   it.addTorrent(0, TORRENT, "anywhere");

@@ -18,6 +18,7 @@ pub struct AddTorrent {
     pub(crate) only_peers: bool,
     pub(crate) super_seed: bool,
     pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: Option<Vec<Vec<String>>>,
     pub(crate) rates: Rates,
     pub(crate) recheck: bool,
     pub(crate) resume: Option<Vec<u8>>,
@@ -88,6 +89,7 @@ impl AddTorrent {
             only_peers: false,
             super_seed: false,
             peers: Vec::new(),
+            trackers: None,
             rates: Rates::default(),
             recheck: false,
             resume: None,
@@ -133,6 +135,13 @@ impl AddTorrent {
     #[must_use]
     pub fn peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.peers.extend(peers);
+        self
+    }
+
+    /// Its trackers, in tiers (BEP 12), in place of those that the source names and of those that resume data keeps.
+    #[must_use]
+    pub fn trackers(mut self, tiers: Vec<Vec<String>>) -> Self {
+        self.trackers = Some(tiers);
         self
     }
 

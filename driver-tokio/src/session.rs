@@ -88,6 +88,7 @@ impl Session {
         order.sequential = add.sequential;
         order.paused = add.paused;
         order.peers = add.peers;
+        order.trackers = add.trackers;
         order.only_peers = add.only_peers;
         order.allocation = add.allocation.unwrap_or(config.allocation);
         order.rates = add.rates;

@@ -223,6 +223,28 @@ impl Torrent {
         answer.await.unwrap_or_default()
     }
 
+    /// Gives it other trackers, in tiers (BEP 12), in place of those that it has. Those that stay keep all that is known
+    /// of them, those that go are told `stopped`, those that come are asked at once. The resume data keeps the list.
+    pub async fn set_trackers(
+        &self,
+        tiers: impl IntoIterator<Item = impl IntoIterator<Item = impl Into<String>>>,
+    ) -> Result<(), CommandFailed> {
+        let tiers = tiers.into_iter().map(|tier| tier.into_iter().map(Into::into).collect()).collect();
+        self.command(Command::Trackers(self.id(), tiers)).await
+    }
+
+    /// Closes the links with a peer, by the address that it has or listens at. It isn't called for a quarter of an hour,
+    /// unless it is given again by [`add_peers`](Self::add_peers); it may call us.
+    pub async fn disconnect(&self, peer: SocketAddr) -> Result<(), CommandFailed> {
+        self.command(Command::Disconnect { torrent: self.id(), peer, ban: false }).await
+    }
+
+    /// Has nothing to do with a peer any more, nor with anybody at its IP, connected or not, for as long as this torrent is
+    /// in the session. On the loopback address, where everybody is, it is the port that counts.
+    pub async fn ban(&self, peer: SocketAddr) -> Result<(), CommandFailed> {
+        self.command(Command::Disconnect { torrent: self.id(), peer, ban: true }).await
+    }
+
     /// Gives it web seeds (BEP 19), by their URLs.
     pub async fn add_web_seeds(
         &self,

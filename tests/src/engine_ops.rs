@@ -18,7 +18,7 @@ use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
 use millstream_core::wire::message::Message;
 pub(crate) use script::Script;
-use script::{contents, dht, filter, message, rates};
+use script::{contents, dht, filter, message, rates, trackers};
 pub use signalling::tracker_ws_link;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -216,7 +216,8 @@ impl Run {
     fn check(&self) {
         let limits = config();
         let (links, half_open) = self.host.engine.link_counts();
-        assert!(links <= limits.links_max && half_open <= limits.half_open_max, "{links} {half_open}");
+        let links_max = limits.links_max + limits.tracker_sockets_max;
+        assert!(links <= links_max && half_open <= limits.half_open_max, "{links} {half_open}");
         assert!(self.host.engine.torrents().len() <= limits.torrents_max);
         assert!(self.host.jobs.len() <= JOBS_MAX, "{} jobs", self.host.jobs.len());
     }
@@ -364,7 +365,7 @@ impl Run {
 
     fn command(&mut self, script: &mut Script<'_>) {
         let id = script.pick(&self.torrents).copied().unwrap_or(TorrentId(0));
-        let command = match script.byte() % 18 {
+        let command = match script.byte() % 20 {
             0 | 1 => self.add(script),
             2 => Command::Announce(id),
             3 => Command::Remove(id),
@@ -389,6 +390,11 @@ impl Run {
             ),
             15 => Command::IpFilter(script.coin().then(|| Arc::new(filter(script)))),
             16 => Command::Dht(Box::new(dht(script))),
+            17 => Command::Trackers(id, trackers(script)),
+            18 => {
+                let peer = SocketAddr::from(([73, 1, 1, script.byte()], script.byte().into()));
+                Command::Disconnect { torrent: id, peer, ban: script.coin() }
+            }
             _ => Command::Save(id),
         };
         if let Ok(Reply::Added(id)) = self.host.command(self.now, command) {

@@ -31,6 +31,8 @@ mod idle;
 mod ip_filter;
 /// Magnets: only the hash is known.
 mod magnet;
+/// Peers that the application sends away.
+mod partings;
 /// Peers that wait: for memory, for a check, for hashes.
 mod patience;
 /// The pool of links finds out what the network bears.

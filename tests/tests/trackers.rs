@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::TorrentId;
-use millstream_core::engine::{AddTorrent, Command, Config, Event, Source, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, CommandError, Config, Event, Source, TorrentEvent};
 use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Version;
 use millstream_core::wire::tracker::TrackerEvent;
@@ -520,4 +520,161 @@ fn a_udp_tracker_that_no_socket_reaches_fails_at_once_and_says_why() {
         if let TorrentEvent::TrackerFailed { error, .. } = news { Some(error.clone()) } else { None }
     });
     assert_eq!(failed, ["no UDP socket is bound for the family of the tracker's address"]);
+}
+
+/// Each tracker's host and the events that it heard.
+fn heard(world: &World) -> Vec<Vec<TrackerEvent>> {
+    world.trackers.iter().map(|tracker| tracker.events()).collect()
+}
+
+/// A seed that knows the first of some trackers, a while after it began.
+fn seed_of_first(seed: u8, trackers: usize) -> (World, HostId, TorrentId, Content, Vec<String>) {
+    let mut world = World::new(u64::from(seed), Weather::calm());
+    let urls: Vec<String> = (0..trackers)
+        .map(|_| world.tracker(1800))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|n| if n % 2 == 0 { world.trackers[n].http_url() } else { world.trackers[n].udp_url() })
+        .collect();
+    let content = content(seed, vec![vec![urls[0].clone()]]);
+    let host = world.host();
+    let id = world.seed(host, &content);
+    world.run(10 * MINUTE);
+    (world, host, id, content, urls)
+}
+
+fn give(world: &mut World, host: HostId, id: TorrentId, tiers: &[&[&String]]) {
+    let tiers = tiers.iter().map(|tier| tier.iter().map(|&url| url.clone()).collect()).collect();
+    world.command(host, Command::Trackers(id, tiers)).unwrap();
+    world.run(10 * SECOND);
+}
+
+#[test]
+fn trackers_that_come_are_told_started_at_once_and_the_one_that_stays_is_asked_when_it_would_have_been() {
+    use TrackerEvent::{None, Started};
+    let (mut world, host, id, _, urls) = seed_of_first(82, 3);
+    give(&mut world, host, id, &[&[&urls[0], &urls[1]], &[&urls[2]]]);
+    assert_eq!(heard(&world), [[Started], [Started], [Started]]);
+    let shown = world.at(host).engine.trackers(world.now, id);
+    let shown: Vec<(&str, u32)> = shown.iter().map(|it| (&*it.url, it.tier)).collect();
+    assert_eq!(shown, [(&*urls[0], 0), (&*urls[1], 0), (&*urls[2], 1)]);
+    world.run(21 * MINUTE);
+    assert_eq!(heard(&world), [vec![Started, None], vec![Started], vec![Started]]);
+}
+
+#[test]
+fn bep_0003_a_tracker_that_goes_is_told_stopped_and_one_that_never_heard_us_nothing() {
+    use TrackerEvent::{Started, Stopped};
+    let (mut world, host, id, _, urls) = seed_of_first(83, 4);
+    give(&mut world, host, id, &[&[&urls[1]]]);
+    assert_eq!(heard(&world), [vec![Started, Stopped], vec![Started], vec![], vec![]]);
+    world.trackers[2].hangs = true;
+    give(&mut world, host, id, &[&[&urls[1]], &[&urls[2]]]);
+    assert_eq!(world.trackers[2].targets.len(), 1, "its answer is awaited");
+    give(&mut world, host, id, &[&[&urls[3]]]);
+    assert_eq!(heard(&world)[1], [Started, Stopped], "over UDP too");
+    assert!(world.trackers[2].targets[1].contains("event=stopped"), "it may have heard us");
+    give(&mut world, host, id, &[]);
+    assert_eq!(heard(&world)[3], [Started, Stopped]);
+    assert!(world.at(host).engine.trackers(world.now, id).is_empty());
+    let by = world.now + MINUTE;
+    world.command(host, Command::Stop { by }).unwrap();
+    assert!(world.until(SECOND, |world| world.at(host).events.iter().any(|it| matches!(it, Event::Stopped))));
+    assert_eq!(heard(&world)[0], [Started, Stopped], "told once");
+}
+
+#[test]
+fn trackers_that_change_during_a_pause_are_told_after_it() {
+    use TrackerEvent::{Started, Stopped};
+    let (mut world, host, id, _, urls) = seed_of_first(84, 2);
+    world.command(host, Command::Pause(id)).unwrap();
+    world.run(10 * SECOND);
+    give(&mut world, host, id, &[&[&urls[1]]]);
+    assert_eq!(heard(&world), [vec![Started, Stopped], vec![]]);
+    world.command(host, Command::Resume(id)).unwrap();
+    world.run(10 * SECOND);
+    assert_eq!(heard(&world), [vec![Started, Stopped], vec![Started]]);
+}
+
+#[test]
+fn trackers_that_the_application_named_outlive_a_restart() {
+    let (mut world, host, id, content, urls) = seed_of_first(85, 2);
+    for tiers in [vec![vec![&urls[1]]], vec![]] {
+        let tiers: Vec<&[&String]> = tiers.iter().map(|tier| &**tier).collect();
+        let id = world.at(host).engine.torrents().first().copied().unwrap_or(id);
+        give(&mut world, host, id, &tiers);
+        world.run(2 * MINUTE);
+        let first = world.trackers[0].announces.len();
+        world.crash(host, false);
+        let resume = world.at(host).saved(&content.source());
+        let id = world.add(host, AddTorrent { resume, ..AddTorrent::new(content.source(), "disk") });
+        world.run(MINUTE);
+        let shown = world.at(host).engine.trackers(world.now, id);
+        let shown: Vec<&str> = shown.iter().map(|it| &*it.url).collect();
+        assert_eq!(shown, tiers.iter().flat_map(|tier| tier.iter().map(|url| &***url)).collect::<Vec<_>>());
+        assert_eq!(world.trackers[0].announces.len(), first, "it is none of ours any more");
+        if !tiers.is_empty() {
+            assert_eq!(heard(&world)[1], [TrackerEvent::Started; 2]);
+        }
+    }
+}
+
+#[test]
+fn trackers_given_with_a_magnet_take_the_place_of_its_own() {
+    let mut world = World::new(86, Weather::calm());
+    let urls = [world.tracker(1800), world.tracker(1800)].map(|n| world.trackers[n].http_url());
+    let content = content(86, vec![vec![urls[1].clone()]]);
+    let (seed, leech) = (world.host(), world.host());
+    world.seed(seed, &content);
+    world.run(SECOND);
+    let magnet = Magnet { trackers: vec![urls[0].clone()], ..content.magnet(true, false) };
+    let magnet = AddTorrent::new(Source::Magnet(Arc::new(magnet)), "disk");
+    let id = world.add(leech, AddTorrent { trackers: Some(vec![vec![urls[1].clone()]]), ..magnet });
+    world.complete(MINUTE, &[(leech, id)]);
+    assert!(world.trackers[0].targets.is_empty());
+}
+
+#[test]
+fn bep_0027_another_tracker_of_a_private_torrent_brings_peers_too() {
+    let mut world = World::new(87, Weather::calm());
+    let urls = [world.tracker(1800), world.tracker(1800)].map(|n| world.trackers[n].http_url());
+    let made = options(Version::V1, &[("data", 200_000)], 32 << 10);
+    let trackers = vec![vec![urls[0].clone()]];
+    let content = Content::of(87, millstream_core::create::CreateOptions { trackers, private: true, ..made });
+    world.trackers[0].up = false;
+    let (seed, leech) = (world.host(), world.host());
+    let seeds = world.seed(seed, &content);
+    let id = world.leech(leech, &content, &[]);
+    world.run(MINUTE);
+    give(&mut world, seed, seeds, &[&[&urls[1]]]);
+    give(&mut world, leech, id, &[&[&urls[1]]]);
+    world.complete(MINUTE, &[(leech, id)]);
+}
+
+#[test]
+fn a_url_at_which_no_tracker_can_be_and_more_trackers_than_may_be_are_refused_and_nothing_changes() {
+    let (mut world, host, id, content, urls) = seed_of_first(88, 1);
+    let many: Vec<String> = (0..65).map(|n| format!("http://t{n}.example/announce")).collect();
+    let wrong: [&[String]; 4] = [
+        &["ftp://a.example/".into()],
+        &[urls[0].clone(), String::new()],
+        &[format!("http://a.example/{}", "x".repeat(2048))],
+        &many,
+    ];
+    for tier in wrong {
+        let tiers = vec![tier.to_vec()];
+        let refused = world.command(host, Command::Trackers(id, tiers.clone())).unwrap_err();
+        if tier.len() == 65 {
+            assert_eq!(refused, CommandError::TooManyTrackers(64));
+        } else {
+            assert!(matches!(refused, CommandError::Tracker { .. }), "{refused}");
+        }
+        assert_eq!(world.at(host).engine.trackers(world.now, id).len(), 1);
+        let add = AddTorrent { trackers: Some(tiers), ..AddTorrent::new(content.source(), "disk") };
+        let elsewhere = world.host();
+        assert_eq!(world.command(elsewhere, Command::Add(Box::new(add))).unwrap_err(), refused);
+    }
+    let twice = vec![many[..64].to_vec(), many[..64].to_vec(), Vec::new()];
+    world.command(host, Command::Trackers(id, twice)).unwrap();
+    assert_eq!(world.at(host).engine.trackers(world.now, id).len(), 64, "each counts once");
 }

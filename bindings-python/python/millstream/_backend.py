@@ -91,6 +91,13 @@ class Backend(Protocol):
 
     async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None: ...
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None: ...
+
+    async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
+        """In place of those that it has: `OptionError`."""
+
+    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+        """`NoSuchPeer`, unless it is to be banned."""
+
     async def announce(self, torrent: int) -> None: ...
     async def scrape(self, torrent: int) -> None: ...
 

@@ -170,6 +170,12 @@ class NativeBackend:
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None:
         await self._answer(self._native.add_web_seeds(torrent, urls))
 
+    async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
+        await self._answer(self._native.set_trackers(torrent, tiers))
+
+    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+        await self._answer(self._native.disconnect(torrent, peer, ban=ban))
+
     async def announce(self, torrent: int) -> None:
         await self._answer(self._native.announce(torrent))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
 Address: TypeAlias = tuple[str, int]
@@ -142,6 +142,8 @@ class AddOptions(TypedDict, total=False):
 
     peers: Iterable[Address]
     """Peers to begin with."""
+    trackers: Sequence[Sequence[str]] | None
+    """Its trackers in tiers (BEP 12), in place of those that it names and of those that were kept. None unless told."""
     only_peers: bool
     """Nobody is contacted but `peers`, and who comes in: no tracker, no DHT, no neighbours, no web seed."""
     paused: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -274,6 +274,42 @@ class Torrent:
                 self._record.web_seeds += [url for url in given if url not in self._record.web_seeds]
             await self._remember()
 
+    async def set_trackers(self, tiers: Iterable[Sequence[str]]) -> None:
+        """Gives it other trackers, in tiers (BEP 12), in place of those that it has: what `trackers` tells, with some
+        more or fewer. Those that stay keep their state, those that go are told `stopped`, those that come are asked at
+        once. Kept for the next session. `OptionError` for more than 64, and for what is no tracker's URL.
+
+        >>> import asyncio, tempfile
+        >>> from millstream import Session, create
+        >>> alone = {"listen": [("127.0.0.1", 0)], "dht": False, "lsd": False, "port_mapping": False}
+        >>> async def story(folder):
+        ...     async with Session(folder=folder, state_folder=folder, **alone) as session:
+        ...         a = create("a.txt", b"one", trackers=[["https://one.example/announce"]])
+        ...         torrent = await session.add(a, paused=True)
+        ...         before = [[it.url] for it in await torrent.trackers()]
+        ...         await torrent.set_trackers([*before, ["udp://two.example:6969"]])
+        ...         return [(it.tier, it.url) for it in await torrent.trackers()]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     asyncio.run(story(folder))
+        [(0, 'https://one.example/announce'), (1, 'udp://two.example:6969')]
+        """
+        with self._here() as backend:
+            given = _tiers(tiers)
+            await backend.set_trackers(self._id, given)
+            await self._remember(trackers=given)
+
+    async def disconnect(self, peer: Address) -> None:
+        """Closes the links with a peer, by the address that `peers` tells. It isn't called again for a quarter of an
+        hour, unless `add_peers` gives it; it may call us. `NoSuchPeer`."""
+        with self._here() as backend:
+            await backend.disconnect(self._id, peer, ban=False)
+
+    async def ban(self, peer: Address) -> None:
+        """Has nothing to do with a peer any more, nor with anybody at its IP, connected or not, for as long
+        as this session has the torrent; on this very host it is the port that counts."""
+        with self._here() as backend:
+            await backend.disconnect(self._id, peer, ban=True)
+
     async def announce(self) -> None:
         """Announces now, as far as the trackers' minimum intervals allow."""
         with self._here() as backend:
@@ -444,3 +480,10 @@ class Torrent:
             if not bound.expired():
                 raise
             raise TimedOut(f"{self._last.name or self.info_hash}: {what} within {timeout} s") from error
+
+
+def _tiers(tiers: Iterable[Sequence[str]]) -> list[list[str]]:
+    given = list(tiers)
+    if any(isinstance(tier, str) for tier in given):
+        raise TypeError("trackers are given in tiers: a list of lists")
+    return [list(tier) for tier in given]

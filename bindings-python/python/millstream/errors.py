@@ -127,6 +127,10 @@ class NoSuchFile(CommandError, LookupError):
     """The torrent has no file of this number."""
 
 
+class NoSuchPeer(CommandError, LookupError):
+    """The torrent isn't connected with a peer of this address."""
+
+
 class TorrentNotFound(CommandError, LookupError):
     """There is no torrent of this id; it may have been removed."""
 

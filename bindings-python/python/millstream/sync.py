@@ -34,7 +34,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -322,6 +322,18 @@ class Torrent:
     def add_web_seeds(self, urls: Iterable[str]) -> None:
         """Gives it web seeds (BEP 19)."""
         self._thread.call(self._torrent.add_web_seeds(urls))
+
+    def set_trackers(self, tiers: Iterable[Sequence[str]]) -> None:
+        """Gives it other trackers, in tiers (BEP 12), in place of those that it has. `OptionError`."""
+        self._thread.call(self._torrent.set_trackers(tiers))
+
+    def disconnect(self, peer: Address) -> None:
+        """Closes the links with a peer, which isn't called again for a quarter of an hour. `NoSuchPeer`."""
+        self._thread.call(self._torrent.disconnect(peer))
+
+    def ban(self, peer: Address) -> None:
+        """Has nothing to do with anybody at a peer's IP any more, for as long as this session has the torrent."""
+        self._thread.call(self._torrent.ban(peer))
 
     def announce(self) -> None:
         """Announces now, as far as the trackers' minimum intervals allow."""

@@ -10,7 +10,7 @@ mod torrent;
 
 use crate::given::{Int, Seconds, optional};
 use crate::status_class::status;
-use crate::values::take_addresses;
+use crate::values::{take_address, take_addresses};
 use crate::{errors, events, magnet};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
@@ -299,6 +299,21 @@ impl NativeSession {
     fn add_peers(&self, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<u64> {
         let addresses = take_addresses(peers)?;
         self.tell(peers.py(), torrent.0, |torrent| async move { torrent.add_peers(addresses).await })
+    }
+
+    /// A torrent's trackers from now on, in tiers (BEP 12).
+    #[pyo3(signature = (torrent, tiers: "Sequence[Sequence[str]]"))]
+    fn set_trackers(&self, py: Python<'_>, torrent: Int<u64>, tiers: Vec<Vec<String>>) -> PyResult<u64> {
+        self.tell(py, torrent.0, |torrent| async move { torrent.set_trackers(tiers).await })
+    }
+
+    /// Closes the links with a peer.
+    #[pyo3(signature = (torrent, peer: "Address", *, ban = false))]
+    fn disconnect(&self, torrent: Int<u64>, peer: &Bound<'_, PyAny>, ban: bool) -> PyResult<u64> {
+        let address = take_address(peer)?;
+        self.tell(peer.py(), torrent.0, move |torrent| async move {
+            if ban { torrent.ban(address).await } else { torrent.disconnect(address).await }
+        })
     }
 
     /// Gives a torrent web seeds (BEP 19), by their URLs.

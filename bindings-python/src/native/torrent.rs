@@ -34,6 +34,9 @@ pub(crate) fn order(
         .only_peers(asked.only_peers)
         .super_seed(asked.super_seed)
         .rates(asked.rates);
+    if let Some(tiers) = asked.trackers {
+        order = order.trackers(tiers);
+    }
     if has("allocation")? {
         order = order.allocation(asked.allocation);
     }

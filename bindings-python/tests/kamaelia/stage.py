@@ -221,6 +221,9 @@ class StageTorrent:
     def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         self.calls.append(("rates", download, upload))
 
+    def set_trackers(self, tiers: Sequence[Sequence[str]]) -> None:
+        self.calls.append(("trackers", *tiers))
+
     def open(self, file: str | int = 0) -> io.BufferedReader:
         raise LookupError(f"there is no {file}")
 

@@ -15,6 +15,7 @@ from millstream.kamaelia.ipc import (
     TIPCQueryStatus,
     TIPCResume,
     TIPCSetRate,
+    TIPCSetTrackers,
     TIPCTorrentComplete,
     TIPCTorrentError,
 )
@@ -230,15 +231,19 @@ def test_rates_pause_and_resume_reach_the_engine() -> None:
         me.send(TIPCSetRate(torrentid=1, down=1000))
         me.send(TIPCSetRate(torrentid=None, up=5))
         me.send(TIPCSetRate(torrentid=1, down="fast"))
+        me.send(TIPCSetTrackers(torrentid=1, trackers=[["udp://host:1", "wss://host"], ("http://host/",)]))
+        for trackers in (None, "udp://host:1", [3], [["udp://host:1", None]]):
+            me.send(TIPCSetTrackers(torrentid=1, trackers=trackers))
         me.send(TIPCPause(torrentid=1))
         me.send(TIPCResume(torrentid=1))
         yield until(lambda: len(engine.added) == 1 and ("resume",) in engine.added[0].calls, "the last")
         yield from ended(me)
 
     (me,) = play((TorrentClient(LONG, session=engine, extended=True), script))
-    assert engine.added[0].calls[:3] == [("rates", 1000, None), ("pause",), ("resume",)]
+    trackers = ("trackers", ["udp://host:1", "wss://host"], ["http://host/"])
+    assert engine.added[0].calls[:4] == [("rates", 1000, None), trackers, ("pause",), ("resume",)]
     assert engine.rates == [(None, 5)]
-    assert [message.torrentid for message in me.of(TIPCTorrentError)] == [1]
+    assert [message.torrentid for message in me.of(TIPCTorrentError)] == [1] * 5
 
 
 def test_a_client_that_ended_left_no_thread() -> None:

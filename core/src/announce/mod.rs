@@ -113,7 +113,7 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId {
     serial: u32,
-    tracker: u16,
+    tracker: u32,
     lane: u8,
 }
 

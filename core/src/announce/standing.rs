@@ -53,6 +53,10 @@ pub struct TrackerView<'a> {
 /// One tracker. Lanes are bits: hash and family, see `tiers`.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Names it among all that the torrent ever had.
+    pub(super) number: u32,
+    /// It came while announces went on, and wasn't asked yet: it is, out of turn.
+    pub(super) fresh: bool,
     pub(super) url: Arc<str>,
     pub(super) tier: u16,
     pub(super) state: TrackerState,
@@ -65,6 +69,8 @@ pub(super) struct Standing {
     pub(super) owed: u8,
     /// Whether it is asked without choice of a family.
     pub(super) open: bool,
+    /// When it wants to hear from us again, since an announce worked.
+    pub(super) next: Instant,
     /// Not asked before this.
     pub(super) not_before: Instant,
     pub(super) error: Option<Box<str>>,
@@ -74,12 +80,14 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(url: Arc<str>, tier: u16) -> Self {
+    pub(super) fn new(number: u32, url: Arc<str>, tier: u16) -> Self {
         let (state, error) = match TrackerUrl::parse(&url) {
             Ok(_) => (TrackerState::Unused, None),
             Err(error) => (TrackerState::Unsupported, Some(error.to_string().into())),
         };
         Self {
+            number,
+            fresh: false,
             url,
             tier,
             state,
@@ -88,6 +96,7 @@ impl Standing {
             unsure: 0,
             owed: 0,
             open: false,
+            next: Instant::ZERO,
             not_before: Instant::ZERO,
             error,
             tracker_id: None,
@@ -113,6 +122,12 @@ impl Standing {
         } else {
             TrackerEvent::None
         }
+    }
+
+    /// Its answers on these lanes aren't awaited any more: it may have heard `started` though they didn't come yet.
+    pub(super) fn on_broken_off(&mut self, asked: u8) {
+        self.unsure = asked & !self.heard;
+        self.heard |= asked;
     }
 
     /// A lane's announce worked.

@@ -2,8 +2,10 @@
 //! the announce under way and the next one's moment. What is known of a tracker is `standing`'s.
 //!
 //! An attempt asks one tracker over all its *lanes* at once: a lane is one of our hashes over one address family, a bit of
-//! a mask. It worked if one lane did; else the next tracker is tried. Scrapes are next door, in `scrape`.
+//! a mask. It worked if one lane did; else the next tracker is tried. Next door are scrapes, in `scrape`, and trackers that
+//! come and go while the torrent runs, in `replace`.
 
+mod replace;
 mod scrape;
 
 use super::standing::{Standing, TrackerView};
@@ -20,6 +22,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
+use replace::Leaving;
 
 /// Lanes of the first hash; the second hash's are two bits higher.
 const LANE_V4: u8 = 1;
@@ -37,8 +40,14 @@ pub struct Announce {
     key: u32,
     ports: [u16; 2],
     serial: u32,
+    /// The number of the next tracker that comes.
+    next_number: u32,
     trackers: Box<[Standing]>,
-    /// When the next attempt begins, while idle.
+    /// Those that are no longer among them, until they have answered `stopped`.
+    leaving: Vec<Leaving>,
+    /// Started, and not stopped since.
+    started: bool,
+    /// When the next attempt by the tiers begins, while idle or asking out of turn.
     due: Instant,
     /// Before this, the last tracker wants no announce without an event.
     again: Instant,
@@ -63,7 +72,10 @@ enum Phase {
 /// One tracker being asked.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempt {
-    tracker: u16,
+    /// Its number.
+    tracker: u32,
+    /// It isn't due by the tiers: the tracker is new.
+    out_of_turn: bool,
     to_ask: u8,
     asked: u8,
     worked: u8,
@@ -81,38 +93,37 @@ impl Announce {
         identity: Identity,
         tiers: &[Vec<Arc<str>>],
     ) -> Self {
-        let mut trackers: Vec<Standing> = Vec::new();
-        for (tier, urls) in (0u16..).zip(tiers) {
-            let first = trackers.len();
-            for url in urls {
-                if trackers.len() < config.trackers_max && trackers.iter().all(|known| known.url != *url) {
-                    trackers.push(Standing::new(url.clone(), tier));
-                }
-            }
-            rng.shuffle(trackers.get_mut(first..).unwrap_or_default());
-        }
-        Self {
+        let mut announce = Self {
             config,
             identity,
-            key: rng.next_u32(),
+            key: 0,
             ports: [0; 2],
             serial: 0,
-            trackers: trackers.into_boxed_slice(),
+            next_number: 0,
+            trackers: Box::default(),
+            leaving: Vec::new(),
+            started: false,
             due: Instant::MAX,
             again: Instant::ZERO,
             phase: Phase::Idle,
             error: None,
             scraping: None,
-        }
+        };
+        let _none_were_there = announce.arrange(tiers, rng);
+        announce.key = rng.next_u32();
+        announce
     }
 
     /// The torrent starts, or starts again after a stop: all trackers are to hear `started`.
     pub fn on_start(&mut self, now: Instant) {
         self.phase = Phase::Idle;
+        self.started = true;
         self.due = now;
         self.serial = self.serial.wrapping_add(1);
         for tracker in &mut self.trackers {
             (tracker.heard, tracker.unsure, tracker.owed) = (0, 0, 0);
+            // The tiers say who is asked.
+            tracker.fresh = false;
         }
     }
 
@@ -122,13 +133,13 @@ impl Announce {
             return;
         }
         let (asked, lanes) = match self.phase {
-            Phase::Asking(attempt) => (usize::from(attempt.tracker), attempt.asked),
-            Phase::Idle | Phase::Stopping { .. } => (0, 0),
+            Phase::Asking(attempt) => (Some(attempt.tracker), attempt.asked),
+            Phase::Idle | Phase::Stopping { .. } => (None, 0),
         };
         let mut any = 0;
-        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+        for tracker in &mut self.trackers {
             // Who is hearing `started` just now hears of an unfinished download.
-            tracker.owed = tracker.heard | if index == asked { lanes } else { 0 };
+            tracker.owed = tracker.heard | if Some(tracker.number) == asked { lanes } else { 0 };
             any |= tracker.owed;
         }
         if any != 0 {
@@ -149,15 +160,14 @@ impl Announce {
     /// `started` hears it too, but isn't waited for so long: it may never answer.
     pub fn on_stop(&mut self, now: Instant) {
         if let Phase::Asking(attempt) = self.phase
-            && let Some(tracker) = self.trackers.get_mut(usize::from(attempt.tracker))
+            && let Some(tracker) = self.trackers.iter_mut().find(|t| t.number == attempt.tracker)
         {
-            // It may have heard `started` though its answer didn't come yet.
-            tracker.unsure = attempt.asked & !tracker.heard;
-            tracker.heard |= attempt.asked;
+            tracker.on_broken_off(attempt.asked);
         }
         for tracker in &mut self.trackers {
             tracker.owed = tracker.heard;
         }
+        self.started = false;
         self.serial = self.serial.wrapping_add(1);
         self.due = Instant::MAX;
         let after = |ms| now + Duration::from_millis(ms);
@@ -172,7 +182,7 @@ impl Announce {
             Phase::Idle | Phase::Asking(_) => false,
             Phase::Stopping { until, unsure_until } => {
                 let waits = |t: &Standing| if unsure_until <= now { t.heard & !t.unsure } else { t.heard };
-                until <= now || self.trackers.iter().all(|t| waits(t) == 0)
+                until <= now || self.told().all(|t| waits(t) == 0)
             }
         }
     }
@@ -181,11 +191,14 @@ impl Announce {
     /// to ask.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle => (self.due != Instant::MAX).then_some(self.due),
+            Phase::Idle => {
+                let fresh = self.trackers.iter().filter(|t| t.fresh && t.is_usable()).map(|t| t.not_before);
+                fresh.chain([self.due]).min().filter(|at| *at != Instant::MAX)
+            }
             Phase::Asking(attempt) => (attempt.to_ask != 0).then_some(Instant::ZERO),
             Phase::Stopping { until, unsure_until } => {
-                let unsure = self.trackers.iter().any(|t| t.unsure != 0).then_some(*unsure_until);
-                let sure = self.trackers.iter().any(|t| t.heard != 0).then_some(*until);
+                let unsure = self.told().any(|t| t.unsure != 0).then_some(*unsure_until);
+                let sure = self.told().any(|t| t.heard != 0).then_some(*until);
                 unsure.or(sure)
             }
         }
@@ -193,11 +206,7 @@ impl Announce {
 
     /// Whether announces go on: started, and not stopped since.
     pub fn is_started(&self) -> bool {
-        match self.phase {
-            Phase::Idle => self.due != Instant::MAX,
-            Phase::Asking(_) => true,
-            Phase::Stopping { .. } => false,
-        }
+        self.started
     }
 
     /// The next announce to carry out; call until `None`.
@@ -208,28 +217,31 @@ impl Announce {
             Phase::Stopping { until, unsure_until } => self.give_up(until <= now, unsure_until <= now),
             Phase::Asking(_) => {}
         }
+        if let Some(ask) = self.next_farewell(now, facts) {
+            return Some(ask);
+        }
         match &mut self.phase {
             Phase::Idle => None,
             Phase::Asking(attempt) => {
                 let lane = lowest(attempt.to_ask)?;
                 attempt.to_ask &= !lane;
                 attempt.asked |= lane;
-                let tracker = self.trackers.get_mut(usize::from(attempt.tracker))?;
+                let tracker = self.trackers.iter_mut().find(|t| t.number == attempt.tracker)?;
                 let event = tracker.event(lane);
                 // `started` tells how much is left, so that it settles what was owed.
                 tracker.owed &= !lane;
                 if event == TrackerEvent::Completed {
                     attempt.told_completed |= lane;
                 }
-                let index = attempt.tracker;
-                self.ask(index, lane, event, facts)
+                let number = attempt.tracker;
+                self.ask(self.trackers.iter().find(|t| t.number == number)?, lane, event, facts)
             }
             Phase::Stopping { .. } => {
                 let index = self.trackers.iter().position(|t| t.owed != 0)?;
                 let tracker = self.trackers.get_mut(index)?;
                 let lane = lowest(tracker.owed)?;
                 tracker.owed &= !lane;
-                self.ask(u16::try_from(index).ok()?, lane, TrackerEvent::Stopped, facts)
+                self.ask(self.trackers.get(index)?, lane, TrackerEvent::Stopped, facts)
             }
         }
     }
@@ -242,10 +254,10 @@ impl Announce {
         answer: Result<AnnounceAnswer, AskError>,
         rng: &mut Rng,
     ) -> Answered {
-        if id.serial != self.serial {
+        if self.on_farewell(id) || id.serial != self.serial {
             return Answered::default();
         }
-        let Some(tracker) = self.trackers.get_mut(usize::from(id.tracker)) else {
+        let Some(tracker) = self.trackers.iter_mut().find(|t| t.number == id.tracker) else {
             return Answered::default();
         };
         let attempt = match &mut self.phase {
@@ -281,7 +293,10 @@ impl Announce {
             } else if let Some(error) = self.error.take() {
                 tracker.owed |= attempt.told_completed;
                 tracker.on_failure(now, &error, (&self.config, rng));
-                self.due = now;
+                // Another is tried at once, unless this one was only tried beside those that work.
+                if !(attempt.out_of_turn && self.working().is_some()) {
+                    self.due = now;
+                }
                 out.failed = Some(*error);
             }
         }
@@ -290,14 +305,15 @@ impl Announce {
 
     /// The URL of the tracker that an ask goes to, while it is awaited.
     pub fn url_of(&self, id: AskId) -> Option<&str> {
-        let awaited = id.serial == self.serial;
-        self.trackers.get(usize::from(id.tracker)).filter(|_| awaited).map(|tracker| &*tracker.url)
+        let leaving = self.leaving.iter().map(|leaving| &leaving.tracker);
+        let ours = self.trackers.iter().filter(|_| id.serial == self.serial);
+        ours.chain(leaving).find(|tracker| tracker.number == id.tracker).map(|tracker| &*tracker.url)
     }
 
     /// What is known of each tracker, in the order in which they are tried.
     pub fn trackers(&self) -> impl Iterator<Item = TrackerView<'_>> {
         let asked = match &self.phase {
-            Phase::Asking(attempt) => Some(usize::from(attempt.tracker)),
+            Phase::Asking(attempt) => Some(attempt.tracker),
             Phase::Idle | Phase::Stopping { .. } => None,
         };
         let due = self.due;
@@ -306,7 +322,7 @@ impl Announce {
             url: &tracker.url,
             tier: tracker.tier,
             state: tracker.state,
-            asking: asked == Some(index),
+            asking: asked == Some(tracker.number),
             next: (next == Some(index) && asked.is_none() && due != Instant::MAX).then_some(due),
             error: tracker.error.as_deref(),
             failures: tracker.failures,
@@ -318,7 +334,8 @@ impl Announce {
     /// Whoever didn't answer `stopped` in time hears no more and won't be waited for: nobody, or only those that may not
     /// have heard `started`.
     fn give_up(&mut self, all: bool, unsure: bool) {
-        for tracker in &mut self.trackers {
+        let leaving = self.leaving.iter_mut().map(|leaving| &mut leaving.tracker);
+        for tracker in self.trackers.iter_mut().chain(leaving) {
             let gone = match (all, unsure) {
                 (true, _) => u8::MAX,
                 (false, true) => tracker.unsure,
@@ -331,48 +348,58 @@ impl Announce {
     }
 
     fn begin(&mut self, now: Instant, facts: &Facts) {
-        if now < self.due {
-            return;
-        }
-        let mut usable = (0u16..).zip(&mut self.trackers).filter(|(_, t)| t.is_usable());
-        let Some((index, tracker)) = usable.find(|(_, t)| t.not_before <= now) else {
-            let waiting = self.trackers.iter().filter(|t| t.is_usable()).map(|t| t.not_before);
-            self.due = waiting.min().unwrap_or(Instant::MAX);
+        let turn = self.due <= now;
+        let may = |t: &&mut Standing| t.is_usable() && t.not_before <= now && (turn || t.fresh);
+        let Some(tracker) = self.trackers.iter_mut().find(may) else {
+            if turn {
+                let waiting = self.trackers.iter().filter(|t| t.is_usable()).map(|t| t.not_before);
+                self.due = waiting.min().unwrap_or(Instant::MAX);
+            }
             return;
         };
+        tracker.fresh = false;
         let (lanes, open) = lanes(&tracker.url, facts, self.config.each_family);
         tracker.open = open;
         let both = if self.identity.second_hash.is_some() { lanes | lanes << SECOND_HASH } else { lanes };
         self.serial = self.serial.wrapping_add(1);
-        self.due = Instant::MAX;
+        let attempt =
+            Attempt { tracker: tracker.number, out_of_turn: !turn, to_ask: both, ..Attempt::default() };
+        if turn {
+            self.due = Instant::MAX;
+        }
         self.error = None;
-        self.phase = Phase::Asking(Attempt { tracker: index, to_ask: both, ..Attempt::default() });
+        self.phase = Phase::Asking(attempt);
     }
 
     /// BEP 12: who works comes to the front of its tier.
     fn worked(&mut self, now: Instant, attempt: Attempt, rng: &mut Rng) {
-        let index = usize::from(attempt.tracker);
-        let Some(tier) = self.trackers.get(index).map(|t| t.tier) else { return };
-        let owed = self.trackers.get(index).is_some_and(|t| t.owed != 0);
-        let first = self.trackers.iter().position(|t| t.tier == tier).unwrap_or(index);
-        if let Some(tried) = self.trackers.get_mut(first..=index) {
-            tried.rotate_right(1);
-        }
         let interval_ms = u64::from(attempt.interval_s) * 1000;
         let min_ms = match u64::from(attempt.min_interval_s) * 1000 {
             0 => u64::from(self.config.limits.interval_min_s) * 1000,
             told => told,
         };
-        self.again = now + Duration::from_millis(min_ms);
         // Up to a twentieth later, so that torrents that were started together drift apart.
         let late_ms = rng.below(interval_ms / 20 + 1);
-        let regular = now + Duration::from_millis(interval_ms.max(min_ms) + late_ms);
-        // `due` was set during the attempt if the download became whole meanwhile.
-        self.due = if owed { now } else { regular };
+        let next = now + Duration::from_millis(interval_ms.max(min_ms) + late_ms);
+        let others_work = self.working() != Some(attempt.tracker);
+        let Some(index) = self.trackers.iter().position(|t| t.number == attempt.tracker) else { return };
+        let Some(tracker) = self.trackers.get_mut(index) else { return };
+        tracker.next = next;
+        if attempt.out_of_turn && others_work {
+            // They stand before it, and go on as they would have.
+            return;
+        }
+        let (tier, owed) = (tracker.tier, tracker.owed != 0);
+        let first = self.trackers.iter().position(|t| t.tier == tier).unwrap_or(index);
+        if let Some(tried) = self.trackers.get_mut(first..=index) {
+            tried.rotate_right(1);
+        }
+        self.again = now + Duration::from_millis(min_ms);
+        // `owed` was set during the attempt if the download became whole meanwhile.
+        self.due = if owed { now } else { next };
     }
 
-    fn ask(&self, index: u16, lane: u8, event: TrackerEvent, facts: &Facts) -> Option<Ask> {
-        let tracker = self.trackers.get(usize::from(index))?;
+    fn ask(&self, tracker: &Standing, lane: u8, event: TrackerEvent, facts: &Facts) -> Option<Ask> {
         let url = TrackerUrl::parse(&tracker.url).ok()?;
         let second = lane >= LANE_V4 << SECOND_HASH;
         let plain_lane = if second { lane >> SECOND_HASH } else { lane };
@@ -418,7 +445,8 @@ impl Announce {
                 AskWhat::Http { url: announce_url(&url, &query, tracker.tracker_id.as_deref()) }
             }
         };
-        Some(Ask { id: AskId { serial: self.serial, tracker: index, lane }, family, limits, what })
+        let id = AskId { serial: self.serial, tracker: tracker.number, lane };
+        Some(Ask { id, family, limits, what })
     }
 
     fn hash(&self, second: bool) -> InfoHash {

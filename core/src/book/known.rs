@@ -81,6 +81,8 @@ struct Entry {
     utp: bool,
     /// It was tried again soon after links that crossed, and no other has ended since.
     crossed: bool,
+    /// The user closed the last connection with it: nothing but time ends its pause.
+    dismissed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,7 @@ impl Book {
     /// Ends the pauses of those whose connection had worked.
     fn wake(&mut self, whose: impl Fn(&Entry) -> bool) {
         let Some(inner) = &mut self.inner else { return };
-        let may = |entry: &Entry| whose(entry) && entry.worked && entry.failures == 0;
+        let may = |entry: &Entry| whose(entry) && entry.worked && entry.failures == 0 && !entry.dismissed;
         let waits = |addr: &Compact| inner.known.get(addr).is_some_and(&may);
         let woken: alloc::vec::Vec<Compact> =
             inner.waiting.iter().map(|&(_, addr)| addr).filter(waits).collect();
@@ -200,6 +202,7 @@ impl Book {
     pub fn on_connected(&mut self, addr: SocketAddr) {
         self.change(addr, |entry| {
             (entry.state, entry.failures, entry.worked) = (State::Connected, 0, true);
+            entry.dismissed = false;
         });
     }
 
@@ -265,6 +268,13 @@ impl Book {
     pub fn on_closed(&mut self, now: Instant, addr: SocketAddr, config: &BookConfig, rng: &mut Rng) {
         let state = State::Waiting(now + jittered(config.reconnect_ms, rng));
         self.change(addr, |entry| (entry.state, entry.crossed) = (state, false));
+    }
+
+    /// The user closed the connection with `addr`: it may be tried again after the longest pause, or when the user gives it
+    /// again.
+    pub fn on_dismissed(&mut self, now: Instant, addr: SocketAddr, config: &BookConfig) {
+        let state = State::Waiting(now + Duration::from_millis(config.back_off_max_ms));
+        self.change(addr, |entry| (entry.state, entry.crossed, entry.dismissed) = (state, false, true));
     }
 
     /// The peer at `addr` and we called each other at one moment, and it closed both links: it may be tried again soon, but
@@ -388,7 +398,12 @@ impl Inner {
             if entry.state == State::Ourselves {
                 return Err(AddressRefusal::Ourselves);
             }
-            self.change(addr, |entry| entry.sources.add(source));
+            self.change(addr, |entry| {
+                entry.sources.add(source);
+                if entry.dismissed && source == Source::User && matches!(entry.state, State::Waiting(_)) {
+                    (entry.state, entry.dismissed) = (State::Candidate, false);
+                }
+            });
             return Ok(Added::Known);
         }
         let mut sources = Sources::default();
@@ -404,6 +419,7 @@ impl Inner {
             plain: false,
             utp: false,
             crossed: false,
+            dismissed: false,
         };
         if self.known.len() >= config.addresses_max && !self.make_room(entry.rank(addr)) {
             return Err(AddressRefusal::Full);

@@ -3,6 +3,7 @@
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Rates, Selection};
 use crate::wire::ip_filter::IpFilter;
+use crate::wire::tracker_url::TrackerUrlError;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -40,6 +41,22 @@ pub enum Command {
     },
     /// Give a torrent the addresses of peers.
     Peers(TorrentId, Vec<SocketAddr>),
+    /// Close the links with a peer, known by the address that it has or listens at.
+    Disconnect {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// Which peer.
+        peer: SocketAddr,
+        /// Never take a link with anybody at its IP again, nor call there, for as long as the torrent is here; on the
+        /// loopback address, where everybody is, with that port. Else it isn't called for as long as the longest pause
+        /// after failures, unless it is given again by `Peers`; it may call us.
+        ban: bool,
+    },
+    /// Give a torrent other trackers, in tiers (BEP 12), in place of those that it has; empty tiers don't count. Those that
+    /// stay keep all that is known of them, and are asked when they would have been; those that go are told `stopped` if
+    /// they may have heard `started`; those that come are asked at once, one after the other. Resume data keeps the list. A
+    /// torrent with `AddTorrent::only_peers` asks none of them.
+    Trackers(TorrentId, Vec<Vec<String>>),
     /// Give a torrent web seeds (BEP 19), by their URLs.
     WebSeeds(TorrentId, Vec<String>),
     /// Announce now, as far as the trackers' minimum intervals allow.
@@ -95,6 +112,20 @@ pub enum CommandError {
     /// A file number that the torrent doesn't have.
     #[error("there is no file {0}")]
     NoFile(u32),
+    /// A peer that isn't connected.
+    #[error("there is no peer {0}")]
+    NoPeer(SocketAddr),
+    /// More trackers than a torrent keeps.
+    #[error("there are more trackers than the {0} that a torrent may have")]
+    TooManyTrackers(usize),
+    /// No tracker can be asked at this URL.
+    #[error("no tracker can be asked at {url:.200}: {error}")]
+    Tracker {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        error: TrackerUrlError,
+    },
     /// A range outside the torrent.
     #[error("the range leaves the torrent")]
     Range,

@@ -3,6 +3,8 @@
 use super::{Command, CommandError, Engine, Event, Rates, Reply, Seat};
 use crate::base::{Instant, TorrentId};
 use crate::torrent::{AddTorrent, Context, Torrent};
+use crate::wire::tracker_url::TrackerUrl;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -33,6 +35,17 @@ impl Engine {
                 }
             }
             Command::Peers(id, addrs) => self.tell(now, id, |torrent, cx| torrent.add_peers(cx, &addrs))?,
+            Command::Disconnect { torrent, peer, ban } => {
+                if !self.tell(now, torrent, |torrent, cx| torrent.disconnect(cx, peer, ban))? {
+                    return Err(CommandError::NoPeer(peer));
+                }
+            }
+            Command::Trackers(id, tiers) => {
+                let seat = self.torrents.get(id.0).ok_or(CommandError::NoTorrent(id))?;
+                let known = |url: &str| seat.torrent.has_tracker(url);
+                let tiers = tracker_tiers(&tiers, self.host.announce.trackers_max, known)?;
+                self.tell(now, id, |torrent, cx| torrent.set_trackers(cx, &tiers))?;
+            }
             Command::WebSeeds(id, urls) => {
                 self.tell(now, id, |torrent, cx| torrent.add_web_seeds(cx, &urls))?;
             }
@@ -80,6 +93,10 @@ impl Engine {
         let names = add.source.names();
         if let Some(id) = names.iter().find_map(|name| self.find(*name)) {
             return Err(CommandError::Duplicate(id));
+        }
+        if let Some(tiers) = &mut add.trackers {
+            let known = |url: &str| add.source.names_tracker(url);
+            *tiers = tracker_tiers(tiers, self.host.announce.trackers_max, known)?;
         }
         if self.folder != add.folder {
             self.folder = add.folder;
@@ -157,4 +174,37 @@ impl Engine {
         let listening = listeners.map(|(&local, &(addr, _))| (local, addr)).collect();
         self.host.on_listening(listening);
     }
+}
+
+/// The trackers that an application names, once each, without empty tiers. What can't be asked is refused, unless the torrent
+/// has it already: it is nobody's fault here, and is shown as what it is.
+fn tracker_tiers(
+    tiers: &[Vec<String>],
+    max: usize,
+    known: impl Fn(&str) -> bool,
+) -> Result<Vec<Vec<String>>, CommandError> {
+    let mut named: Vec<&str> = Vec::new();
+    let mut kept = Vec::new();
+    for tier in tiers {
+        let first = named.len();
+        for url in tier.iter().map(|url| url.trim()) {
+            if let Err(error) = TrackerUrl::parse(url)
+                && !known(url)
+            {
+                return Err(CommandError::Tracker { url: url.into(), error });
+            }
+            if named.contains(&url) {
+                continue;
+            }
+            if named.len() >= max {
+                return Err(CommandError::TooManyTrackers(max));
+            }
+            named.push(url);
+        }
+        let tier = named.get(first..).unwrap_or_default();
+        if !tier.is_empty() {
+            kept.push(tier.iter().map(|&url| url.into()).collect());
+        }
+    }
+    Ok(kept)
 }

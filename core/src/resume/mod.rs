@@ -42,7 +42,8 @@ pub struct Resume {
     pub added: u64,
     /// When everything selected was complete.
     pub completed: Option<u64>,
-    /// Tracker tiers (BEP 12), those that were added later too.
+    /// Tracker tiers (BEP 12) that the application named, in place of those that the torrent came with. Empty: it named
+    /// none. One tier without trackers: it wants none asked.
     pub trackers: Vec<Vec<String>>,
     /// Web seeds (BEP 19).
     pub web_seeds: Vec<String>,

@@ -9,6 +9,7 @@ use crate::wire::magnet::Magnet;
 use crate::wire::metainfo::{Info, Metainfo};
 use crate::wire::{InfoHash, InfoHashV2};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -74,26 +75,37 @@ impl Source {
         }
     }
 
-    /// Its trackers, ready to be asked; `None` if it has none.
-    pub(super) fn announce(&self, names: &[InfoHash], host: &Host, rng: &mut Rng) -> Option<Box<Announce>> {
-        let tiers: Vec<Vec<Arc<str>>> = match self {
-            Self::Metainfo(metainfo) => metainfo
-                .trackers
-                .iter()
-                .map(|tier| tier.iter().map(|url| url.as_str().into()).collect())
-                .collect(),
-            Self::Magnet(magnet) => magnet.trackers.iter().map(|url| vec![url.as_str().into()]).collect(),
-        };
-        if tiers.iter().all(Vec::is_empty) {
-            return None;
-        }
-        let identity = Identity {
-            info_hash: *names.first()?,
-            second_hash: names.get(1).copied(),
-            peer_id: host.peer_id,
-        };
-        Some(Box::new(Announce::new(Arc::clone(&host.announce), rng, identity, &tiers)))
+    /// Whether it names a tracker of this URL, whatever can be done with it.
+    pub fn names_tracker(&self, url: &str) -> bool {
+        self.trackers().iter().flatten().any(|known| **known == *url)
     }
+
+    /// Its trackers.
+    fn trackers(&self) -> Tiers {
+        match self {
+            Self::Metainfo(metainfo) => metainfo.trackers.iter().map(|tier| shared(tier)).collect(),
+            Self::Magnet(magnet) => magnet.trackers.iter().map(|url| vec![url.as_str().into()]).collect(),
+        }
+    }
+}
+
+/// Trackers in tiers (BEP 12).
+pub(super) type Tiers = Vec<Vec<Arc<str>>>;
+
+pub(super) fn shared(tier: &[String]) -> Vec<Arc<str>> {
+    tier.iter().map(|url| url.as_str().into()).collect()
+}
+
+/// Trackers of a torrent that answers to these names, ready to be asked.
+pub(super) fn announce(
+    names: &[InfoHash],
+    host: &Host,
+    rng: &mut Rng,
+    tiers: &Tiers,
+) -> Option<Box<Announce>> {
+    let identity =
+        Identity { info_hash: *names.first()?, second_hash: names.get(1).copied(), peer_id: host.peer_id };
+    Some(Box::new(Announce::new(Arc::clone(&host.announce), rng, identity, tiers)))
 }
 
 /// The info dictionary of a torrent file, moved out where nobody else holds the file.
@@ -137,6 +149,8 @@ pub struct AddTorrent {
     /// Contact nobody but `peers` and who comes in: no tracker, no discovery, no web seed, none of the peers that a magnet or resume
     /// data names.
     pub only_peers: bool,
+    /// Its trackers, in tiers (BEP 12), in place of those that the source names and of those that the resume data keeps.
+    pub trackers: Option<Vec<Vec<String>>>,
     /// How space is set aside.
     pub allocation: Allocation,
     /// Its own rate limits.
@@ -157,9 +171,25 @@ impl AddTorrent {
             paused: false,
             peers: Vec::new(),
             only_peers: false,
+            trackers: None,
             allocation: Allocation::default(),
             rates: Rates::default(),
             super_seed: false,
         }
+    }
+
+    /// Its trackers, ready to be asked; `None` if it has none, or none may ever be.
+    pub(super) fn announce(&self, names: &[InfoHash], host: &Host, rng: &mut Rng) -> Option<Box<Announce>> {
+        let tiers = self.named_trackers().unwrap_or_else(|| self.source.trackers());
+        if self.only_peers || tiers.iter().all(Vec::is_empty) {
+            None
+        } else {
+            announce(names, host, rng, &tiers)
+        }
+    }
+
+    /// The trackers that the application names.
+    pub(super) fn named_trackers(&self) -> Option<Tiers> {
+        self.trackers.as_ref().map(|tiers| tiers.iter().map(|tier| shared(tier)).collect())
     }
 }

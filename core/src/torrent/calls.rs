@@ -115,6 +115,7 @@ impl Torrent {
         match parting {
             Parting::Theirs if peer.crossed && young => self.book.on_crossed(cx.now, home, book, rng),
             Parting::Theirs | Parting::Ours => self.book.on_closed(cx.now, home, book, rng),
+            Parting::Dismissed => self.book.on_dismissed(cx.now, home, book),
         }
     }
 }
@@ -124,4 +125,6 @@ impl Torrent {
 pub(super) enum Parting {
     Ours,
     Theirs,
+    /// The application did.
+    Dismissed,
 }

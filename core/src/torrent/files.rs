@@ -46,7 +46,7 @@ impl Torrent {
         let Outcome::Files(files) = outcome else {
             return self.fail_with(cx, "can't open the files", outcome);
         };
-        let resume = self.take_resume(cx.config);
+        let resume = self.take_resume(cx);
         let Some(content) = &mut self.content else { return };
         let mut good = Bits::new(content.geometry.pieces());
         if let Some(resume) = &resume {
@@ -72,11 +72,11 @@ impl Torrent {
     }
 
     /// What was saved for this torrent, if it is sound and meant for it.
-    fn take_resume(&mut self, config: &super::Config) -> Option<Resume> {
+    fn take_resume(&mut self, cx: &Context<'_>) -> Option<Resume> {
         let bytes = self.resume.take()?;
         match decode(&bytes) {
             Ok(resume) if self.is_of(&resume) => {
-                self.remember(&resume, config);
+                self.remember(cx, &resume);
                 Some(resume)
             }
             Ok(_) => {

@@ -9,6 +9,7 @@
 //! | `files` | opening and checking what is stored |
 //! | `calls` | whom to call, and how |
 //! | `peers` | who joined, and what their sessions say |
+//! | `bans` | whom it has nothing to do with |
 //! | `download` | what is asked of whom, and what becomes of blocks |
 //! | `judging` | what digests say of pieces, and of who sent them |
 //! | `upload` | what is read and sent for whom |
@@ -26,6 +27,7 @@
 //! | `gate` | rate limits |
 
 mod add;
+mod bans;
 mod calls;
 mod config;
 mod content;
@@ -118,7 +120,10 @@ pub struct Torrent {
     hungry: VecDeque<u32>,
     pass: Option<Pass>,
     book: Book,
+    /// Made with the first tracker.
     announce: Option<Box<Announce>>,
+    /// The trackers that the application named, if it did, now or in an earlier run.
+    trackers: Option<Box<add::Tiers>>,
     web: Option<Box<webseed::Web>>,
     jobs: usize,
     /// Those of them that ask trackers.
@@ -137,6 +142,8 @@ pub struct Torrent {
     /// Somebody reads what isn't selected, and may want more of it.
     on_demand: bool,
     announced_completed: bool,
+    /// Trackers are to know of it, if it has any.
+    announcing: bool,
     /// What one peer alone was given, until somebody else has it.
     given: BTreeMap<PieceIndex, u32>,
     /// Calls under way.
@@ -162,8 +169,8 @@ impl Torrent {
     /// A torrent that hasn't started.
     pub fn new(id: TorrentId, add: AddTorrent, config: &Config, host: &Host, rng: Rng) -> Self {
         let names = add.source.names();
-        let announce =
-            if add.only_peers { None } else { add.source.announce(&names, host, &mut rng.fork("announce")) };
+        let trackers = add.named_trackers();
+        let announce = add.announce(&names, host, &mut rng.fork("announce"));
         let selection = add.selection.clone().or_else(|| add.source.selection()).unwrap_or_default();
         let mut torrent = Self {
             id,
@@ -192,6 +199,7 @@ impl Torrent {
             pass: None,
             book: Book::default(),
             announce,
+            trackers: trackers.map(Box::new),
             web: None,
             jobs: 0,
             asks: 0,
@@ -205,6 +213,7 @@ impl Torrent {
             completed: false,
             on_demand: false,
             announced_completed: false,
+            announcing: false,
             given: BTreeMap::new(),
             calls: 0,
             banned_here: BTreeSet::new(),

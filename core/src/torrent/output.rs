@@ -173,8 +173,10 @@ pub enum JoinError {
 pub enum Leave {
     /// It broke the protocol, or its link stalled.
     Fault(Fault),
-    /// It sent data that fails its digest.
+    /// It sent data that fails its digest, or the application wants nothing to do with it.
     Banned,
+    /// The application wants no link with it now.
+    Dismissed,
     /// Both of us have all.
     BothSeeds,
     /// It has another link to us.
@@ -194,6 +196,7 @@ impl Leave {
             Self::Fault(Fault::Idle | Fault::Stalled) => true,
             Self::Fault(Fault::Malformed(_) | Fault::Misbehaved(_))
             | Self::Banned
+            | Self::Dismissed
             | Self::BothSeeds
             | Self::Twin
             | Self::Fetched
@@ -206,7 +209,7 @@ impl Leave {
     pub fn flush(&self) -> bool {
         match self {
             Self::BothSeeds | Self::Twin | Self::Stopping | Self::Fetched => true,
-            Self::Fault(_) | Self::Banned | Self::Unneeded => false,
+            Self::Fault(_) | Self::Banned | Self::Dismissed | Self::Unneeded => false,
         }
     }
 }

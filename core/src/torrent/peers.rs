@@ -4,7 +4,6 @@ use super::calls::Parting;
 use super::gate::{Direction, Pass};
 use super::{Context, Encryption, JoinError, Joining, Leave, Output, Teller, Torrent, TorrentEvent};
 use crate::base::{Bits, Chunk, Instant, PeerRef, PieceIndex};
-use crate::book::BanReason;
 use crate::metadata::Asked;
 use crate::peer::{Fact, Fault, PeerTraits, Session};
 use crate::picker::{PeerPieces, Picker, SourceId};
@@ -14,7 +13,6 @@ use crate::wire::extension::{Extension, ExtensionHandshake};
 use crate::wire::handshake::{Feature, Reserved};
 use crate::wire::mse::Level;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -560,7 +558,8 @@ impl Torrent {
     /// Lets a peer go.
     pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, n: u32, why: Leave) {
         self.untell_pex(cx.now, n, Some(&why));
-        if self.forget(cx, n, Parting::Ours) {
+        let parting = if why == Leave::Dismissed { Parting::Dismissed } else { Parting::Ours };
+        if self.forget(cx, n, parting) {
             self.output(Output::Leave(n, why));
         }
     }
@@ -612,30 +611,6 @@ impl Torrent {
         self.feed(cx);
         self.ask_metadata_of_all(cx);
         true
-    }
-
-    /// Lets a peer go for data that fails its digest, and takes it never again.
-    pub(super) fn ban(&mut self, cx: &mut Context<'_>, n: u32) {
-        let Some(peer) = self.peers.get(&n) else { return self.blame_web(cx, n) };
-        let (addr, home) = (peer.addr, peer.home);
-        for addr in [addr, home] {
-            // Everyone on this host has the loopback address: banning it would ban the innocent.
-            if addr.ip().is_loopback() {
-                self.banned_here.insert(addr);
-                if self.banned_here.len() > cx.config.book.bans_max {
-                    self.banned_here.pop_first();
-                }
-            } else {
-                self.book.ban(addr.ip(), BanReason::BadData, &cx.config.book);
-            }
-        }
-        let reason = String::from("it sent data that fails its digest");
-        self.event(TorrentEvent::Banned { addr, reason });
-        self.dismiss(cx, n, Leave::Banned);
-    }
-
-    pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
-        self.banned_here.contains(&addr) || self.book.ban_of(addr.ip()).is_some()
     }
 }
 

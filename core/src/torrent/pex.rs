@@ -76,7 +76,14 @@ impl Torrent {
     pub(super) fn untell_pex(&mut self, now: Instant, n: u32, why: Option<&Leave>) {
         let worthy = match why {
             Some(Leave::BothSeeds | Leave::Twin) => true,
-            Some(Leave::Fault(_) | Leave::Banned | Leave::Stopping | Leave::Fetched | Leave::Unneeded)
+            Some(
+                Leave::Fault(_)
+                | Leave::Banned
+                | Leave::Dismissed
+                | Leave::Stopping
+                | Leave::Fetched
+                | Leave::Unneeded,
+            )
             | None => false,
         };
         self.end_punches_of(n);

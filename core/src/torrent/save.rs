@@ -131,14 +131,17 @@ impl Torrent {
             peers: self.book.iter().map(|(addr, _)| addr).take(crate::resume::PEERS_MAX).collect(),
             clean: content.picker.is_wanted_complete(),
             web_seeds: self.web_urls(),
+            trackers: self.trackers_saved(),
             ..Resume::default()
         })
     }
 
     /// Takes over what resume data remembers beside pieces.
-    pub(super) fn remember(&mut self, resume: &Resume, config: &super::Config) {
+    pub(super) fn remember(&mut self, cx: &Context<'_>, resume: &Resume) {
+        let config = cx.config;
         self.before = (resume.uploaded, resume.downloaded);
         let own = crate::book::Own::default();
+        self.remember_trackers(cx, &resume.trackers);
         self.know_web_seeds(resume.web_seeds.iter().map(|url| url.as_str().into()), &config.web_seed);
         if !self.only_peers {
             for &addr in &resume.peers {

@@ -1,5 +1,6 @@
-//! Announcing: what the trackers are told, and the peers that they tell.
+//! Announcing: which trackers there are, what they are told, and the peers that they tell.
 
+use super::add::{Tiers, announce, shared};
 use super::{
     Context, Errand, HostErrorKind, Outcome, Output, Route, Teller, Torrent, TorrentEvent, TrackerStatus,
     Work,
@@ -13,6 +14,7 @@ use crate::wire::tracker_url::TrackerUrl;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -48,11 +50,58 @@ impl Torrent {
         self.book.found()
     }
 
+    /// Its trackers are these from now on, in tiers (BEP 12). Those that stay are asked when they would have been, those
+    /// that go hear `stopped`, those that come are asked at once. Kept in the resume data.
+    pub fn set_trackers(&mut self, cx: &mut Context<'_>, tiers: &[Vec<String>]) {
+        self.take_trackers(cx, tiers.iter().map(|tier| shared(tier)).collect());
+        self.save.touch(cx.now, cx.config.save_interval);
+        self.next_asks(cx);
+    }
+
+    /// Whether this is the URL of one of its trackers, whatever can be done with it.
+    pub fn has_tracker(&self, url: &str) -> bool {
+        self.announce.iter().any(|announce| announce.trackers().any(|tracker| tracker.url == url))
+    }
+
+    /// Resume data says which trackers the application named in an earlier run. What it says now counts for more.
+    pub(super) fn remember_trackers(&mut self, cx: &Context<'_>, saved: &[Vec<String>]) {
+        if self.trackers.is_none() && !saved.is_empty() {
+            let named = saved.iter().filter(|tier| !tier.is_empty());
+            self.take_trackers(cx, named.map(|tier| shared(tier)).collect());
+        }
+    }
+
+    /// What resume data is to say of that.
+    pub(super) fn trackers_saved(&self) -> Vec<Vec<String>> {
+        match &self.trackers {
+            None => Vec::new(),
+            Some(named) if named.is_empty() => vec![Vec::new()],
+            Some(named) => {
+                named.iter().map(|tier| tier.iter().map(|url| String::from(&**url)).collect()).collect()
+            }
+        }
+    }
+
+    fn take_trackers(&mut self, cx: &Context<'_>, tiers: Tiers) {
+        if self.announce.is_none() && !self.only_peers && !tiers.is_empty() {
+            let mut rng = self.rng.fork("announce");
+            self.announce = announce(&self.names, cx.host, &mut rng, &Tiers::new());
+            if let Some(announce) = self.announce.as_mut().filter(|_| self.announcing) {
+                announce.on_start(cx.now);
+            }
+        }
+        if let Some(announce) = &mut self.announce {
+            announce.on_tiers(cx.now, &tiers, &mut self.rng);
+        }
+        self.trackers = Some(Box::new(tiers));
+    }
+
     pub(super) fn may_announce(&self) -> bool {
         self.announce.is_some()
     }
 
     pub(super) fn announce_started(&mut self, cx: &mut Context<'_>) {
+        self.announcing = true;
         if let Some(announce) = self.announce.as_mut().filter(|announce| !announce.is_started()) {
             announce.on_start(cx.now);
         }
@@ -67,6 +116,7 @@ impl Torrent {
     }
 
     pub(super) fn announce_stopped(&mut self, cx: &mut Context<'_>) {
+        self.announcing = false;
         if let Some(announce) = &mut self.announce {
             announce.on_stop(cx.now);
         }
@@ -145,7 +195,10 @@ impl Torrent {
         answer: Result<AnnounceAnswer, AskError>,
     ) {
         let Some(announce) = &mut self.announce else { return };
-        let url: Arc<str> = announce.url_of(ask).unwrap_or_default().into();
+        let Some(url) = announce.url_of(ask).map(Arc::<str>::from) else {
+            // It was asked before a stop, or is none of ours any more.
+            return self.check_left(cx);
+        };
         let answers = answer.is_ok();
         let answered = announce.on_answer(cx.now, ask, answer, &mut self.rng);
         if answers {

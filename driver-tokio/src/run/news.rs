@@ -181,6 +181,8 @@ pub(super) fn changes(command: &Command) -> Option<TorrentId> {
         | Command::Deadline { .. }
         | Command::Peers(..)
         | Command::WebSeeds(..)
+        | Command::Trackers(..)
+        | Command::Disconnect { .. }
         | Command::Announce(_)
         | Command::CheckUpdate(_)
         | Command::Scrape(_)

@@ -72,6 +72,16 @@ pub(super) fn filter(script: &mut Script<'_>) -> IpFilter {
 }
 
 /// One wish of the DHT.
+pub(super) fn trackers(script: &mut Script<'_>) -> Vec<Vec<String>> {
+    let url = |n: u8| match n % 4 {
+        0 => format!("http://73.4.4.{n}/announce"),
+        1 => format!("udp://73.4.4.{n}:80"),
+        2 => format!("wss://t{n}.example"),
+        _ => "http://tracker0.example/announce".to_owned(),
+    };
+    script.bytes().chunks(2).map(|tier| tier.iter().map(|&n| url(n)).collect()).collect()
+}
+
 pub(super) fn dht(script: &mut Script<'_>) -> DhtCommand {
     let (info_hash, target) = (InfoHash([script.byte(); 20]), NodeId([script.byte(); 20]));
     let (key, salt) = ([script.byte() % 4; 32], vec![script.byte() % 2]);

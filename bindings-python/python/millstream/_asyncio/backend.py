@@ -252,6 +252,16 @@ class AsyncioBackend:
         turns = self._ask(torrent)
         turns.engine.add_web_seeds(turns.now(), torrent, urls)
 
+    async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
+        """Other trackers."""
+        turns = self._ask(torrent)
+        turns.engine.set_trackers(turns.now(), torrent, tiers)
+
+    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+        """Closes the links with a peer."""
+        turns = self._ask(torrent)
+        turns.engine.disconnect(turns.now(), torrent, peer, ban=ban)
+
     async def announce(self, torrent: int) -> None:
         """Announces now."""
         turns = self._ask(torrent)

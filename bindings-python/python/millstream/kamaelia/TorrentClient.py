@@ -6,7 +6,8 @@ TorrentService's. Programs use a TorrentPatron, which shares one client with all
 
     inbox    .torrent contents (bytes, or str as latin-1), TIPCCreateNewTorrent, TIPCAddMagnet: each is answered in turn
              by TIPCNewTorrentCreated, TIPCTorrentAlreadyDownloading or TIPCTorrentStartFail. So is anything unknown: it
-             can't be started. TIPCCloseTorrent has no answer. Also TIPCPause, TIPCResume, TIPCSetRate, TIPCQueryStatus.
+             can't be started. TIPCCloseTorrent has no answer. Also TIPCPause, TIPCResume, TIPCSetRate,
+             TIPCSetTrackers, TIPCQueryStatus.
     control  shutdown or shutdownMicroprocess end it; producerFinished doesn't, so that a finished source does not stop
              the seeding. Other messages are logged.
     outbox   the answers, and a TIPCTorrentStatusUpdate for every torrent that is past its check, each `tickInterval`

@@ -55,6 +55,9 @@ class EngineTorrent(Protocol):
     def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Bytes a second; `None` for no limit."""
 
+    def set_trackers(self, tiers: Sequence[Sequence[str]]) -> None:
+        """In place of those that it has."""
+
     def open(self, file: str | int = 0) -> io.BufferedReader:
         """A file of it for reading, complete or not. Waits for the metadata."""
         ...

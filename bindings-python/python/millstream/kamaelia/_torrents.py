@@ -26,6 +26,7 @@ from .ipc import (
     TIPCQueryStatus,
     TIPCResume,
     TIPCSetRate,
+    TIPCSetTrackers,
     TIPCTorrentComplete,
     TIPCTorrentError,
     TIPCTorrentOpened,
@@ -41,7 +42,15 @@ from .TorrentIPC import (
 
 log = logging.getLogger("millstream")
 
-COMMANDS = (TIPCCloseTorrent, TIPCPause, TIPCResume, TIPCSetRate, TIPCQueryStatus, TIPCOpenTorrent)
+COMMANDS = (
+    TIPCCloseTorrent,
+    TIPCPause,
+    TIPCResume,
+    TIPCSetRate,
+    TIPCSetTrackers,
+    TIPCQueryStatus,
+    TIPCOpenTorrent,
+)
 """Messages about torrents that run. Everything else wants one started, and is answered in turn."""
 
 REMOVAL_TIMEOUT = 30.0
@@ -227,6 +236,8 @@ class Torrents:
             match message:
                 case TIPCSetRate():
                     running.torrent.set_rates(download=_rate(message.down), upload=_rate(message.up))
+                case TIPCSetTrackers():
+                    running.torrent.set_trackers(_tiers(message.trackers))
                 case TIPCPause():
                     running.torrent.pause()
                 case TIPCResume():
@@ -339,6 +350,14 @@ def _folder_of(message: Any, savefolder: str) -> str:
         raise _Unusable("savefolder is a path")
     folder = os.fspath(folder)
     return folder if folder.endswith("/") else f"{folder}/"
+
+
+def _tiers(value: Any) -> list[list[str]]:
+    if isinstance(value, list | tuple) and all(isinstance(tier, list | tuple) for tier in value):
+        tiers = [list(tier) for tier in value]
+        if all(isinstance(url, str) for tier in tiers for url in tier):
+            return tiers
+    raise _Unusable("trackers are lists of URLs, a list for each tier")
 
 
 def _rate(value: Any) -> int | None:

@@ -27,6 +27,7 @@ __all__ = [
     "TIPCServeData",
     "TIPCServiceAddExtended",
     "TIPCSetRate",
+    "TIPCSetTrackers",
     "TIPCTorrentComplete",
     "TIPCTorrentError",
     "TIPCTorrentOpened",
@@ -67,6 +68,15 @@ class TIPCSetRate(IPC):
     torrentid: Any
     down: Any
     up: Any
+
+
+class TIPCSetTrackers(IPC):
+    "Set trackers of torrent %(torrentid)s"
+
+    # trackers: lists of URLs, a list for each tier, in place of those that it has. No answer but TIPCTorrentError.
+    Parameters = ["torrentid", "trackers"]
+    torrentid: Any
+    trackers: Any
 
 
 class TIPCPause(IPC):

@@ -42,7 +42,7 @@ impl Announce {
 
     fn current(&self) -> Option<Arc<str>> {
         let asked = match self.phase {
-            Phase::Asking(attempt) => self.trackers.get(usize::from(attempt.tracker)),
+            Phase::Asking(attempt) => self.trackers.iter().find(|t| t.number == attempt.tracker),
             Phase::Idle | Phase::Stopping { .. } => None,
         };
         let works = || self.trackers.iter().find(|tracker| tracker.state == TrackerState::Working);

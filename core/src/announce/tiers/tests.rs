@@ -371,3 +371,158 @@ fn an_idle_torrent_with_one_tracker_stays_below_500_bytes() {
     let size = core::mem::size_of::<Announce>() + core::mem::size_of::<Standing>();
     assert!(size < 400, "{size}");
 }
+
+const A: &str = "http://a.example/announce";
+const B: &str = "http://b.example/announce";
+const C: &str = "http://c.example/announce";
+
+impl World {
+    fn give(&mut self, urls: &[&[&str]]) {
+        self.announce.on_tiers(self.now, &tiers(urls), &mut self.rng);
+    }
+
+    fn works(&mut self, with: &str) -> String {
+        let (id, url) = self.ask();
+        assert!(url.starts_with(with), "{url} is not {with}");
+        self.reply(id, Ok(answer()));
+        url
+    }
+}
+
+#[test]
+fn a_tracker_that_stays_keeps_what_is_known_of_it_and_its_moment_whatever_its_tier() {
+    let mut w = World::new(&[&[A]]);
+    let (id, first) = w.ask();
+    w.reply(id, Ok(AnnounceAnswer { tracker_id: Some(Box::new(*b"me")), ..answer() }));
+    let due = w.announce.deadline();
+    w.now += Duration::from_secs(60);
+    w.give(&[&[B], &[A]]);
+    assert!(w.works(B).ends_with("&event=started"));
+    assert_eq!((w.order(), w.asks().len()), (vec![B.to_string(), A.to_string()], 0));
+    let views: Vec<_> = w.announce.trackers().map(|t| (t.tier, t.state, t.complete)).collect();
+    assert_eq!(views, [(0, TrackerState::Working, Some(3)), (1, TrackerState::Working, Some(3))]);
+    w.give(&[&[A]]);
+    assert!(w.ask().1.starts_with(B));
+    w.now = due.unwrap();
+    let (id, again) = w.ask();
+    assert!(again.ends_with("&trackerid=me") && !again.contains("&event"), "{again}");
+    let key = |url: &str| url.split('&').find(|part| part.starts_with("key=")).map(String::from);
+    assert_eq!(key(&again), key(&first));
+    w.reply(id, Ok(answer()));
+    assert!(w.announce.deadline() > due);
+}
+
+#[test]
+fn one_that_comes_behind_one_that_works_is_asked_out_of_turn_and_changes_no_turn() {
+    for works in [true, false] {
+        let mut w = World::new(&[&[A]]);
+        w.works(A);
+        let due = w.announce.deadline();
+        w.give(&[&[A, B], &[C]]);
+        for with in [B, C] {
+            let (id, url) = w.ask();
+            assert!(url.starts_with(with) && url.ends_with("&event=started"), "{url}");
+            w.reply(id, if works { Ok(answer()) } else { Err(AskError::TimedOut) });
+        }
+        assert_eq!((w.asks().len(), w.announce.deadline()), (0, due), "works: {works}");
+        w.wait();
+        w.works(A);
+    }
+}
+
+#[test]
+fn one_that_comes_takes_over_if_none_works() {
+    let mut w = World::new(&[&[A]]);
+    let (id, _) = w.ask();
+    w.reply(id, Err(AskError::TimedOut));
+    assert!(w.asks().is_empty());
+    w.give(&[&[A, B]]);
+    w.works(B);
+    assert_eq!((w.order(), w.asks().len()), (vec![B.to_string(), A.to_string()], 0));
+    assert!(seconds(w.now, w.announce.deadline().unwrap()) >= 1800);
+    let mut w = World::new(&[]);
+    assert!(w.asks().is_empty());
+    w.give(&[&[A]]);
+    let (id, _) = w.ask();
+    w.reply(id, Err(AskError::TimedOut));
+    assert!(w.asks().is_empty());
+    assert!(seconds(w.now, w.announce.deadline().unwrap()) >= 60, "it is asked again");
+}
+
+#[test]
+fn one_that_goes_while_its_answer_is_awaited_is_told_stopped_and_not_heard_any_more() {
+    let mut w = World::new(&[&[A]]);
+    let (id, _) = w.ask();
+    w.give(&[&[B]]);
+    let asks = w.asks();
+    assert!(url(&asks[0]).starts_with(A) && url(&asks[0]).ends_with("&event=stopped"));
+    assert!(url(&asks[1]).starts_with(B) && url(&asks[1]).ends_with("&event=started"));
+    assert_eq!(w.announce.url_of(id), None);
+    assert_eq!(w.announce.url_of(asks[0].id), Some(A));
+    assert_eq!(w.reply(id, Ok(answer())), Answered::default());
+    w.reply(asks[1].id, Ok(answer()));
+    w.announce.on_stop(w.now);
+    let (id, _) = w.ask();
+    w.reply(id, Ok(answer()));
+    assert!(!w.announce.is_stopped(w.now), "its word is waited for, as long as any may be");
+    w.reply(asks[0].id, Err(AskError::TimedOut));
+    assert!(w.announce.is_stopped(w.now));
+}
+
+#[test]
+fn bep_0052_one_that_goes_is_told_so_for_both_hashes() {
+    let mut w = World::with(AnnounceConfig::default(), &[&[A]], Some(InfoHash([b'b'; 20])));
+    for ask in w.asks() {
+        w.reply(ask.id, Ok(answer()));
+    }
+    w.give(&[]);
+    let told: Vec<String> = w.asks().iter().map(url).collect();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|url| url.ends_with("&event=stopped")) && told[0] != told[1], "{told:?}");
+    assert_eq!(w.announce.deadline(), None);
+}
+
+#[test]
+fn one_that_comes_back_is_asked_when_its_farewell_is_over() {
+    let mut w = World::new(&[&[A]]);
+    w.works(A);
+    w.give(&[]);
+    assert!(w.ask().1.ends_with("&event=stopped"));
+    w.give(&[&[A]]);
+    assert!(w.asks().is_empty());
+    w.wait();
+    assert_eq!(seconds(Instant::ZERO, w.now), 5);
+    assert!(w.works(A).ends_with("&event=started"));
+}
+
+#[test]
+fn before_the_start_and_after_a_stop_new_trackers_are_asked_nothing_and_then_in_their_turn() {
+    let mut w = World::new(&[&[A]]);
+    w.works(A);
+    w.announce.on_stop(w.now);
+    let (stopped, _) = w.ask();
+    w.give(&[&[B], &[C]]);
+    assert!(w.asks().is_empty(), "it was told already");
+    assert!(!w.announce.is_stopped(w.now));
+    w.reply(stopped, Ok(answer()));
+    assert!(w.announce.is_stopped(w.now));
+    w.announce.on_start(w.now);
+    w.works(B);
+    assert!(w.asks().is_empty(), "the first tier works");
+}
+
+#[test]
+fn trackers_that_come_and_go_are_bounded() {
+    let config = AnnounceConfig { trackers_max: 2, ..AnnounceConfig::default() };
+    let mut w = World::with(config, &[&[A]], None);
+    for n in 0..20 {
+        for ask in w.asks() {
+            w.reply(ask.id, Ok(answer()));
+        }
+        let urls: Vec<String> = (0..5).map(|m| std::format!("http://t{n}.example/{m}")).collect();
+        let urls: Vec<&str> = urls.iter().map(|url| &**url).collect();
+        w.give(&[&urls]);
+        assert_eq!(w.order().len(), 2);
+    }
+    assert!(w.announce.told().count() <= 4);
+}

@@ -214,3 +214,27 @@ fn each_source_is_counted_once_for_an_address_that_it_tells() {
 fn an_empty_book_costs_next_to_nothing() {
     assert!(size_of::<Book>() <= 8 && size_of::<Entry>() <= 32 && size_of::<Rank>() <= 28);
 }
+
+#[test]
+fn who_the_user_sent_away_waits_for_the_longest_pause_and_nothing_but_the_user_ends_it() {
+    let (mut book, config) = (Book::default(), BookConfig::default());
+    let them = addr("1.2.3.4:5");
+    tell(&mut book, "1.2.3.4:5").unwrap();
+    book.on_connected(them);
+    book.on_dismissed(at(1_000), them, &config);
+    tell(&mut book, "1.2.3.4:5").unwrap();
+    book.on_resume();
+    book.on_wants();
+    assert_eq!(book.next_candidate(at(900_000), false), None);
+    assert_eq!(book.next_candidate(at(901_000), false), Some(them));
+    book.on_connected(them);
+    book.on_dismissed(at(902_000), them, &config);
+    book.on_address(them, Source::User, &Own::default(), &config).unwrap();
+    assert_eq!(book.next_candidate(at(902_000), false), Some(them));
+    book.on_connected(them);
+    book.on_address(them, Source::User, &Own::default(), &config).unwrap();
+    assert_eq!(book.next_candidate(at(902_000), false), None, "it is here");
+    book.on_closed(at(903_000), them, &config, &mut Rng::new([1; 32]));
+    book.on_resume();
+    assert_eq!(book.next_candidate(at(903_000), false), Some(them), "an end like any other");
+}
