@@ -12,7 +12,7 @@ use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Rng, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Endpoint, Event, HostErrorKind, Input, LinkEnd, LinkInfo, Outcome,
-    Reply, Selection, SocketKind, Source, Work,
+    Priority, Reply, Selection, SocketKind, Source, Work,
 };
 use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
@@ -364,7 +364,7 @@ impl Run {
 
     fn command(&mut self, script: &mut Script<'_>) {
         let id = script.pick(&self.torrents).copied().unwrap_or(TorrentId(0));
-        let command = match script.byte() % 18 {
+        let command = match script.byte() % 19 {
             0 | 1 => self.add(script),
             2 => Command::Announce(id),
             3 => Command::Remove(id),
@@ -389,6 +389,10 @@ impl Run {
             ),
             15 => Command::IpFilter(script.coin().then(|| Arc::new(filter(script)))),
             16 => Command::Dht(Box::new(dht(script))),
+            17 => Command::Priorities(
+                id,
+                [(script.wild(), Priority::High), (script.wild(), Priority::Low)].into(),
+            ),
             _ => Command::Save(id),
         };
         if let Ok(Reply::Added(id)) = self.host.command(self.now, command) {
