@@ -193,7 +193,12 @@ impl Order {
         if u64::from(bits.count()) * 8 < self.row.len() as u64 {
             return best_of(rng, self.pickable.iter_both(bits), |piece| self.bucket_of(piece));
         }
-        let there = (0..self.levels()).rev().filter(|&level| self.of_level(level).meets(bits));
+        let few = |level: usize| {
+            let (start, end) = (self.starts[level * CLASSES], self.starts[(level + 1) * CLASSES]);
+            end - start <= PROBES_MAX
+        };
+        let there = |&level: &usize| few(level) || self.of_level(level).meets(bits);
+        let there = (0..self.levels()).rev().filter(there);
         there.filter_map(|level| self.most_urgent_of(level, rng, bits)).next()
     }
 
