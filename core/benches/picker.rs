@@ -1,7 +1,9 @@
 //! What the picker costs a block: `cargo bench -p millstream-core --bench picker`. Prints; judges nothing.
 
 use millstream_core::base::{BLOCK, Bits, Geometry, Instant, Rng};
-use millstream_core::picker::{BlockOutcome, Config, PeerPieces, Pick, Picker, SourceId};
+use millstream_core::picker::{
+    BlockOutcome, Config, PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN, PeerPieces, Pick, Picker, SourceId,
+};
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ fn main() {
     line("200 seeds, 100,000 pieces", &download(100_000, 16, 200, 16, true));
     line("200 leeches with half, 100,000 pieces", &download(100_000, 16, 200, 16, false));
     line("200 slow leeches, one block a pick", &download(20_000, 16, 200, 1, false));
+    line("the same in files of three priorities", &ranked(100_000, 200, false));
+    line("the same in order", &ranked(100_000, 200, true));
     bitfields();
 }
 
@@ -21,9 +25,28 @@ fn line(what: &str, measured: &str) {
 
 /// Everything is downloaded: pick, block, digest, write. Answers the time a block.
 fn download(pieces: u32, blocks: u32, sources: u32, batch: usize, seeds: bool) -> String {
+    fetch(torrent(pieces, blocks), pieces, sources, batch, seeds)
+}
+
+/// Of leeches with half each; what matters most every other one has nothing of.
+fn ranked(pieces: u32, sources: u32, sequential: bool) -> String {
+    let mut picker = torrent(pieces, 16);
+    picker.set_sequential(sequential);
+    picker.set_priorities(|piece| match piece.get() {
+        n if n % 1_000 == 999 => PRIORITY_MAX,
+        n if n < pieces / 2 => PRIORITY_DEFAULT,
+        _ => PRIORITY_MIN,
+    });
+    fetch(picker, pieces, sources, 16, false)
+}
+
+fn torrent(pieces: u32, blocks: u32) -> Picker {
     let span = u64::from(pieces) * u64::from(blocks) * u64::from(BLOCK);
     let geometry = Arc::new(Geometry::new(span, u64::from(blocks * BLOCK), Vec::new()).expect("it fits"));
-    let mut picker = Picker::new(geometry, &Bits::new(pieces), Config::default());
+    Picker::new(geometry, &Bits::new(pieces), Config::default())
+}
+
+fn fetch(mut picker: Picker, pieces: u32, sources: u32, batch: usize, seeds: bool) -> String {
     let mut rng = Rng::new([9; 32]);
     let has: Vec<Bits> = (0..sources)
         .map(|n| {

@@ -1,7 +1,7 @@
 //! What an application adds: where the torrent comes from, and how it is to be treated.
 
 use core::net::SocketAddr;
-use millstream_core::engine::{Allocation, Rates, Selection, Source};
+use millstream_core::engine::{Allocation, Priorities, Rates, Selection, Source};
 use millstream_core::wire::{InfoHash, Magnet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ pub struct AddTorrent {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) allocation: Option<Allocation>,
     pub(crate) selection: Option<Selection>,
+    pub(crate) priorities: Option<Priorities>,
     pub(crate) sequential: bool,
     pub(crate) paused: bool,
     pub(crate) only_peers: bool,
@@ -84,6 +85,7 @@ impl AddTorrent {
             folder: None,
             allocation: None,
             selection: None,
+            priorities: None,
             sequential: false,
             paused: false,
             only_peers: false,
@@ -114,6 +116,14 @@ impl AddTorrent {
     #[must_use]
     pub fn select(mut self, selection: Selection) -> Self {
         self.selection = Some(selection);
+        self
+    }
+
+    /// Which files come before others, or after them; those that aren't named are normal. Unless told, it is as resume
+    /// data says.
+    #[must_use]
+    pub fn priorities(mut self, priorities: impl Into<Priorities>) -> Self {
+        self.priorities = Some(priorities.into());
         self
     }
 

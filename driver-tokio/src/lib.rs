@@ -65,8 +65,9 @@ pub use millstream_core as core;
 pub use millstream_core::base::TorrentId;
 pub use millstream_core::engine::Statistics as SessionStatistics;
 pub use millstream_core::engine::{
-    Allocation, Config as EngineConfig, Encryption, PeerSource, PeerStatus, Rates, SeedPolicy, Selection,
-    Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig, WebSeedState, WebSeedStatus,
+    Allocation, Config as EngineConfig, Encryption, PeerSource, PeerStatus, Priorities, Priority, Rates,
+    SeedPolicy, Selection, Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedConfig,
+    WebSeedState, WebSeedStatus,
 };
 pub use millstream_core::net::Followed;
 pub use millstream_core::pool::PoolChange;

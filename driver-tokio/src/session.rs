@@ -85,6 +85,7 @@ impl Session {
         let Some(name) = folder.to_str() else { return Err(AddError::Folder(folder)) };
         let mut order = engine::AddTorrent::new(source, name);
         order.selection = add.selection;
+        order.priorities = add.priorities;
         order.sequential = add.sequential;
         order.paused = add.paused;
         order.peers = add.peers;

@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use millstream_core::base::{Bits, PieceIndex, TorrentId};
 use millstream_core::engine::{
-    Command, PeerStatus, Rates, Selection, State, Status, TorrentEvent, TrackerStatus, WebSeedStatus,
+    Command, PeerStatus, Priorities, Priority, Rates, Selection, State, Status, TorrentEvent, TrackerStatus,
+    WebSeedStatus,
 };
 use millstream_core::wire::metainfo::Info;
 use std::sync::{Arc, Mutex};
@@ -146,6 +147,20 @@ impl Torrent {
     /// Chooses the files that are wanted.
     pub async fn select(&self, selection: Selection) -> Result<(), CommandFailed> {
         self.command(Command::Select(self.id(), selection)).await
+    }
+
+    /// Gives files priorities, by their numbers; those that aren't named keep theirs. What has a higher one is asked for
+    /// before all that has a lower one.
+    pub async fn set_priorities(&self, priorities: impl Into<Priorities>) -> Result<(), CommandFailed> {
+        self.command(Command::Priorities(self.id(), priorities.into())).await
+    }
+
+    /// How much each of its files is wanted, `None` if it isn't; nothing until the metadata is known.
+    pub async fn priorities(&self) -> Vec<Option<Priority>> {
+        let (reply, answer) = oneshot::channel();
+        // A session that has ended wants nothing.
+        let _ = self.port.send(Request::Priorities { torrent: self.id(), reply });
+        answer.await.unwrap_or_default()
     }
 
     /// Pieces in order rather than rarest first.

@@ -12,7 +12,7 @@ use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, Instant, JobId, LocalId, Rng, TorrentId};
 use millstream_core::engine::{
     AddTorrent, Command, Config, Effect, Endpoint, Event, HostErrorKind, Input, LinkEnd, LinkInfo, Outcome,
-    Reply, Selection, SocketKind, Source, Work,
+    Priority, Reply, Selection, SocketKind, Source, Work,
 };
 use millstream_core::wire::PeerId;
 use millstream_core::wire::handshake::{Feature, Handshake};
@@ -365,7 +365,7 @@ impl Run {
 
     fn command(&mut self, script: &mut Script<'_>) {
         let id = script.pick(&self.torrents).copied().unwrap_or(TorrentId(0));
-        let command = match script.byte() % 20 {
+        let command = match script.byte() % 21 {
             0 | 1 => self.add(script),
             2 => Command::Announce(id),
             3 => Command::Remove(id),
@@ -395,6 +395,10 @@ impl Run {
                 let peer = SocketAddr::from(([73, 1, 1, script.byte()], script.byte().into()));
                 Command::Disconnect { torrent: id, peer, ban: script.coin() }
             }
+            19 => Command::Priorities(
+                id,
+                [(script.wild(), Priority::High), (script.wild(), Priority::Low)].into(),
+            ),
             _ => Command::Save(id),
         };
         if let Ok(Reply::Added(id)) = self.host.command(self.now, command) {

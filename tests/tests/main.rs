@@ -37,6 +37,8 @@ mod partings;
 mod patience;
 /// The pool of links finds out what the network bears.
 mod pool;
+/// Files that come before others, and after them.
+mod priorities;
 /// Files that another torrent has already.
 mod shared;
 /// What is said to scripted peers, and how what they say is taken.

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use millstream_core::base::{Bits, Rng, TorrentId};
 use millstream_core::create::CreateOptions;
-use millstream_core::engine::{AddTorrent, Command, Rates, Selection, Source, TorrentEvent};
+use millstream_core::engine::{AddTorrent, Command, Priority, Rates, Selection, Source, TorrentEvent};
 use millstream_core::resume;
 use millstream_core::wire::magnet::Magnet;
 use millstream_core::wire::metainfo::Version;
@@ -146,7 +146,7 @@ fn disturb(world: &mut World, hosts: &[HostId], content: &Content, rng: &mut Rng
     let host = hosts[1 + rng.below(hosts.len() as u64 - 1) as usize];
     let Some(&id) = world.at(host).engine.torrents().first() else { return };
     let peers: Vec<_> = hosts.iter().map(|&host| world.addr(host)).collect();
-    let command = match rng.below(12) {
+    let command = match rng.below(13) {
         0 => Command::Pause(id),
         1 | 2 => Command::Resume(id),
         3 => Command::Recheck(id),
@@ -160,6 +160,11 @@ fn disturb(world: &mut World, hosts: &[HostId], content: &Content, rng: &mut Rng
             Command::Deadline { torrent: id, start, length: 1, by: world.now + Duration::from_secs(3) }
         }
         10 => {
+            let levels = [Priority::Low, Priority::Normal, Priority::High];
+            let level = |rng: &mut Rng| levels[rng.below(3) as usize];
+            Command::Priorities(id, [(0, level(rng)), (3, level(rng))].into())
+        }
+        11 => {
             world.cut(hosts[0], host);
             return;
         }

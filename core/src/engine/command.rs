@@ -1,7 +1,7 @@
 //! What an application wants of the engine. Every command is a value, so that it can be recorded and replayed.
 
 use crate::base::{Instant, TorrentId};
-use crate::torrent::{AddTorrent, Rates, Selection};
+use crate::torrent::{AddTorrent, Priorities, Rates, Selection};
 use crate::wire::ip_filter::IpFilter;
 use crate::wire::tracker_url::TrackerUrlError;
 use alloc::boxed::Box;
@@ -26,6 +26,10 @@ pub enum Command {
     Recheck(TorrentId),
     /// Which files are wanted, counted as the metainfo lists the real ones (pad files don't count).
     Select(TorrentId, Selection),
+    /// How much files are wanted, counted likewise; those that aren't named stay as they are. Pieces of a higher priority
+    /// are asked for before all of a lower one, once what is under way is there; a piece of several files has the highest
+    /// of theirs. Refused for a number that no file has; before the metadata is known, such a number is warned of later.
+    Priorities(TorrentId, Priorities),
     /// Pieces in order rather than rarest first.
     Sequential(TorrentId, bool),
     /// Have these bytes of the torrent's span by then, before all others, also if they aren't selected.

@@ -28,6 +28,10 @@ impl Engine {
                 self.tell(now, id, |torrent, cx| torrent.select(cx, &selection))?
                     .map_err(CommandError::NoFile)?;
             }
+            Command::Priorities(id, priorities) => {
+                self.tell(now, id, |torrent, cx| torrent.set_priorities(cx, &priorities))?
+                    .map_err(CommandError::NoFile)?;
+            }
             Command::Sequential(id, on) => self.tell(now, id, |torrent, _| torrent.set_sequential(on))?,
             Command::Deadline { torrent, start, length, by } => {
                 if !self.tell(now, torrent, |torrent, cx| torrent.set_deadline(cx, start, length, by))? {

@@ -39,8 +39,9 @@ pub use crate::offers::OffersConfig;
 pub use crate::pex::PexConfig;
 pub use crate::torrent::{
     AddTorrent, Allocation, Config, Encryption, FileNow, FileSpec, FilesOp, HostError, HostErrorKind,
-    Outcome, Owed, OwedError, PeerSource, PeerStatus, PortProtocol, Rates, Route, SeedPolicy, Selection,
-    Source, Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse, WebSeedStatus, Work,
+    Outcome, Owed, OwedError, PeerSource, PeerStatus, PortProtocol, Priorities, Priority, Rates, Route,
+    SeedPolicy, Selection, Source, Sources, State, Status, TorrentEvent, TrackerStatus, UtpUse,
+    WebSeedStatus, Work,
 };
 pub use crate::webseed::{WebSeedConfig, WebSeedState};
 pub use command::{Command, CommandError, Refusal, Reply};
@@ -343,6 +344,11 @@ impl Engine {
     /// Which pieces are verified and written, once the metadata is known.
     pub fn verified(&self, id: TorrentId) -> Option<crate::base::Bits> {
         self.torrents.get(id.0)?.torrent.verified()
+    }
+
+    /// How much each real file of a torrent is wanted, `None` if it isn't; nothing until the metadata is known.
+    pub fn priorities(&self, id: TorrentId) -> Vec<Option<Priority>> {
+        self.torrents.get(id.0).map_or_else(Vec::new, |seat| seat.torrent.priorities())
     }
 
     /// A torrent's connected peers, in join order.

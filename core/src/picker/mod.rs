@@ -28,7 +28,7 @@ mod tests;
 
 pub use pick::Pick;
 pub use rarity::Copies;
-pub use selection::{PRIORITY_DEFAULT, PRIORITY_MAX};
+pub use selection::{PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN};
 pub use state::PieceState;
 pub use super_seed::SuperSeed;
 

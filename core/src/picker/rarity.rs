@@ -115,6 +115,8 @@ pub(super) struct Order {
     /// Where each bucket starts; the last entry is the row's end.
     starts: Vec<u32>,
     pickable: Bits,
+    /// The same, level by level, where there are several: what a source lacks of one level is found out at once.
+    by_level: Vec<Bits>,
     level_of: [u8; LEVELS],
 }
 
@@ -137,6 +139,7 @@ impl Order {
             at: vec![NOWHERE; pieces as usize],
             starts: vec![0; usize::from(used) * CLASSES + 1],
             pickable: Bits::new(pieces),
+            by_level: if used > 1 { vec![Bits::new(pieces); usize::from(used)] } else { Vec::new() },
             level_of,
         };
         let bucket_of = |order: &Self, i| {
@@ -157,6 +160,9 @@ impl Order {
                 order.put(i, next[bucket]);
                 next[bucket] += 1;
                 order.pickable.set(i);
+                if let Some(level) = order.by_level.get_mut(bucket / CLASSES) {
+                    level.set(i);
+                }
             }
         }
         order
@@ -185,51 +191,33 @@ impl Order {
             PeerPieces::Some(bits) => bits,
         };
         if u64::from(bits.count()) * 8 < self.row.len() as u64 {
-            return self.best_of(rng, bits);
+            return best_of(rng, self.pickable.iter_both(bits), |piece| self.bucket_of(piece));
         }
-        if !self.pickable.meets(bits) {
-            return None;
-        }
-        let mut probes = 0;
-        for bucket in (0..self.starts.len() - 1).rev() {
-            let (start, end) = (self.starts[bucket], self.starts[bucket + 1]);
-            let nobody_has_it = bucket % CLASSES == CLASSES - 1;
-            if start == end || nobody_has_it {
-                continue;
-            }
-            let offset = rng.below(u64::from(end - start)) as u32;
-            for at in (start + offset..end).chain(start..start + offset) {
-                let piece = self.row[at as usize];
-                if bits.get(piece) {
-                    return Some(piece);
-                }
-                probes += 1;
-                if probes == PROBES_MAX {
-                    return self.best_of(rng, bits);
-                }
-            }
-        }
-        None
+        let few = |level: usize| {
+            let (start, end) = (self.starts[level * CLASSES], self.starts[(level + 1) * CLASSES]);
+            end - start <= PROBES_MAX
+        };
+        let there = |&level: &usize| few(level) || self.of_level(level).meets(bits);
+        let there = (0..self.levels()).rev().filter(there);
+        there.filter_map(|level| self.most_urgent_of(level, rng, bits)).next()
     }
 
     /// The first piece of those a source has, within the highest priority.
     pub(super) fn first(&self, has: PeerPieces<'_>) -> Option<u32> {
-        let bits = match has {
-            PeerPieces::All => &self.pickable,
-            PeerPieces::Some(bits) => bits,
-        };
-        let levels = self.starts.len() / CLASSES;
-        let mut best: Option<(usize, u32)> = None;
-        for piece in self.pickable.iter_both(bits) {
-            let level = self.bucket_of(piece) / CLASSES;
-            if best.is_none_or(|(b, _)| level > b) {
-                best = Some((level, piece));
-            }
-            if level + 1 == levels {
-                break;
-            }
-        }
-        best.map(|(_, piece)| piece)
+        (0..self.levels()).rev().find_map(|level| match has {
+            PeerPieces::All => self.of_level(level).iter().next(),
+            PeerPieces::Some(bits) => self.of_level(level).iter_both(bits).next(),
+        })
+    }
+
+    /// How many levels of priority there are.
+    pub(super) fn levels(&self) -> usize {
+        self.starts.len() / CLASSES
+    }
+
+    /// The pieces of a level; the higher number comes first.
+    pub(super) fn of_level(&self, level: usize) -> &Bits {
+        self.by_level.get(level).unwrap_or(&self.pickable)
     }
 
     /// How urgent a piece in the row is; a higher number is more urgent.
@@ -242,6 +230,9 @@ impl Order {
         debug_assert!(!self.pickable.get(piece));
         let bucket = self.bucket(priority, copies);
         self.pickable.set(piece);
+        if let Some(level) = self.by_level.get_mut(bucket / CLASSES) {
+            level.set(piece);
+        }
         self.row.push(piece);
         let last = self.starts.len() - 1;
         self.starts[last] += 1;
@@ -257,6 +248,9 @@ impl Order {
             return;
         }
         let bucket = self.bucket_of(piece);
+        if let Some(level) = self.by_level.get_mut(bucket / CLASSES) {
+            level.clear(piece);
+        }
         for next in bucket + 1..self.starts.len() {
             self.starts[next] -= 1;
             self.swap(self.at[piece as usize], self.starts[next]);
@@ -274,6 +268,10 @@ impl Order {
             let priority = priority_of(i);
             assert_eq!(priority.is_some(), self.pickable.get(i), "piece {i}");
             assert_eq!(at != NOWHERE, self.pickable.get(i));
+            let level = priority.map(|priority| self.bucket(priority, 0) / CLASSES);
+            for (n, bits) in self.by_level.iter().enumerate() {
+                assert_eq!(level == Some(n), bits.get(i), "piece {i}");
+            }
             if let Some(priority) = priority {
                 assert_eq!(self.row[at as usize], i);
                 assert_eq!(self.bucket_of(i), self.bucket(priority, availability.beside_seeds(i)));
@@ -312,26 +310,29 @@ impl Order {
         Some(self.row[(start + offset) as usize])
     }
 
-    /// The most urgent piece of a source that has few, or few that are urgent.
-    fn best_of(&self, rng: &mut Rng, bits: &Bits) -> Option<u32> {
-        let (mut best, mut equals) = (None, 0);
-        for piece in self.pickable.iter_both(bits) {
-            let bucket = self.bucket_of(piece);
-            match best {
-                Some((b, _)) if bucket < b => {}
-                Some((b, _)) if bucket == b => {
-                    equals += 1;
-                    if rng.below(equals) == 0 {
-                        best = Some((bucket, piece));
-                    }
+    /// The most urgent piece of one level, of a source that has some of it.
+    fn most_urgent_of(&self, level: usize, rng: &mut Rng, bits: &Bits) -> Option<u32> {
+        let mut probes = 0;
+        for bucket in (level * CLASSES..(level + 1) * CLASSES).rev() {
+            let (start, end) = (self.starts[bucket], self.starts[bucket + 1]);
+            let nobody_has_it = bucket % CLASSES == CLASSES - 1;
+            if start == end || nobody_has_it {
+                continue;
+            }
+            let offset = rng.below(u64::from(end - start)) as u32;
+            for at in (start + offset..end).chain(start..start + offset) {
+                let piece = self.row[at as usize];
+                if bits.get(piece) {
+                    return Some(piece);
                 }
-                Some(_) | None => {
-                    best = Some((bucket, piece));
-                    equals = 1;
+                probes += 1;
+                if probes == PROBES_MAX {
+                    let both = self.of_level(level).iter_both(bits);
+                    return best_of(rng, both, |piece| self.bucket_of(piece));
                 }
             }
         }
-        best.map(|(_, piece)| piece)
+        None
     }
 
     fn bucket(&self, priority: u8, copies: u16) -> usize {
@@ -349,4 +350,26 @@ impl Order {
         self.put(one, b);
         self.put(other, a);
     }
+}
+
+/// The most urgent of a few pieces, by chance among equals.
+fn best_of(rng: &mut Rng, pieces: impl Iterator<Item = u32>, urgency: impl Fn(u32) -> usize) -> Option<u32> {
+    let (mut best, mut equals) = (None, 0);
+    for piece in pieces {
+        let bucket = urgency(piece);
+        match best {
+            Some((b, _)) if bucket < b => {}
+            Some((b, _)) if bucket == b => {
+                equals += 1;
+                if rng.below(equals) == 0 {
+                    best = Some((bucket, piece));
+                }
+            }
+            Some(_) | None => {
+                best = Some((bucket, piece));
+                equals = 1;
+            }
+        }
+    }
+    best.map(|(_, piece)| piece)
 }

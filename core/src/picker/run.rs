@@ -8,8 +8,9 @@ use core::ops::Range;
 
 impl Picker {
     /// The longest row of pieces that are wanted and not begun, of those a source has, leaving out `taken`; at most `max`
-    /// pieces of it. What has a deadline comes first, and in a sequential torrent the first row. One pass over all pieces:
-    /// once a run, not once a block.
+    /// pieces of it, all of the highest priority there is among them. What has a deadline comes first, with what follows
+    /// and matters no less; in a sequential torrent the first row. One pass over all pieces, and another for each
+    /// priority in use but one: once a run, not once a block.
     pub fn gap(&mut self, has: PeerPieces<'_>, taken: &[Range<u32>], max: u32) -> Option<Range<u32>> {
         if self.wanted_left == 0 {
             return None;
@@ -20,18 +21,23 @@ impl Picker {
             let free = !taken.iter().any(|range| range.contains(&n));
             free && self.geometry.piece(n).is_some_and(|piece| order.contains(piece) && has.has(piece))
         };
+        let priority = |n: u32| self.geometry.piece(n).map_or(0, |piece| self.priority(piece));
         let row_from = |from: u32| {
             let end = self.geometry.pieces().min(from.saturating_add(max));
-            from..(from..end).find(|&n| !fits(n)).unwrap_or(end)
+            let goes_on = |n: u32| fits(n) && priority(n) >= priority(from);
+            from..(from..end).find(|&n| !goes_on(n)).unwrap_or(end)
         };
         let urgent = self.deadlines.iter().map(|(_, piece)| piece.get()).find(|&n| fits(n));
         if let Some(from) = urgent {
             return Some(row_from(from));
         }
+        let mut levels = (0..order.levels()).rev();
+        let level =
+            order.of_level(levels.find(|&level| level == 0 || order.of_level(level).iter().any(fits))?);
         let mut best = 0..0;
         let mut row = 0..0;
         for n in 0..=self.geometry.pieces() {
-            if n < self.geometry.pieces() && fits(n) {
+            if n < self.geometry.pieces() && level.get(n) && fits(n) {
                 row = if row.end == n && !row.is_empty() { row.start..n + 1 } else { n..n + 1 };
                 continue;
             }

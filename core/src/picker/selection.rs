@@ -3,12 +3,15 @@
 use super::{Picker, PieceState};
 use crate::base::{Bits, Instant, PieceIndex};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// The priority of a piece that nobody gave one.
 pub const PRIORITY_DEFAULT: u8 = 4;
-/// The highest priority. The lowest is 1; 0 is 'unwanted'.
+/// The lowest priority of a piece that is wanted.
+pub const PRIORITY_MIN: u8 = 1;
+/// The highest priority; 0 is 'unwanted'.
 pub const PRIORITY_MAX: u8 = 7;
 /// How many priorities there are, 0 included.
 pub(super) const LEVELS: usize = PRIORITY_MAX as usize + 1;
@@ -71,6 +74,13 @@ impl Picker {
             self.wanted_bytes_left += length;
         }
         self.refresh(piece);
+    }
+
+    /// Gives every piece the priority that `of` says; as `set_priority`. Pieces that all have the default cost nothing.
+    pub fn set_priorities(&mut self, of: impl Fn(PieceIndex) -> u8) {
+        let geometry = Arc::clone(&self.geometry);
+        geometry.iter().for_each(|piece| self.set_priority(piece, of(piece)));
+        self.selection.take_if(|selection| selection.priorities.iter().all(|&one| one == PRIORITY_DEFAULT));
     }
 
     /// Whether pieces are begun in their order in the torrent, within each priority, rather than rarest first.

@@ -60,7 +60,8 @@ pub struct Resume {
 pub struct FileSaved {
     /// What the file looked like; `None`: it did not exist.
     pub stamp: Option<Stamp>,
-    /// Its priority; 0 is not selected.
+    /// Its priority: 4 is normal, less is low, more is high. 0 is not selected; with 128 on top, a file that isn't
+    /// selected has the rest for its priority should it be.
     pub priority: u8,
 }
 

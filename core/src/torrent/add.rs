@@ -9,6 +9,7 @@ use crate::wire::magnet::Magnet;
 use crate::wire::metainfo::{Info, Metainfo};
 use crate::wire::{InfoHash, InfoHashV2};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -129,6 +130,21 @@ pub enum Selection {
     Files(Vec<u32>),
 }
 
+/// How much a file is wanted that is wanted at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// As files are that nothing is said of.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+/// How much files are wanted, by their numbers among the real ones.
+pub type Priorities = BTreeMap<u32, Priority>;
+
 /// A torrent to take on.
 #[derive(Clone, Debug)]
 pub struct AddTorrent {
@@ -138,8 +154,12 @@ pub struct AddTorrent {
     pub folder: Arc<str>,
     /// Resume data that was saved for it. What is damaged is set aside with a warning.
     pub resume: Option<Vec<u8>>,
-    /// Which files are wanted. `None` is what a magnet or the resume data says, else all.
+    /// Which files are wanted. `None` is what the resume data or a magnet says, else all. Resume data in which no file is
+    /// selected says nothing.
     pub selection: Option<Selection>,
+    /// Which files are wanted more or less than others; those that aren't named are normal. `None` is what the resume data
+    /// says. A piece is wanted as much as the file in it that is wanted most; those of a higher priority come first.
+    pub priorities: Option<Priorities>,
     /// Pieces in order rather than rarest first.
     pub sequential: bool,
     /// Don't start yet.
@@ -167,6 +187,7 @@ impl AddTorrent {
             folder: folder.into(),
             resume: None,
             selection: None,
+            priorities: None,
             sequential: false,
             paused: false,
             peers: Vec::new(),

@@ -1,6 +1,6 @@
 //! All that exists once the metadata is known.
 
-use super::{FileSpec, Selection};
+use super::FileSpec;
 use crate::base::{Bits, Geometry, PieceIndex};
 use crate::picker::{self, Picker, PieceState, SuperSeed};
 use crate::store::{Assembly, Layout, StoreConfig, Taken, Watermarks};
@@ -150,7 +150,6 @@ impl Content {
         self.info.files().iter().map(spec).collect()
     }
 
-    /// Wants these files and no others; says which number isn't one, and changes nothing then.
     /// Wants a piece beside what is selected; whether that is news.
     pub(super) fn want(&mut self, piece: PieceIndex) -> bool {
         if self.picker.priority(piece) > 0 || self.picker.state(piece) == PieceState::Have {
@@ -161,29 +160,28 @@ impl Content {
         true
     }
 
-    pub(super) fn select(&mut self, selection: &Selection) -> Result<(), u32> {
-        let wanted: Vec<(u64, u64)> = match selection {
-            Selection::All => alloc::vec![(0, self.geometry.span())],
-            Selection::Files(numbers) => {
-                let real: Vec<(u64, u64)> =
-                    self.info.real_files().map(|(_, file)| (file.offset, file.length)).collect();
-                let file = |&n: &u32| real.get(n as usize).copied().ok_or(n);
-                numbers.iter().map(file).collect::<Result<_, u32>>()?
-            }
-        };
-        let mut pieces = Bits::new(self.geometry.pieces());
-        for piece in wanted.iter().flat_map(|&(start, length)| self.geometry.touched(start, length)) {
-            pieces.set(piece);
-        }
-        self.wanted_bytes = 0;
-        for piece in self.geometry.iter() {
-            let on = pieces.get(piece.get());
-            self.picker.set_priority(piece, if on { picker::PRIORITY_DEFAULT } else { 0 });
-            if on {
-                self.wanted_bytes += u64::from(self.geometry.length_of(piece));
-            }
-        }
-        Ok(())
+    /// The picker's priority of a piece, by its number.
+    pub(super) fn priority(&self, piece: u32) -> u8 {
+        self.geometry.piece(piece).map_or(0, |piece| self.picker.priority(piece))
+    }
+
+    /// Wants each piece as much as it says there, and those of 0 not at all.
+    pub(super) fn choose(&mut self, levels: &[u8]) {
+        let level = |piece: PieceIndex| levels.get(piece.at()).copied().unwrap_or(0);
+        self.picker.set_priorities(level);
+        let wanted = self.geometry.iter().filter(|&piece| level(piece) > 0);
+        self.wanted_bytes = wanted.map(|piece| u64::from(self.geometry.length_of(piece))).sum();
+    }
+
+    /// Wants the pieces that are wanted as much as it says there; wants neither more pieces nor fewer.
+    pub(super) fn rank(&mut self, levels: &[u8]) {
+        let before: Vec<u8> = self.geometry.iter().map(|piece| self.picker.priority(piece)).collect();
+        let level = |piece: PieceIndex| levels.get(piece.at()).copied().unwrap_or(0);
+        self.picker.set_priorities(|piece| match before.get(piece.at()).copied().unwrap_or(0) {
+            0 => 0,
+            before if level(piece) == 0 => before,
+            _ => level(piece),
+        });
     }
 }
 

@@ -20,8 +20,8 @@ impl Torrent {
         self.hash_v2 = info.info_hash_v2();
         let mut content = Box::new(Content::new(info, &config.store()));
         content.picker.set_sequential(self.sequential);
-        self.no_file = content.select(&self.selection).err();
         self.content = Some(content);
+        self.apply_wants();
     }
 
     pub(super) fn open_files(&mut self) {

@@ -12,6 +12,7 @@
 //! | `bans` | whom it has nothing to do with |
 //! | `download` | what is asked of whom, and what becomes of blocks |
 //! | `judging` | what digests say of pieces, and of who sent them |
+//! | `wants` | which files are wanted, and how much |
 //! | `upload` | what is read and sent for whom |
 //! | `metadata` | the info dictionary, from peers and to peers (BEP 9) |
 //! | `hashes` | v2 hashes, from peers and to peers (BEP 52) |
@@ -53,13 +54,14 @@ mod trackers;
 mod updates;
 mod upload;
 mod views;
+mod wants;
 mod webseed;
 mod work;
 
 pub use crate::announce::{AskId, UdpAsk};
 pub use crate::book::{Source as PeerSource, Sources};
 pub use crate::choke::SeedPolicy;
-pub use add::{AddTorrent, Selection, Source};
+pub use add::{AddTorrent, Priorities, Priority, Selection, Source};
 pub use config::{Config, Encryption, Rates, UtpUse};
 pub use event::TorrentEvent;
 pub use gate::{Direction, Gate};
@@ -102,7 +104,8 @@ pub struct Torrent {
     dht: bool,
     super_seed: bool,
     sequential: bool,
-    selection: Selection,
+    /// `None`: nothing was said of which files are wanted, or how much.
+    wants: Option<Box<wants::Wants>>,
     rates: Rates,
     /// The resume data that it was added with, until the files are open.
     resume: Option<Vec<u8>>,
@@ -171,7 +174,7 @@ impl Torrent {
         let names = add.source.names();
         let trackers = add.named_trackers();
         let announce = add.announce(&names, host, &mut rng.fork("announce"));
-        let selection = add.selection.clone().or_else(|| add.source.selection()).unwrap_or_default();
+        let wants = wants::Wants::of(&add);
         let mut torrent = Self {
             id,
             names,
@@ -183,7 +186,7 @@ impl Torrent {
             dht: config.dht && cfg!(feature = "dht") && !add.only_peers,
             super_seed: add.super_seed,
             sequential: add.sequential,
-            selection,
+            wants,
             rates: add.rates,
             resume: add.resume,
             phase: Phase::Metadata,
@@ -326,25 +329,6 @@ impl Torrent {
         }
         self.begin_recheck(cx);
         self.check_left(cx);
-    }
-
-    /// Wants these files and no others; says which number isn't one.
-    pub fn select(&mut self, cx: &mut Context<'_>, selection: &Selection) -> Result<(), u32> {
-        let sated = self.is_sated();
-        if let Some(content) = &mut self.content {
-            content.select(selection)?;
-        }
-        let corrected = self.no_file.take().is_some();
-        self.selection = selection.clone();
-        self.completed = false;
-        self.on_demand = false;
-        self.abandon_unwanted(cx);
-        self.heed_wants(cx, sated);
-        self.check_complete(cx);
-        if corrected && !self.paused {
-            self.resume(cx);
-        }
-        Ok(())
     }
 
     /// Pieces in order, or rarest first.

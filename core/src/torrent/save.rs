@@ -50,6 +50,12 @@ impl Saving {
         }
     }
 
+    /// Other files are wanted than was saved, or they are wanted more or less.
+    pub(super) fn on_wants(&mut self, now: Instant, interval: Duration) {
+        self.kept = false;
+        self.touch(now, interval);
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.due
     }
@@ -116,7 +122,8 @@ impl Torrent {
                 modified_ns: i64::try_from(file.modified_ns).unwrap_or(i64::MAX),
             })
         };
-        let saved = files.iter().map(|file| FileSaved { stamp: stamp(file), priority: 4 }).collect();
+        let files = files.iter().zip(self.saved_priorities());
+        let saved = files.map(|(file, priority)| FileSaved { stamp: stamp(file), priority }).collect();
         Some(Resume {
             v1: content.info.info_hash(),
             v2: content.info.info_hash_v2(),
@@ -140,6 +147,7 @@ impl Torrent {
     pub(super) fn remember(&mut self, cx: &Context<'_>, resume: &Resume) {
         let config = cx.config;
         self.before = (resume.uploaded, resume.downloaded);
+        self.recall_wants(resume);
         let own = crate::book::Own::default();
         self.remember_trackers(cx, &resume.trackers);
         self.know_web_seeds(resume.web_seeds.iter().map(|url| url.as_str().into()), &config.web_seed);

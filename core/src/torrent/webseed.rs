@@ -86,6 +86,16 @@ impl Torrent {
         self.begin_web(cx);
     }
 
+    /// Other pieces may matter more now: web seeds end what they were asked for, and choose anew.
+    pub(super) fn cut_web_runs(&mut self) {
+        for seat in self.web.iter_mut().flat_map(|web| web.seats.values_mut()) {
+            let run = seat.seed.run();
+            if run.len() > 1 {
+                seat.seed.shorten(run.start + 1);
+            }
+        }
+    }
+
     /// Each web seed at a glance.
     pub fn web_seed_statuses(&self, now: Instant) -> Vec<WebSeedStatus> {
         let Some(web) = self.web.as_deref() else { return Vec::new() };

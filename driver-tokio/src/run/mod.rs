@@ -38,8 +38,8 @@ use link::Links;
 use listen::Sockets;
 use millstream_core::base::{Instant, JobId, TorrentId};
 use millstream_core::engine::{
-    AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Reply, Statistics, TrackerStatus,
-    WebSeedStatus,
+    AddTorrent, Command, CommandError, Engine, Input, Outcome, PeerStatus, Priority, Reply, Statistics,
+    TrackerStatus, WebSeedStatus,
 };
 use millstream_core::net::Followed;
 use millstream_core::wire::magnet::KeyLink;
@@ -84,6 +84,10 @@ pub(crate) enum Request {
     Peers {
         torrent: TorrentId,
         reply: oneshot::Sender<Vec<PeerStatus>>,
+    },
+    Priorities {
+        torrent: TorrentId,
+        reply: oneshot::Sender<Vec<Option<Priority>>>,
     },
     Trackers {
         torrent: TorrentId,
@@ -418,6 +422,7 @@ impl Body {
                 let _ = reply.send(outcome);
             }
             Request::Peers { torrent, reply } => drop(reply.send(self.engine.peers(now, torrent))),
+            Request::Priorities { torrent, reply } => drop(reply.send(self.engine.priorities(torrent))),
             Request::Trackers { torrent, reply } => drop(reply.send(self.engine.trackers(now, torrent))),
             Request::WebSeeds { torrent, reply } => drop(reply.send(self.engine.web_seeds(now, torrent))),
             Request::Deadline { torrent, start, length, within, reply } => {

@@ -177,6 +177,7 @@ pub(super) fn changes(command: &Command) -> Option<TorrentId> {
         Command::Pause(id) | Command::Resume(id) | Command::Recheck(id) | Command::Select(id, _) => Some(*id),
         Command::Add(_)
         | Command::Remove(_)
+        | Command::Priorities(..)
         | Command::Sequential(..)
         | Command::Deadline { .. }
         | Command::Peers(..)

@@ -168,6 +168,8 @@ fn wrong_usage_ends_with_2() {
         &["download", "f.torrent", "--listen", "here"],
         &["download", "f.torrent", "--select", "5-3"],
         &["download", "f.torrent", "--select", "1"],
+        &["download", "f.torrent", "--high", "0,1"],
+        &["download", "f.torrent", "--high", "0", "--low", "0"],
         &["create", "f", "--v1", "--v2"],
         &["create", "f", "--piece-length", "1000"],
         &["create", "f", "--tracker", "nowhere"],

@@ -118,7 +118,7 @@ fn only_selected_files_come() {
         let path = swarm.fixture.path("out/many").join(name);
         assert!(!path.exists(), "{path:?} wasn't asked for");
     }
-    let output = swarm.fixture.run(&swarm.download("many.torrent", &[]));
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &["--high", "2", "--low", "0"]));
     assert_eq!(output.status.code(), Some(0), "the rest comes when it is asked for: {output:?}");
     assert_same(&swarm.fixture.path("out/many/a"), &swarm.fixture.path("data/many/a"));
 }

@@ -1,5 +1,6 @@
 //! The picker's stories, and random sequences of events against its invariants.
 
+mod priority;
 mod random;
 mod run;
 mod stories;

@@ -78,8 +78,8 @@ fn obtainable(content: &Content, seed: &WebSeed) -> Option<Bits> {
 }
 
 impl Web {
-    /// Pieces in a row for one of them, where no other is at work; where that is everywhere, the second half of the
-    /// longest run of another, with that one and where it is to end.
+    /// Pieces in a row for one of them, where no other is at work; where that is everywhere, or what another is at work on
+    /// matters more, the second half of the longest run of that other, with that one and where it is to end.
     pub(super) fn next_run(&self, content: &mut Content, n: u32) -> Option<(Range<u32>, Option<Shared>)> {
         let seed = &self.seats.get(&n)?.seed;
         let unit = u64::from(content.geometry.piece_length());
@@ -88,13 +88,22 @@ impl Web {
         let has = has.as_ref().map_or(PeerPieces::All, PeerPieces::Some);
         let others = || self.seats.iter().filter(|&(&m, _)| m != n).map(|(&m, seat)| (m, seat.seed.run()));
         let taken: Vec<Range<u32>> = others().map(|(_, run)| run).collect();
-        if let Some(run) = content.picker.gap(has, &taken, max) {
-            return Some((run, None));
+        let gap = content.picker.gap(has, &taken, max);
+        let least = gap.as_ref().map(|run| content.priority(run.start));
+        let better =
+            |start: u32, content: &Content| least.is_none_or(|least| content.priority(start) > least);
+        let long = others().filter(|(_, run)| run.len() > 1 && better(run.start, content));
+        let longest = long.max_by_key(|(_, run)| (content.priority(run.start), run.len()));
+        let shared = longest.and_then(|(other, run)| {
+            let middle = run.start + (run.end - run.start) / 2;
+            Some((other, content.picker.gap(has, &[0..middle, run.end..u32::MAX], max)?))
+        });
+        match shared.filter(|(_, run)| better(run.start, content)) {
+            Some((other, run)) => {
+                let start = run.start;
+                Some((run, Some((other, start))))
+            }
+            None => gap.map(|run| (run, None)),
         }
-        let (other, longest) = others().max_by_key(|(_, run)| run.len()).filter(|(_, run)| run.len() > 1)?;
-        let middle = longest.start + (longest.end - longest.start) / 2;
-        let run = content.picker.gap(has, &[0..middle, longest.end..u32::MAX], max)?;
-        let start = run.start;
-        Some((run, Some((other, start))))
     }
 }

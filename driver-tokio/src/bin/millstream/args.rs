@@ -109,6 +109,12 @@ pub(crate) struct DownloadArgs {
     /// Only these files, numbered as `inspect` lists them: 0,2,5-7
     #[arg(long, value_name = "INDEXES", value_parser = rate::indexes)]
     pub(crate) select: Option<rate::Indexes>,
+    /// Fetch these files before all others
+    #[arg(long, value_name = "INDEXES", value_parser = rate::indexes)]
+    pub(crate) high: Option<rate::Indexes>,
+    /// Fetch these files after all others
+    #[arg(long, value_name = "INDEXES", value_parser = rate::indexes)]
+    pub(crate) low: Option<rate::Indexes>,
     /// Pieces in order rather than rarest first
     #[arg(long)]
     pub(crate) sequential: bool,

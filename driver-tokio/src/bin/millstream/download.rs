@@ -2,6 +2,7 @@
 
 use crate::args::DownloadArgs;
 use crate::outcome::Trouble;
+use crate::rate::Indexes;
 use crate::session;
 use crate::signals::Signals;
 use crate::source::{self, Source};
@@ -10,7 +11,7 @@ use crate::ui::Output;
 use crate::updates::Updates;
 use millstream::core::engine::CommandError;
 use millstream::core::wire::Magnet;
-use millstream::{AddError, AddTorrent, KeyLink, Selection, Session, Torrent};
+use millstream::{AddError, AddTorrent, KeyLink, Priorities, Priority, Selection, Session, Torrent};
 
 pub(crate) fn run(args: DownloadArgs) -> Result<(), Trouble> {
     let output = Output::new(args.network.json);
@@ -73,20 +74,35 @@ async fn named(
 
 /// A source that is wrong is said so before anything is started.
 fn check(args: &DownloadArgs) -> Result<(), Trouble> {
+    let (high, low) = (numbers(&args.high), numbers(&args.low));
+    if let Some(n) = low.iter().find(|n| high.binary_search(n).is_ok()) {
+        return Err(Trouble::Usage(format!("--low: file {n} can't come last and, by --high, first")));
+    }
     let head = args.torrent.get(..8).unwrap_or(&args.torrent).to_ascii_lowercase();
     if head.starts_with("http://") || head.starts_with("https://") {
         return Ok(());
     }
     let Source::Torrent(metainfo) = source::read(&args.torrent)? else { return Ok(()) };
     let files = metainfo.info.real_files().count() as u64;
-    let beyond = args.select.iter().flat_map(|select| &select.0).find(|&&n| u64::from(n) >= files);
-    beyond.map_or(Ok(()), |n| Err(Trouble::Usage(no_file(*n, files))))
+    for (flag, chosen) in [("--select", numbers(&args.select)), ("--high", high), ("--low", low)] {
+        if let Some(n) = chosen.iter().find(|&&n| u64::from(n) >= files) {
+            return Err(Trouble::Usage(no_file(flag, *n, files)));
+        }
+    }
+    Ok(())
+}
+
+fn numbers(chosen: &Option<Indexes>) -> &[u32] {
+    chosen.as_ref().map_or(&[], |indexes| &indexes.0)
 }
 
 /// A torrent, to be treated as the command line says.
 fn wanted(args: &DownloadArgs, text: &str) -> AddTorrent {
+    let high = numbers(&args.high).iter().map(|&n| (n, Priority::High));
+    let low = numbers(&args.low).iter().map(|&n| (n, Priority::Low));
     let add = AddTorrent::new(text)
         .folder(&args.output)
+        .priorities(high.chain(low).collect::<Priorities>())
         .sequential(args.sequential)
         .only_peers(args.network.only_peers);
     // What the command line says counts, not what an earlier run chose; only a magnet link may choose for itself.

@@ -129,7 +129,7 @@ impl Watched {
                     },
                 );
                 if let Some(n) = self.last_selected.filter(|&n| u64::from(n) >= files) {
-                    self.fail(output, &no_file(n, files), 2);
+                    self.fail(output, &no_file("--select", n, files), 2);
                 }
             }
             TorrentEvent::TrackerFailed { url, error } => self.warn(output, &format!("{url}: {error}")),
@@ -381,7 +381,7 @@ async fn next_of(follow: &mut Option<Follow>) -> Option<Followed> {
 }
 
 /// What to say of a file that was asked for by a number that a torrent of so many files doesn't have.
-pub(crate) fn no_file(n: u32, files: u64) -> String {
+pub(crate) fn no_file(flag: &str, n: u32, files: u64) -> String {
     let last = files.saturating_sub(1);
-    format!("--select: there is no file {n}, the last is {last}; `millstream inspect` lists them")
+    format!("{flag}: there is no file {n}, the last is {last}; `millstream inspect` lists them")
 }
