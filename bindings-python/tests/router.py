@@ -108,12 +108,13 @@ def _action(name: str, arguments: tuple[str, ...]) -> str:
 
 class UpnpRouter(Router):
     """One that speaks UPnP, and gives the port that is wished for. `taken`: somebody has that one already;
-    `only_for_ever`: it knows no leases."""
+    `only_for_ever`: it knows no leases; `chooses`: it can be asked for any port, as those of IGD 2."""
 
-    def __init__(self, host: str, *, taken: bool = False, only_for_ever: bool = False) -> None:
-        super().__init__(host, shift=0)
+    def __init__(self, host: str, *, taken: bool = False, only_for_ever: bool = False, chooses: bool = False) -> None:
+        super().__init__(host)
         self.taken = taken
         self.only_for_ever = only_for_ever
+        self.chooses = chooses
         self.given: dict[tuple[str, int], int] = {}
         """The ports that are open now: protocol and port outside, to which port inside."""
 
@@ -166,6 +167,7 @@ class UpnpRouter(Router):
                 _action("AddPortMapping", ARGUMENTS)
                 + _action("DeletePortMapping", ARGUMENTS[:3])
                 + _action("GetExternalIPAddress", ())
+                + (_action("AddAnyPortMapping", ARGUMENTS) if self.chooses else "")
             )
             return "200 OK", (
                 f'<?xml version="1.0"?><scpd xmlns="urn:schemas-upnp-org:service-1-0">'
@@ -200,9 +202,11 @@ class UpnpRouter(Router):
         inside, lease = int(told["InternalPort"]), int(told["LeaseDuration"])
         if self.only_for_ever and lease:
             return ONLY_FOR_EVER, ""
-        if self.taken and outside == inside:
+        if action == "AddAnyPortMapping":
+            outside = self.outside(inside)
+        elif self.taken and (self.chooses or outside == inside):
             return IN_USE, ""
         self.asked.append((protocol, inside, lease or -1))
         self.given[protocol, outside] = inside
         self.clients.add(told["InternalClient"])
-        return 0, ""
+        return 0, f"<NewReservedPort>{outside}</NewReservedPort>" if action == "AddAnyPortMapping" else ""

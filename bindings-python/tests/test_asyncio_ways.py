@@ -229,13 +229,13 @@ async def mapped(peer: Peer, count: int) -> None:
 
 
 @loops
-@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("refuses", [{}, {"taken": True}, {"taken": True, "chooses": True}])
 @pytest.mark.parametrize("only_for_ever", [False, True])
 def test_a_router_that_knows_upnp_alone_is_asked_by_it_whatever_it_refuses_first(
-    run: Run, tmp_path: Path, taken: bool, only_for_ever: bool
+    run: Run, tmp_path: Path, refuses: dict[str, bool], only_for_ever: bool
 ) -> None:
     async def story() -> None:
-        router = await UpnpRouter("127.5.3.54", taken=taken, only_for_ever=only_for_ever).start()
+        router = await UpnpRouter("127.5.3.54", only_for_ever=only_for_ever, **refuses).start()
         http = HttpServer()
         what = things([[await http.start() + "/announce"]])
         peer = await Peer(tmp_path / "one", listen=["0.0.0.0:0"], router=router.host, port_mapping=True).start()
@@ -246,7 +246,8 @@ def test_a_router_that_knows_upnp_alone_is_asked_by_it_whatever_it_refuses_first
         assert len(router.given) == 2 and set(router.given.values()) == {port}
         assert all(host.startswith("127.") for host in router.clients), "our address on the way to the router"
         (outside,) = {number for protocol, number in router.given if protocol == "tcp"}
-        assert (outside == port) is not taken
+        assert (outside == port) is not router.taken
+        assert (outside == port + 1000) is router.chooses
         await peer.backend.add(what.torrent, str(peer.files))
         await peer.told(TrackerAnswered)
         assert announced_at(http) == outside

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, thing, things
 
-from millstream import Completed, FileCompleted, Metadata, MillstreamError, SessionClosed, TorrentRemoved, sync
+from millstream import Completed, FileCompleted, Metadata, MillstreamError, Removed, SessionClosed, TorrentRemoved, sync
 from millstream._thread import LoopThread
 
 
@@ -71,6 +71,8 @@ def test_next_events_waits_no_longer_than_it_may_and_wakes_when_closed(blocking:
     session.close()
     waiting.join(10)
     assert not waiting.is_alive() and events.ended
+    # what came after who waited was woken: its end, if that was told in time
+    assert {type(event) for event in [*woken[0], *events]} <= {Removed}
     assert list(events) == []
     with pytest.raises(SessionClosed):
         session.add("1" * 40)
