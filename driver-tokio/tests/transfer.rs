@@ -5,7 +5,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use millstream::core::engine::{CommandError, UtpUse};
-use millstream::{AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent};
+use millstream::{
+    AddTorrent, CommandFailed, Rates, Session, SessionBuilder, State, Torrent, TorrentEvent, TrackerStatus,
+};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,6 +148,54 @@ async fn what_has_a_deadline_comes_before_all_else() {
         }
     }
     assert!((100..103).all(|piece| first.contains(&piece)), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_running_torrent_is_given_other_trackers_and_they_come_back_with_its_resume_data() {
+    let home = folder("trackers");
+    let bytes = content(PIECE);
+    fs::write(home.join("file"), &bytes).unwrap();
+    let (session, file) = (session(&home).await, torrent_file("file", &bytes));
+    let seeding = session.add(AddTorrent::bytes(file.clone()).folder(&home)).await.unwrap();
+    within(seeding.wait_complete()).await.unwrap();
+    let urls = ["http://127.0.0.1:1/announce", "udp://127.0.0.1:1"];
+    seeding.set_trackers([[urls[0]], [urls[1]]]).await.unwrap();
+    let wrong = seeding.set_trackers([["ftp://127.0.0.1/"]]).await;
+    assert!(matches!(wrong, Err(CommandFailed::Refused(CommandError::Tracker { .. }))), "{wrong:?}");
+    let shown = |trackers: Vec<TrackerStatus>| -> Vec<String> {
+        trackers.into_iter().map(|tracker| tracker.url.to_string()).collect()
+    };
+    assert_eq!(shown(seeding.trackers().await), urls);
+    let mut events = seeding.events();
+    seeding.save().await.unwrap();
+    while !matches!(within(events.next()).await.unwrap(), TorrentEvent::Saved) {}
+    within(session.shutdown(Duration::from_secs(5))).await;
+    let session = self::session(&home).await;
+    let seeding = session.add(AddTorrent::bytes(file.clone()).folder(&home)).await.unwrap();
+    within(seeding.wait_complete()).await.unwrap();
+    assert_eq!(shown(seeding.trackers().await), urls);
+    within(seeding.remove()).await.unwrap();
+    let given = AddTorrent::bytes(file).folder(&home).trackers(vec![vec![urls[1].to_owned()]]);
+    assert_eq!(shown(session.add(given).await.unwrap().trackers().await), [urls[1]]);
+}
+
+#[tokio::test]
+async fn a_peer_is_sent_away_and_banned() {
+    let (from, to) = (folder("away-from"), folder("away-to"));
+    let (seeder, _seeding, file) = seed(&from, &content(64 * PIECE)).await;
+    let leecher = session(&to).await;
+    let rates = Rates { download: Some(100_000), ..Rates::default() };
+    let add = AddTorrent::bytes(file).folder(&to).only_peers(true).rates(rates).peers(seeder.listening());
+    let leeching = leecher.add(add).await.unwrap();
+    within(leeching.wait_until(|status| status.downloaded > 0)).await.unwrap();
+    let peer = seeder.listening()[0];
+    leeching.disconnect(peer).await.unwrap();
+    assert!(leeching.peers().await.is_empty());
+    let gone = leeching.disconnect(peer).await;
+    assert!(matches!(gone, Err(CommandFailed::Refused(CommandError::NoPeer(_)))), "{gone:?}");
+    assert_eq!(leeching.status_now().await.known, 1);
+    leeching.ban(peer).await.unwrap();
+    assert_eq!(leeching.status_now().await.known, 0, "its address is forgotten");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ impl Torrent {
         // Everyone on this host has the loopback address: banning it would ban the innocent.
         if addr.ip().is_loopback() {
             self.banned_here.insert(addr);
+            self.book.forget(addr);
             if self.banned_here.len() > cx.config.book.bans_max {
                 self.banned_here.pop_first();
             }

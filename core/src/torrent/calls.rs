@@ -30,7 +30,14 @@ impl Torrent {
         if !self.may_want_peers(cx.config) {
             return None;
         }
-        let addr = self.book.next_candidate(cx.now, self.is_sated())?;
+        let addr = loop {
+            let addr = self.book.next_candidate(cx.now, self.is_sated())?;
+            if !self.is_banned(addr) {
+                break addr;
+            }
+            // The book bans no single port of this very host.
+            self.book.forget(addr);
+        };
         let prospect = match self.book.tried(addr) {
             Tried::Never => Prospect::Fresh,
             Tried::Worked => Prospect::Proven,
