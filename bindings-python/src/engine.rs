@@ -6,7 +6,7 @@ use crate::ledger::Inner;
 use crate::magnet::key_link;
 use crate::outcomes::settle;
 use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
-use crate::{effects, errors, events, options, snapshots, statistics, status_class};
+use crate::{effects, errors, events, options, priorities, snapshots, statistics, status_class};
 use core::net::SocketAddr;
 use core::time::Duration;
 use millstream_core::base::{Chunk, ConnId, JobId, LocalId, Segment, TorrentId};
@@ -354,6 +354,20 @@ impl Engine {
         let selection = files
             .map_or(Selection::All, |files| Selection::Files(files.into_iter().map(|file| file.0).collect()));
         self.tell(py, now, Command::Select(TorrentId(torrent.0), selection))
+    }
+
+    /// How much files are wanted, counted likewise; those that aren't named stay as they are.
+    #[pyo3(signature = (now, torrent, priorities: "dict[int, FilePriority]"))]
+    fn set_priorities(&self, now: f64, torrent: Int<u64>, priorities: &Bound<'_, PyAny>) -> PyResult<()> {
+        let given = priorities::take(priorities)?;
+        self.tell(priorities.py(), now, Command::Priorities(TorrentId(torrent.0), given))
+    }
+
+    /// How much each file is wanted, None if it isn't; empty until the metadata is known.
+    #[pyo3(signature = (torrent) -> "tuple[FilePriority | None, ...]")]
+    fn priorities<'py>(&self, py: Python<'py>, torrent: Int<u64>) -> PyResult<Bound<'py, PyTuple>> {
+        let all = self.know(py, torrent.0, |engine, _| engine.priorities(TorrentId(torrent.0)))?;
+        priorities::tell(py, &all)
     }
 
     /// Gives a torrent the addresses of peers.

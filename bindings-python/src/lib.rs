@@ -22,6 +22,7 @@ mod outgoing;
 mod peer;
 mod plan;
 mod pool;
+mod priorities;
 mod room;
 mod serving;
 mod snapshots;

@@ -4,7 +4,7 @@ use crate::given::{about, given};
 use crate::magnet::Magnet;
 use crate::metainfo::Metainfo;
 use crate::values::take_addresses;
-use crate::{bytes, errors};
+use crate::{bytes, errors, priorities};
 use millstream_core::engine::{
     AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source, UtpUse,
 };
@@ -191,6 +191,7 @@ const OPTIONS: [&str; 11] = [
     "sequential",
     "resume",
     "files",
+    "priorities",
     "super_seed",
     "allocation",
     "download_rate",
@@ -206,6 +207,7 @@ fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyR
         "sequential" => add.sequential = given(value)?,
         "resume" => add.resume = if value.is_none() { None } else { Some(bytes::take(value)?) },
         "files" => add.selection = given::<Option<Vec<u32>>>(value)?.map(Selection::Files),
+        "priorities" => add.priorities = if value.is_none() { None } else { Some(priorities::take(value)?) },
         "super_seed" => add.super_seed = given(value)?,
         "allocation" => add.allocation = allocation(&given::<String>(value)?)?,
         "download_rate" => add.rates = Rates { download: given(value)?, ..add.rates },

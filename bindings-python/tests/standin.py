@@ -19,6 +19,7 @@ from millstream.sansio import (
     Address,
     Extent,
     FileNow,
+    FilePriority,
     Files,
     FilesOpen,
     Outcome,
@@ -219,6 +220,12 @@ class MemoryBackend:
 
     async def select(self, torrent: int, files: list[int] | None) -> None:
         await self._do(self.engine.select, torrent, files)
+
+    async def set_priorities(self, torrent: int, priorities: dict[int, FilePriority]) -> None:
+        self.engine.set_priorities(self.world.now, torrent, priorities)
+
+    async def priorities(self, torrent: int) -> tuple[FilePriority | None, ...]:
+        return self.engine.priorities(torrent)
 
     async def set_sequential(self, torrent: int, on: bool) -> None:
         self.engine.status(torrent)

@@ -153,6 +153,8 @@ def test_what_is_awaited_of_a_torrent_can_be_cancelled_at_every_await(drivers: D
                 torrent.resume,
                 session.statistics,
                 lambda: torrent.select([0]),
+                lambda: torrent.set_priorities({0: "low"}),
+                torrent.priorities,
                 lambda: torrent.set_rates(download=None),
                 torrent.save,
                 lambda: torrent.events().take(5),

@@ -61,6 +61,9 @@ download a --updates=
 download a --select x
 download a --select 3-1
 download a --select 0-4000000000
+download a --high x
+download a --low 3-1
+download a --high 0-3 --low 9,2
 download a --peer x
 download a --peer ::1:5
 download a --peer host:0
@@ -221,6 +224,9 @@ download {HASH}
 download ftp://x/y
 download magnet:?xt=urn:btih:short
 download hybrid.torrent --select 9
+download hybrid.torrent --high 0,9
+download hybrid.torrent --low 9 --json
+download hybrid.torrent --high 0 --low 0
 download hybrid.torrent --select 0,9 --json
 download hybrid.torrent --proxy x
 download hybrid.torrent --bind nosuch0

@@ -319,6 +319,7 @@ def test_a_driver_that_lies_is_refused_or_ignored_and_nothing_breaks() -> None:
                 lambda: engine.pause(world.now, 1),
                 lambda: engine.resume(world.now, 1),
                 lambda: engine.select(world.now, 1, [chance.choice([0, 5, 1 << 31])]),
+                lambda: engine.set_priorities(world.now, 1, {chance.choice([0, 5, 1 << 31]): "high"}),
                 lambda: engine.save(world.now, 1),
             ]
             chance.choice(says)()

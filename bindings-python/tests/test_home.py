@@ -49,6 +49,8 @@ def test_a_session_is_awaited_on_its_own_loop_alone(drivers: Drivers) -> None:
                     torrent.resume,
                     torrent.recheck,
                     lambda: torrent.select([0]),
+                    lambda: torrent.set_priorities({0: "high"}),
+                    torrent.priorities,
                     lambda: torrent.set_sequential(True),
                     lambda: torrent.set_deadline(0, 1, 1.0),
                     lambda: torrent.set_rates(upload=1),

@@ -97,6 +97,7 @@ def test_a_command_is_refused_by_its_own_name(tmp_path: Path) -> None:
             assert caught.value.torrent == given
             await refused(errors.TorrentNotFound, backend.pause(given + 9))
             assert "7" in await refused(errors.CommandError, backend.select(given, [7]))
+            assert "7" in await refused(errors.NoSuchFile, backend.set_priorities(given, {0: "low", 7: "high"}))
             await refused(errors.CommandError, backend.set_deadline(given, 1 << 40, 1, 1.0))
             with pytest.raises(ValueError):
                 await backend.set_deadline(given, 0, 1, -1.0)

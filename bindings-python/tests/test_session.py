@@ -250,6 +250,28 @@ def test_only_the_selected_files_are_fetched(drivers: Drivers) -> None:
     drivers.run(story)
 
 
+def test_files_have_priorities_that_outlive_the_session(drivers: Drivers) -> None:
+    async def story() -> None:
+        what, kept = things(), drivers.folder / "kept"
+        async with drivers.session("leech", remember=kept) as leech:
+            ours = await leech.add(what.torrent, files=[0, 1], priorities={0: "low", 2: "high"}, only_peers=True)
+            await ours.metadata()
+            assert await ours.priorities() == ("low", "normal", None)
+            await ours.set_priorities({"first.bin": "normal", ours.files[1]: "high"})
+            await ours.select(None)
+            assert await ours.priorities() == ("normal", "high", "high")
+            with pytest.raises(LookupError):
+                await ours.set_priorities({7: "high"})
+            with pytest.raises(ValueError, match="'urgent' is no priority|\"urgent\" is no priority"):
+                await ours.set_priorities({0: "urgent"})  # type: ignore[dict-item]
+        async with drivers.session("leech", remember=kept) as leech:
+            [ours] = leech.torrents
+            await ours.metadata()
+            assert await ours.priorities() == ("normal", "high", "high")
+
+    drivers.run(story)
+
+
 def test_closing_ends_all_that_waits_and_is_done_once(drivers: Drivers) -> None:
     async def story() -> None:
         session = drivers.session("one")

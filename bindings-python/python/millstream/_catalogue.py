@@ -199,6 +199,9 @@ def _parse(path: Path) -> Record:
         raise LaterFormat(text) if isinstance(kept["format"], int) and kept["format"] > FORMAT else ValueError(text)
     source = kept["magnet"] if "magnet" in kept else base64.b64decode(kept["torrent"], validate=True)
     options = {**kept["options"], "peers": [tuple(peer) for peer in kept["options"].get("peers", ())]}
+    if options.get("priorities") is not None:
+        # JSON has names alone for keys
+        options["priorities"] = {int(file): priority for file, priority in options["priorities"].items()}
     record = Record(path, int(kept["number"]), source, kept["folder"], cast(AddOptions, options))
     record.web_seeds = [str(url) for url in kept["web_seeds"]]
     return record

@@ -23,6 +23,7 @@ from ._values import (
     AddOptions,
     Address,
     Event,
+    FilePriority,
     PeerStatus,
     SessionSettings,
     SessionStatistics,
@@ -155,6 +156,9 @@ class NativeBackend:
     async def select(self, torrent: int, files: list[int] | None) -> None:
         await self._answer(self._native.select(torrent, files))
 
+    async def set_priorities(self, torrent: int, priorities: dict[int, FilePriority]) -> None:
+        await self._answer(self._native.set_priorities(torrent, priorities))
+
     async def set_sequential(self, torrent: int, on: bool) -> None:
         await self._answer(self._native.set_sequential(torrent, on))
 
@@ -194,6 +198,10 @@ class NativeBackend:
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         peers: tuple[PeerStatus, ...] = await self._answer(self._native.peers(torrent))
         return peers
+
+    async def priorities(self, torrent: int) -> tuple[FilePriority | None, ...]:
+        priorities: tuple[FilePriority | None, ...] = await self._answer(self._native.priorities(torrent))
+        return priorities
 
     async def trackers(self, torrent: int) -> tuple[TrackerStatus, ...]:
         trackers: tuple[TrackerStatus, ...] = await self._answer(self._native.trackers(torrent))

@@ -14,6 +14,9 @@ BytesLike: TypeAlias = bytes | bytearray | memoryview
 Allocation: TypeAlias = Literal["sparse", "full", "none"]
 """How space is set aside: length at once and blocks when written, all at once, or as files grow."""
 
+FilePriority: TypeAlias = Literal["low", "normal", "high"]
+"""How much a file is wanted that is wanted at all: what is higher comes before all that is lower."""
+
 
 class Settings(TypedDict, total=False):
     """Settings of an engine; durations in seconds, sizes in bytes, rates in bytes a second. Defaults end each."""
@@ -153,7 +156,11 @@ class AddOptions(TypedDict, total=False):
     resume: BytesLike | None
     """Resume data, as a `Save` job gave it; what the session kept itself, unless told. What is damaged is set aside."""
     files: list[int] | None
-    """The numbers of the files that are wanted, as `Torrent.files` counts them. What a magnet link says, else all."""
+    """The numbers of the files that are wanted, as `Torrent.files` counts them. What resume data or a magnet link says,
+    else all."""
+    priorities: dict[int, FilePriority] | None
+    """Which files come before others or after them, by their numbers; those that aren't named are normal. What resume
+    data says, unless told."""
     super_seed: bool
     """While it seeds, pieces are shown one by one, each to somebody else (BEP 16)."""
     allocation: Allocation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -24,6 +24,7 @@ from ._values import (
     Checked,
     Completed,
     Event,
+    FilePriority,
     Metadata,
     PeerStatus,
     PieceVerified,
@@ -242,6 +243,18 @@ class Torrent:
             await backend.select(self._id, chosen)
             await self._remember(files=chosen)
 
+    async def set_priorities(self, priorities: Mapping[FileName, FilePriority]) -> None:
+        """Has files before others, or after them; those that aren't named keep their priorities. What is under way goes
+        on. A piece that holds bytes of several files counts for the highest of them."""
+        with self._here() as backend:
+            chosen: dict[int, FilePriority] = {
+                indexes_of(self._plan(), [name])[0]: each for name, each in priorities.items()
+            }
+            await backend.set_priorities(self._id, chosen)
+            if self._record is not None:
+                before = self._record.options.get("priorities") or {}
+                await self._remember(priorities={**before, **chosen})
+
     async def set_sequential(self, on: bool) -> None:
         """Pieces in order, rather than the rarest first."""
         with self._here() as backend:
@@ -341,6 +354,11 @@ class Torrent:
         """Its connected peers."""
         with self._here() as backend:
             return await backend.peers(self._id)
+
+    async def priorities(self) -> tuple[FilePriority | None, ...]:
+        """How much each of its `files` is wanted, `None` if it isn't selected; empty until the metadata is known."""
+        with self._here() as backend:
+            return await backend.priorities(self._id)
 
     async def trackers(self) -> tuple[TrackerStatus, ...]:
         """Its trackers."""

@@ -41,6 +41,7 @@ from ._settings import (
     Address as Address,
     Allocation as Allocation,
     BytesLike as BytesLike,
+    FilePriority as FilePriority,
     SessionSettings as SessionSettings,
     Settings as Settings,
 )

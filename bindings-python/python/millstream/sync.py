@@ -34,7 +34,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -52,6 +52,7 @@ from ._torrent import Torrent as AsyncTorrent
 from ._values import (
     AddOptions,
     Address,
+    FilePriority,
     KeyFollowed,
     PeerStatus,
     SessionSettings,
@@ -302,6 +303,14 @@ class Torrent:
     def select(self, files: Iterable[FileName] | None) -> None:
         """Chooses the files that are wanted; `None` is all."""
         self._thread.call(self._torrent.select(files))
+
+    def set_priorities(self, priorities: Mapping[FileName, FilePriority]) -> None:
+        """Has files before others, or after them; those that aren't named keep their priorities."""
+        self._thread.call(self._torrent.set_priorities(priorities))
+
+    def priorities(self) -> tuple[FilePriority | None, ...]:
+        """How much each of its `files` is wanted, `None` if it isn't selected; empty until the metadata is known."""
+        return self._thread.call(self._torrent.priorities())
 
     def set_sequential(self, on: bool) -> None:
         """Pieces in order, rather than the rarest first."""

@@ -1,11 +1,11 @@
 //! What a call gives, and what it raises, as Python has them.
 
 use crate::values::{address, tuple};
-use crate::{errors, snapshots, statistics};
+use crate::{errors, priorities, snapshots, statistics};
 use core::net::SocketAddr;
 use millstream::{
-    AddError, CommandFailed, FetchError, Follow, PeerStatus, Session, SessionStatistics, StartError, Torrent,
-    TrackerStatus, WebSeedStatus,
+    AddError, CommandFailed, FetchError, Follow, PeerStatus, Priority, Session, SessionStatistics,
+    StartError, Torrent, TrackerStatus, WebSeedStatus,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -24,6 +24,7 @@ pub(crate) enum Answer {
     Peers(Vec<PeerStatus>),
     Trackers(Vec<TrackerStatus>),
     WebSeeds(Vec<WebSeedStatus>),
+    Priorities(Vec<Option<Priority>>),
     Statistics(Box<SessionStatistics>),
 }
 
@@ -77,6 +78,7 @@ impl Answer {
             Self::Peers(peers) => tuple(py, peers, snapshots::peer).map(Bound::into_any),
             Self::Trackers(trackers) => tuple(py, trackers, snapshots::tracker).map(Bound::into_any),
             Self::WebSeeds(seeds) => tuple(py, seeds, snapshots::web_seed).map(Bound::into_any),
+            Self::Priorities(all) => priorities::tell(py, &all).map(Bound::into_any),
             Self::Statistics(statistics) => statistics::statistics(py, &statistics),
         }
     }

@@ -11,7 +11,7 @@ mod torrent;
 use crate::given::{Int, Seconds, optional};
 use crate::status_class::status;
 use crate::values::{take_address, take_addresses};
-use crate::{errors, events, magnet};
+use crate::{errors, events, magnet, priorities};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
 use calls::{Answered, Calls};
@@ -252,6 +252,19 @@ impl NativeSession {
         let selection = files
             .map_or(Selection::All, |files| Selection::Files(files.into_iter().map(|file| file.0).collect()));
         self.tell(py, torrent.0, |torrent| async move { torrent.select(selection).await })
+    }
+
+    /// How much files are wanted; those that aren't named stay as they are.
+    #[pyo3(signature = (torrent, priorities: "dict[int, FilePriority]"))]
+    fn set_priorities(&self, torrent: Int<u64>, priorities: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let given = priorities::take(priorities)?;
+        self.tell(priorities.py(), torrent.0, |torrent| async move { torrent.set_priorities(given).await })
+    }
+
+    /// How much each file is wanted.
+    fn priorities(&self, py: Python<'_>, torrent: Int<u64>) -> PyResult<u64> {
+        let torrent = self.torrent(py, torrent.0)?;
+        self.ask(py, |_| async move { Ok(Answer::Priorities(torrent.priorities().await)) })
     }
 
     /// Pieces in order rather than rarest first.

@@ -43,6 +43,9 @@ pub(crate) fn order(
     if let Some(selection) = asked.selection {
         order = order.select(selection);
     }
+    if let Some(priorities) = asked.priorities {
+        order = order.priorities(priorities);
+    }
     if let Some(resume) = asked.resume {
         order = order.resume(resume);
     }

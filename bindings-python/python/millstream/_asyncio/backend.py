@@ -17,6 +17,7 @@ from .._values import (
     AddOptions,
     Address,
     Event,
+    FilePriority,
     Listening,
     PeerStatus,
     Removed,
@@ -226,6 +227,11 @@ class AsyncioBackend:
         turns = self._ask(torrent)
         turns.engine.select(turns.now(), torrent, files)
 
+    async def set_priorities(self, torrent: int, priorities: dict[int, FilePriority]) -> None:
+        """How much files are wanted."""
+        turns = self._ask(torrent)
+        turns.engine.set_priorities(turns.now(), torrent, priorities)
+
     async def set_sequential(self, torrent: int, on: bool) -> None:
         """Pieces in order, or rarest first."""
         turns = self._ask(torrent)
@@ -290,6 +296,10 @@ class AsyncioBackend:
     async def peers(self, torrent: int) -> tuple[PeerStatus, ...]:
         """The connected peers."""
         return self._live.engine.peer_statuses(torrent)
+
+    async def priorities(self, torrent: int) -> tuple[FilePriority | None, ...]:
+        """How much each file is wanted."""
+        return self._live.engine.priorities(torrent)
 
     async def trackers(self, torrent: int) -> tuple[TrackerStatus, ...]:
         """The trackers."""

@@ -62,6 +62,8 @@ class Arguments:
     port_mapping: bool = True
     driver: Literal["native", "asyncio"] = "native"
     select: list[int] | None = None
+    high: list[int] | None = None
+    low: list[int] | None = None
     sequential: bool = False
     seed: bool = False
     path: str = ""
@@ -255,6 +257,8 @@ DOWNLOAD = Verb(
             read=numbers.indexes,
             help="Only these files, numbered as `inspect` lists them: 0,2,5-7",
         ),
+        Option(name="high", value="INDEXES", read=numbers.indexes, help="Fetch these files before all others"),
+        Option(name="low", value="INDEXES", read=numbers.indexes, help="Fetch these files after all others"),
         Option(name="sequential", help="Pieces in order rather than rarest first"),
         Option(name="seed", help="Go on seeding when it is complete, until interrupted"),
         Option(name="max-download", value="RATE", read=numbers.rate, help="Receive no more than this a second"),

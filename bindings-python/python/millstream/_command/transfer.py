@@ -13,7 +13,7 @@ from .. import _sources
 from .._millstream import KeyLink, Magnet, Metainfo
 from .._session import Session
 from .._torrent import Torrent
-from .._values import Address, KeyFollowed, SessionSettings
+from .._values import Address, FilePriority, KeyFollowed, SessionSettings
 from ..errors import (
     CommandError,
     FetchError,
@@ -54,12 +54,15 @@ def download(args: Arguments) -> int:
 
     def check() -> None:
         # a source that is wrong is said so before anything is started
+        if both := sorted({*(args.high or ())} & {*(args.low or ())}):
+            raise Trouble(2, f"--low: file {both[0]} can't come last and, by --high, first")
         if not _sources.is_url(args.torrent):
             source = load(args.torrent)
             files = sum(not file.pad for file in source.files) if isinstance(source, Metainfo) else None
-            for number in args.select or ():
-                if files is not None and number >= files:
-                    raise Trouble(2, no_file(number, files))
+            for flag, chosen in (("--select", args.select), ("--high", args.high), ("--low", args.low)):
+                for number in chosen or ():
+                    if files is not None and number >= files:
+                        raise Trouble(2, no_file(flag, number, files))
 
     def go() -> int:
         check()
@@ -214,9 +217,17 @@ async def add(args: Arguments, session: Session, watch: Watch, stack: contextlib
         # a path, also if it looks like something else
         source = os.path.join(os.curdir, text)
     peers = await addresses(args, session)
+    # what the command line says counts, not what an earlier run chose
+    priorities: dict[int, FilePriority] = dict.fromkeys(args.high or (), "high")
+    priorities |= dict.fromkeys(args.low or (), "low")
     try:
         torrent = await session.add(
-            source, files=args.select, peers=peers, only_peers=args.only_peers, sequential=args.sequential
+            source,
+            files=args.select,
+            priorities=priorities,
+            peers=peers,
+            only_peers=args.only_peers,
+            sequential=args.sequential,
         )
     except NoSuchFile as error:
         raise Trouble(2, f"--select: {error}") from error

@@ -162,7 +162,7 @@ class Watched:
             files=files,
         )
         if self._last_selected is not None and self._last_selected >= files:
-            self._fail(no_file(self._last_selected, files), 2)
+            self._fail(no_file("--select", self._last_selected, files), 2)
 
     def _fail(self, reason: str, code: int) -> None:
         if self.failed is None:
@@ -271,10 +271,10 @@ class Watch:
         return max(one.failed or 0 for one in self._watched.values()) if settled else None
 
 
-def no_file(number: int, files: int) -> str:
+def no_file(flag: str, number: int, files: int) -> str:
     """What is said of a file that was asked for by a number that a torrent of so many files doesn't have."""
     last = max(files - 1, 0)
-    return f"--select: there is no file {number}, the last is {last}; `{PROGRAM} inspect` lists them"
+    return f"{flag}: there is no file {number}, the last is {last}; `{PROGRAM} inspect` lists them"
 
 
 def hexed(digest: bytes | None) -> str | None:
