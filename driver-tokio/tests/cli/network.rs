@@ -232,6 +232,24 @@ fn a_magnet_link_that_lacks_the_selected_file_fails_as_wrong_usage() {
 }
 
 #[test]
+fn an_interrupted_download_says_how_far_it_is_and_that_nothing_is_lost() {
+    use std::io::{BufRead as _, BufReader};
+    let fixture = Fixture::new();
+    fixture.file("data/f", 100_000);
+    assert!(fixture.run(&["create", "data/f"]).status.success());
+    let args = ["download", "f.torrent", "-o", "out", "--only-peers", "--listen", "127.0.0.1:0"];
+    let mut child = fixture.command(&args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // By then it is watched.
+    assert!(told.by_ref().any(|line| line.starts_with("f: ")));
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let last = told.last();
+    assert_eq!(last.as_deref(), Some("f: 0% of 97.6 KiB is there; the same command goes on from there"));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn a_signal_ends_a_node_in_good_order() {
     let swarm = Swarm::new("--v1", 100_000, &[]);
     let (code, lines) = swarm.seed.interrupt();

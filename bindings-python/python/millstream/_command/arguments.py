@@ -376,8 +376,8 @@ VERIFY = Verb(
     options=(
         DATA,
         json(
-            "One JSON object: `complete`, `missing` as a list of `offset` and `length` (0: an empty file), and the `files` "
-            "it is of"
+            "One JSON object: `complete`, `missing` as a list of `offset` and `length` (0: an empty file), and the "
+            "`files` it is of"
         ),
     ),
 )
