@@ -68,5 +68,5 @@ fn work(py: Python<'_>, work: Work) -> PyResult<Bound<'_, PyAny>> {
 fn spec<'py>(py: Python<'py>, file: &FileSpec) -> PyResult<Bound<'py, PyAny>> {
     let path = PyTuple::new(py, &file.path)?;
     let symlink = file.symlink.as_ref().map(|to| PyTuple::new(py, to)).transpose()?;
-    make(py, "FileSpec", (path, file.length, file.pad, file.executable, symlink))
+    make(py, "FileSpec", (path, file.length, file.pad, file.executable, symlink, file.wanted))
 }

@@ -9,8 +9,8 @@ use core::time::Duration;
 use millstream::core::create::OptionsError;
 use millstream::core::wire::metainfo::Version;
 use millstream::{
-    CreateTorrent, CreateTorrentError, SignError, Signer as Signs, VerifyFilesError, certificate_der,
-    verify_files,
+    CreateTorrent, CreateTorrentError, Damage, DamagedFile, SignError, Signer as Signs, VerifyFilesError,
+    certificate_der, verify_files,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -41,6 +41,9 @@ const OPTIONS: [&str; 13] = [
 /// Offset and length.
 type Range = (u64, u64);
 
+/// A file that isn't known to be whole: its number, path and length, as stored, bytes in bad pieces, what the matter is.
+type DamagedRow = (u32, String, u64, Option<u64>, u64, &'static str);
+
 /// Makes a torrent file of a file or a folder. Blocks, and lets other threads run. `progress` is called now and then
 /// with bytes done and bytes in all; what it raises ends the work. Raises CreateError.
 #[pyfunction]
@@ -64,10 +67,10 @@ pub(crate) fn create_torrent<'py>(
 }
 
 /// Checks what a folder holds of a torrent. Blocks, and lets other threads run. Gives the bytes of all real files, those
-/// in good pieces, how many pieces there are and are good, and what is missing.
+/// in good pieces, how many pieces there are and are good, what is missing, and of which files.
 #[pyfunction]
 #[pyo3(signature = (torrent, folder: "str", progress: "Callable[[int, int], object] | None" = None, threads = Int(0))
-    -> "tuple[int, int, int, int, list[tuple[int, int]]]",
+    -> "tuple[int, int, int, int, list[tuple[int, int]], list[tuple[int, str, int, int | None, int, Damage]]]",
     text_signature = "(torrent, folder, progress=None, threads=0)")]
 pub(crate) fn verify(
     py: Python<'_>,
@@ -75,7 +78,7 @@ pub(crate) fn verify(
     folder: PathBuf,
     progress: Option<Py<PyAny>>,
     threads: Int<usize>,
-) -> PyResult<(u64, u64, u32, u32, Vec<Range>)> {
+) -> PyResult<(u64, u64, u32, u32, Vec<Range>, Vec<DamagedRow>)> {
     let mut teller = Teller::new(progress);
     let looked =
         py.detach(|| verify_files(&torrent.0.info, &folder, threads.0, |done, all| teller.tell(done, all)));
@@ -88,7 +91,18 @@ pub(crate) fn verify(
         VerifyFilesError::NoLayer(_) | VerifyFilesError::Stopped => errors::metainfo(py, &error),
     })?;
     let missing = found.missing.iter().map(|range| (range.offset, range.length)).collect();
-    Ok((found.length, found.verified, found.pieces, found.pieces_verified, missing))
+    let files = found.files.into_iter().map(row).collect();
+    Ok((found.length, found.verified, found.pieces, found.pieces_verified, missing, files))
+}
+
+fn row(file: DamagedFile) -> DamagedRow {
+    let damage = match file.damage {
+        Damage::Missing => "missing",
+        Damage::Short => "short",
+        Damage::Wrong => "wrong",
+        Damage::Unsure => "unsure",
+    };
+    (file.index, file.path, file.length, file.stored, file.missing, damage)
 }
 
 fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -46,7 +46,7 @@ class FolderDisk(Disk):
             case FilesOpen(torrent, folder, files, _):
                 self.places[torrent] = [Path(folder, *file.path) for file in files]
                 for place, file in zip(self.places[torrent], files, strict=True):
-                    if file.length == 0 and not file.pad:
+                    if file.wanted and file.length == 0 and not file.pad:
                         place.parent.mkdir(parents=True, exist_ok=True)
                         place.touch()
                 return self._now(torrent)

@@ -43,7 +43,39 @@ def test_what_is_created_is_inspected_and_verified(folder: Path, capsys: pytest.
     assert said(capsys)[0]["complete"] is True
     (folder / "seed" / "things" / "third").unlink()
     assert main(["verify", str(torrent), "--data", str(folder / "seed"), "--json"]) == 1
-    assert [gap["length"] for gap in said(capsys)[0]["missing"]] == [0]
+    told = said(capsys)[0]
+    assert [gap["length"] for gap in told["missing"]] == [0]
+    assert [(file["path"], file["damage"]) for file in told["files"]] == [("things/third", "missing")]
+
+
+@pytest.mark.parametrize("driver", ["native", "asyncio"])
+def test_a_seed_writes_nothing(folder: Path, driver: str, capsys: pytest.CaptureFixture[str]) -> None:
+    torrent, empty = folder / "a.torrent", folder / "empty"
+    assert main(["create", str(folder / "seed" / "things"), "-o", str(torrent)]) == 0
+    empty.mkdir()
+    assert main(["seed", str(torrent), "--data", str(empty), "--driver", driver, *HERMETIC]) == 1
+    assert "nothing of it is there to be seeded" in capsys.readouterr().err
+    assert not list(empty.iterdir())
+    (folder / "seed" / "things" / "third").unlink()
+    with command(
+        "seed", torrent, "--data", folder / "seed", "--driver", driver, "--json", *HERMETIC, cwd=folder
+    ) as seed:
+        until(seed, "complete")
+        seed.send_signal(signal.SIGINT)
+        assert seed.wait(30) == 130
+    assert not (folder / "seed" / "things" / "third").exists()
+
+
+def test_an_interrupted_download_says_how_far_it_is(folder: Path) -> None:
+    torrent = folder / "a.torrent"
+    assert main(["create", str(folder / "seed" / "things"), "-o", str(torrent)]) == 0
+    with command("download", torrent, "-o", folder / "here", *HERMETIC, cwd=folder) as leech:
+        assert leech.stdout is not None
+        assert leech.stdout.readline().startswith("listening at")
+        assert leech.stdout.readline().startswith("things:")
+        leech.send_signal(signal.SIGINT)
+        told = leech.communicate(timeout=30)[0].splitlines()
+    assert told[-1] == "things: 0% of 428.0 KiB is there; the same command goes on from there"
 
 
 def test_one_process_seeds_and_another_downloads(folder: Path) -> None:

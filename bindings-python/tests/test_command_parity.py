@@ -70,6 +70,9 @@ download a --peer host:0
 download a --peer host:65536
 download a --dht-bootstrap x:0
 download a --listen x
+download a --listen 7002
+download a --listen :7002
+download a --listen localhost:7002
 download a --listen 1.2.3.4:99999
 seed
 seed a
@@ -113,6 +116,7 @@ tracker --http 1.2.3.4
 tracker --http ::1:3
 tracker --http '[::1%eth0]:3'
 tracker --http localhost:80
+tracker --udp 6969
 tracker --max-peers x
 tracker --max-peers=-1
 tracker --max-torrents 18446744073709551616
@@ -128,6 +132,7 @@ dht get x
 dht get {HASH} --public-key 12
 dht get {HASH} --public-key {KEY}
 dht get-peers 12
+dht get-peers {HASH}0
 dht get-peers magnet:?dn=x
 dht get-peers magnet:?xt=urn:btih:12
 dht announce {HASH}
@@ -161,6 +166,8 @@ inspect hostile.torrent
 inspect hostile.torrent --json
 inspect -- -x
 inspect nofile
+inspect {HASH}
+inspect {KEY}
 inspect bad.torrent
 inspect cut.torrent
 inspect d
@@ -178,6 +185,7 @@ verify hybrid.torrent --data . --json
 verify hybrid.torrent --data d
 verify hybrid.torrent --data damaged
 verify hybrid.torrent --data damaged --json
+verify hybrid.torrent --data d --json
 verify hybrid.torrent --data nodir
 verify hybrid.torrent --data one
 verify bad.torrent --data .
@@ -194,6 +202,7 @@ create one --piece-length 100 --v1 -o made.torrent
 create one -o nodir/x
 create one -o /dev/null
 create one --hybrid --comment hi --private --tracker http://a/ --tracker udp://b:1 --web-seed http://w/ --json
+create one --private -o made.torrent
 create one --similar {HASH} --collection c --update-url http://x/ --json
 create one {SIGNER} --originator {DATA}/signer.pem -o made.torrent --json
 create one --sign-key {DATA}/signer.key --sign-certificate {DATA}/other.pem
@@ -244,6 +253,8 @@ dht keygen d
 dht put nofile --bootstrap 127.0.0.1:9
 dht put --text x --key one --bootstrap 127.0.0.1:9
 dht put --text x --key nofile
+dht put one
+dht put nofile --bencoded
 dht get-peers {HASH} --bootstrap 127.0.0.1:9 --timeout 1 --json
 dht node --listen 203.0.113.1:1
 """.strip().splitlines()

@@ -237,8 +237,9 @@ def test_only_the_selected_files_are_fetched(drivers: Drivers) -> None:
             ours = await leech.add(what.torrent, files=[1])
             await ours.add_peers([seed.listening[0]])
             await ours.wait_complete(timeout=30)
-            first, second, _ = ours.files
+            first, second, third = ours.files
             assert second.is_complete and not first.is_complete
+            assert not third.location.exists(), "an empty file isn't made either"
             assert 0.0 < first.progress < 0.5, "of the first only what shares a piece with the second"
             assert second.location.read_bytes() == what.files["things/sub/second.bin"]
             await ours.select(["first.bin", second])
@@ -246,6 +247,8 @@ def test_only_the_selected_files_are_fetched(drivers: Drivers) -> None:
             assert ours.file("things/first.bin").is_complete
             with pytest.raises(LookupError):
                 await ours.select([7])
+            await ours.select(None)
+        assert third.location.read_bytes() == b"", "it is made once it is wanted"
 
     drivers.run(story)
 

@@ -58,6 +58,7 @@ const works = {
       pad: (rest[2 * n + 1] & 1) !== 0,
       executable: (rest[2 * n + 1] & 2) !== 0,
       symlink: (rest[2 * n + 1] & 4) !== 0 ? paths[2 * n + 1] : null,
+      wanted: (rest[2 * n + 1] & 8) !== 0,
     })),
   }),
   filesSync: ([, torrent]) => ({ torrent }),

@@ -94,8 +94,10 @@ impl Flat {
 
     /// Length and flags; path and link target, their components joined by slashes (none has one).
     fn file(&mut self, file: &FileSpec) {
-        let flags =
-            u8::from(file.pad) | u8::from(file.executable) << 1 | u8::from(file.symlink.is_some()) << 2;
+        let flags = u8::from(file.pad)
+            | u8::from(file.executable) << 1
+            | u8::from(file.symlink.is_some()) << 2
+            | u8::from(file.wanted) << 3;
         self.numbers.extend([number(file.length), f64::from(flags)]);
         self.texts.push(file.path.join("/"));
         self.texts.push(file.symlink.as_ref().map_or_else(String::new, |to| to.join("/")));

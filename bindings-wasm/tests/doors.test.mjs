@@ -92,7 +92,7 @@ test("an answer must fit its job and come once", () => {
   it.addTorrent(0, TORRENT, "anywhere");
   const { job, work } = it.pollEffects().find((effect) => effect.kind === "job");
   assert.deepEqual(work.files, [
-    { path: "thing", length: DATA.length, pad: false, executable: false, symlink: null },
+    { path: "thing", length: DATA.length, pad: false, executable: false, symlink: null, wanted: true },
   ]);
   refuses("driver", /answered by Files, not by Written/, () => it.done(0, job, { kind: "written" }));
   refuses("driver", /not by undefined/, () => it.done(0, job, {}));

@@ -1,6 +1,7 @@
 //! Checking stored files against a torrent, on all cores, without a session and without writing anything.
 
 use crate::crew::{self, Bench};
+use crate::damage::{self, DamagedFile};
 use crate::disk;
 use crate::hash::Hasher;
 use core::ops::ControlFlow;
@@ -26,6 +27,8 @@ pub struct Verified {
     /// What is not good, upwards, as ranges as long as they can be. A range of length 0 is a file of no length that isn't
     /// there.
     pub missing: Vec<Missing>,
+    /// The files that this is about, in the torrent's order.
+    pub files: Vec<DamagedFile>,
 }
 
 /// Bytes that are missing or not what they should be. A bad piece is bad as a whole.
@@ -111,6 +114,7 @@ pub fn verify_files(
     let mut sum = sum(info, &good);
     sum.missing.extend(missing_empty_files(info, folder)?);
     sum.missing.sort_by_key(|missing| (missing.offset, missing.length));
+    sum.files = damage::damaged(info, folder, &good);
     Ok(sum)
 }
 
@@ -226,6 +230,7 @@ fn is_absence(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::CreateTorrent;
+    use crate::damage::Damage;
     use crate::disk::test_folder;
     use millstream_core::wire::Metainfo;
     use millstream_core::wire::metainfo::Version;
@@ -255,6 +260,20 @@ mod tests {
             assert_eq!(now.missing.len(), 2);
             let from = if version == Version::V1 { 49_152 } else { 50_000 };
             assert_eq!(now.missing[1], Missing { offset: from, length: 90_000 - from }, "{version:?}");
+            let told = |file: &DamagedFile| (file.path.clone(), file.stored, file.missing, file.damage);
+            let wrong = if version == Version::V1 { 16_384 + 848 } else { 16_384 };
+            let a = ("data/a".to_owned(), Some(50_000), wrong, Damage::Wrong);
+            let b = ("data/b".to_owned(), None, 40_000, Damage::Missing);
+            assert_eq!(now.files.iter().map(told).collect::<Vec<_>>(), [a, b], "{version:?}");
+            bytes[20_000] ^= 1;
+            fs::write(data.join("a"), &bytes).unwrap();
+            fs::write(data.join("b"), vec![2; 39_999]).unwrap();
+            let now: Vec<_> = look().files.into_iter().map(|file| (file.path, file.damage)).collect();
+            let short = ("data/b".to_owned(), Damage::Short);
+            assert_eq!(now, [short], "{version:?}");
+            fs::remove_file(data.join("b")).unwrap();
+            let unsure = look().files.iter().any(|file| file.damage == Damage::Unsure);
+            assert_eq!(unsure, version == Version::V1, "the piece that both share says nothing of the first");
         }
     }
 
@@ -273,6 +292,8 @@ mod tests {
             assert!(look().is_complete(), "{version:?}");
             fs::remove_file(data.join("b")).unwrap();
             assert_eq!(look().missing, [Missing { offset: 20_000, length: 0 }], "{version:?}");
+            let files = look().files;
+            assert_eq!((files.len(), &*files[0].path, files[0].damage), (1, "data/b", Damage::Missing));
             assert!(!look().is_complete());
         }
     }

@@ -2,7 +2,7 @@
 `millstream.sansio` has the engine without sockets, files, threads or a clock.
 """
 
-from ._create import CreateOptions, Verified, create_torrent, verify
+from ._create import CreateOptions, DamagedFile, Verified, create_torrent, verify
 from ._download import download
 from ._events import Events, FileCompleted, TorrentFile
 from ._file import FileReader
@@ -86,6 +86,7 @@ __all__ = [
     "Completed",
     "CreateError",
     "CreateOptions",
+    "DamagedFile",
     "DriverError",
     "DuplicateTorrent",
     "Event",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from . import _millstream
 from ._millstream import Metainfo
@@ -44,16 +44,35 @@ class CreateOptions(TypedDict, total=False):
     threads: int
 
 
+Damage: TypeAlias = Literal["missing", "short", "wrong", "unsure"]
+"""What is the matter with a stored file: it isn't there, it ends too soon, it is there in its length and its bytes
+aren't what they should be, or nothing may be: all its bad pieces are shared with a file that is missing or short."""
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedFile:
+    """A file that isn't known to be whole: its place among the real files, its path beneath the folder, how long it
+    should be and is (`None`: it isn't there), and how many bytes of it lie in bad pieces."""
+
+    index: int
+    path: str
+    length: int
+    stored: int | None
+    missing: int
+    damage: Damage
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What is stored of a torrent. Bytes; `missing` are offsets and lengths over the real files one after the other,
-    where a length of 0 is an empty file that isn't there."""
+    where a length of 0 is an empty file that isn't there; `files` are those that it is about."""
 
     length: int
     verified: int
     pieces: int
     pieces_verified: int
     missing: tuple[tuple[int, int], ...]
+    files: tuple[DamagedFile, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -119,8 +138,9 @@ def verify_now(
         torrent = Metainfo.parse(torrent)
     elif not isinstance(torrent, Metainfo):
         torrent = Metainfo.parse(Path(torrent).read_bytes())
-    length, verified, pieces, good, missing = _millstream.verify(torrent, os.fspath(folder), progress)
-    return Verified(length, verified, pieces, good, tuple(missing))
+    length, verified, pieces, good, missing, damaged = _millstream.verify(torrent, os.fspath(folder), progress)
+    files = tuple(DamagedFile(*file) for file in damaged)
+    return Verified(length, verified, pieces, good, tuple(missing), files)
 
 
 class _Stopped(Exception):

@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Unpack, final
 
-from ._create import CreateOptions
+from ._create import CreateOptions, Damage
 from ._dht import DhtEvent, DhtItem, DhtSettings, DhtStatus, Family
 from ._messages import Message, Outgoing
 from ._pool import PoolSettings, PoolStatus
@@ -852,7 +852,7 @@ def verify(
     folder: str,
     progress: Callable[[int, int], object] | None = None,
     threads: int = 0,
-) -> tuple[int, int, int, int, list[tuple[int, int]]]: ...
+) -> tuple[int, int, int, int, list[tuple[int, int]], list[tuple[int, str, int, int | None, int, Damage]]]: ...
 
 @final
 class Signer:

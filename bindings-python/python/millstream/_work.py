@@ -41,13 +41,15 @@ Part: TypeAlias = Extent | Pad
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """A file as it should be stored: safe path components under the folder, the torrent's name first."""
+    """A file as it should be stored: safe path components under the folder, the torrent's name first. A link or a file
+    of no length is made at once if it is `wanted`; others are made when they are first written to."""
 
     path: tuple[str, ...]
     length: int
     pad: bool
     executable: bool
     symlink: tuple[str, ...] | None
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class FileNow:
 
 @dataclass(frozen=True, slots=True)
 class FilesOpen:
-    """Get to know a torrent's files. Answered by `Files`."""
+    """Get to know a torrent's files. May come again when other files are wanted. Answered by `Files`."""
 
     torrent: int
     folder: str

@@ -2,10 +2,11 @@
 //! and theirs cross.
 
 use super::peers::{CROSSED, Peer};
-use super::{Call, Context, Torrent};
-use crate::book::Tried;
+use super::{Call, Context, Torrent, TorrentEvent};
+use crate::book::{Source, Tried};
 use crate::pool::Prospect;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -83,7 +84,14 @@ impl Torrent {
             // It is here already, by a link of its own.
             return self.book.on_connected(addr);
         }
+        // Who was named by hand is missed by somebody; once is enough until it was there.
+        let first =
+            self.book.sources(addr).has(Source::User) && !matches!(self.book.tried(addr), Tried::Failed);
         self.book.on_failed(cx.now, addr, &cx.config.book, &mut self.rng);
+        if first {
+            let words = "can't be reached: it refuses or doesn't answer; it is tried again later";
+            self.event(TorrentEvent::Warning(format!("the peer {addr} {words}")));
+        }
         self.seek_relay(cx, addr);
     }
 

@@ -138,16 +138,23 @@ impl Content {
         files.filter_map(|(file, n)| Some((file.root, trees.layer(n)?.as_flattened().to_vec()))).collect()
     }
 
-    /// The files as the driver shall store them.
-    pub(super) fn specs(&self) -> Arc<[FileSpec]> {
-        let spec = |file: &crate::wire::metainfo::File| FileSpec {
+    /// The files as the driver shall store them; `wanted`: of each real file, whether it is selected.
+    pub(super) fn specs(&self, wanted: impl IntoIterator<Item = bool>) -> Arc<[FileSpec]> {
+        let mut selected = Bits::new(self.info.files().len() as u32);
+        for (file, _) in
+            self.info.real_files().zip(wanted).filter(|(_, wanted)| *wanted).map(|(file, _)| file)
+        {
+            selected.set(file);
+        }
+        let spec = |(n, file): (u32, &crate::wire::metainfo::File)| FileSpec {
             path: self.info.storage_path(file).map(Into::into).collect(),
             length: file.length,
             pad: file.attributes.pad || (file.attributes.symlink && file.symlink.is_none()),
             executable: file.attributes.executable,
             symlink: file.symlink.clone(),
+            wanted: selected.get(n),
         };
-        self.info.files().iter().map(spec).collect()
+        (0..).zip(self.info.files()).map(spec).collect()
     }
 
     /// Wants a piece beside what is selected; whether that is news.

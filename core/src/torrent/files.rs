@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::phase::Phase;
-use super::{Context, Errand, FilesOp, Outcome, Output, Torrent, TorrentEvent, Work};
+use super::{Context, Errand, FileSpec, FilesOp, Outcome, Output, Torrent, TorrentEvent, Work};
 use crate::base::{Bits, PieceIndex};
 use crate::resume::{Resume, decode};
 use crate::store::Recheck;
@@ -25,13 +25,43 @@ impl Torrent {
     }
 
     pub(super) fn open_files(&mut self) {
-        let Some(content) = &self.content else { return };
-        let op = FilesOp::Open {
-            folder: Arc::clone(&self.folder),
-            files: content.specs(),
-            allocation: self.allocation,
+        // Until it is read what an earlier run selected, nothing is made.
+        if let Some(op) = self.opening(self.resume.is_none()) {
+            self.job(Errand::Open, Work::Files { torrent: self.id, op });
+        }
+    }
+
+    /// Other files are wanted than were when they were opened: those of no length are made by nobody else.
+    pub(super) fn make_files(&mut self) {
+        let open = match &self.phase {
+            Phase::Opening | Phase::Checking(_) | Phase::Active => !self.recheck,
+            Phase::Paused | Phase::Failed(_) => {
+                self.content.as_ref().is_some_and(|content| content.is_checked())
+            }
+            Phase::Metadata | Phase::Leaving(_) => false,
         };
-        self.job(Errand::Open, Work::Files { torrent: self.id, op });
+        let Some(op) = self.opening(true).filter(|_| open) else { return };
+        let lacks = |spec: &FileSpec| spec.wanted && !spec.pad && spec.length == 0;
+        if matches!(&op, FilesOp::Open { files, .. } if files.iter().any(lacks)) {
+            self.job(Errand::Make, Work::Files { torrent: self.id, op });
+        }
+    }
+
+    /// How the files are opened; `make`: and those of no length that are selected made.
+    fn opening(&self, make: bool) -> Option<FilesOp> {
+        let content = self.content.as_ref()?;
+        let wanted = self.priorities().into_iter().map(|priority| make && priority.is_some());
+        Some(FilesOp::Open {
+            folder: Arc::clone(&self.folder),
+            files: content.specs(wanted),
+            allocation: self.allocation,
+        })
+    }
+
+    pub(super) fn on_files_made(&mut self, cx: &mut Context<'_>, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Files(_)) {
+            self.fail_with(cx, "can't make the files", outcome);
+        }
     }
 
     pub(super) fn close_files(&mut self) {
@@ -46,7 +76,11 @@ impl Torrent {
         let Outcome::Files(files) = outcome else {
             return self.fail_with(cx, "can't open the files", outcome);
         };
+        let held = self.resume.is_some();
         let resume = self.take_resume(cx);
+        if held {
+            self.make_files();
+        }
         let Some(content) = &mut self.content else { return };
         let mut good = Bits::new(content.geometry.pieces());
         if let Some(resume) = &resume {

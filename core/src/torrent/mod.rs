@@ -307,6 +307,7 @@ impl Torrent {
         self.content_jobs -= usize::from(errand.is_about_content());
         match errand {
             Errand::Open => self.on_files_open(cx, outcome),
+            Errand::Make => self.on_files_made(cx, outcome),
             Errand::Check(piece) => self.on_piece_checked(cx, piece, outcome),
             Errand::Hash(piece) => self.on_piece_hashed(cx, piece, outcome),
             Errand::HashStored(piece) => self.on_stored_hashed(cx, piece, outcome),

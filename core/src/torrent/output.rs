@@ -219,6 +219,8 @@ impl Leave {
 pub enum Errand {
     /// Open the files.
     Open,
+    /// Make those that are wanted now.
+    Make,
     /// Look at a stored piece.
     Check(PieceIndex),
     /// Digest a piece in memory.
@@ -276,6 +278,7 @@ impl Errand {
     pub(super) fn is_about_content(&self) -> bool {
         match self {
             Self::Open
+            | Self::Make
             | Self::Check(_)
             | Self::Hash(_)
             | Self::HashStored(_)

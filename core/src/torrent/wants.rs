@@ -113,8 +113,12 @@ impl Torrent {
         }
         let corrected = self.no_file.is_some();
         let wants = self.wants_mut();
-        (wants.selection, wants.selected) = (selection.clone(), true);
+        let before = core::mem::replace(&mut wants.selection, selection.clone());
+        wants.selected = true;
         self.apply_wants();
+        if before != *selection {
+            self.make_files();
+        }
         self.completed = false;
         self.on_demand = false;
         self.save.on_wants(cx.now, cx.config.save_interval);

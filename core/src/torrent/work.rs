@@ -130,7 +130,8 @@ pub struct Route {
 /// Something about a torrent's files as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilesOp {
-    /// Get to know the files; create none yet but those of no length, folders and links. Answered by `Outcome::Files`.
+    /// Get to know the files; create none yet but links and files of no length that are wanted, and the folder if any is.
+    /// May come again, when more are wanted: nothing is forgotten by that. Answered by `Outcome::Files`.
     Open {
         /// The folder to download into, as the application named it.
         folder: Arc<str>,
@@ -158,6 +159,9 @@ pub struct FileSpec {
     pub executable: bool,
     /// A symbolic link (BEP 47) to this path under the torrent's own folder.
     pub symlink: Option<Vec<String>>,
+    /// Selected. A link or a file of no length that is not is not made; others are made when they are first written to,
+    /// with the folder.
+    pub wanted: bool,
 }
 
 /// How space is set aside.

@@ -9,12 +9,16 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 
-/// Makes the folder, the links and the files of no length; the others are made when they are first written to.
+/// Makes the folder, and the links and files of no length that are wanted; the others are made when they are first
+/// written to. If nothing is wanted, nothing is made.
 pub(super) fn prepare(folder: &Folder) -> Result<(), HostError> {
+    if !folder.files.iter().any(|spec| spec.wanted) {
+        return Ok(());
+    }
     fs::create_dir_all(folder.root()).map_err(|error| host_error(&error, &folder.root))?;
     for (n, spec) in folder.files.iter().enumerate() {
         let made = match &spec.symlink {
-            _ if spec.pad => Ok(()),
+            _ if spec.pad || !spec.wanted => Ok(()),
             Some(target) => make_link(folder, spec, target),
             None if spec.length == 0 => make_empty(folder, spec),
             None => Ok(()),
@@ -52,7 +56,14 @@ pub(super) fn open(folder: &Folder, file: u32, purpose: Purpose) -> io::Result<F
         Purpose::Read => beneath::open(folder.root(), &spec.path, OFlags::RDONLY, Mode::empty()),
         Purpose::Write => {
             let flags = OFlags::RDWR | OFlags::CREATE;
-            let open = beneath::open_deep(folder.root(), &spec.path, flags, mode(spec))?;
+            let open = || beneath::open_deep(folder.root(), &spec.path, flags, mode(spec));
+            let open = match open() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(folder.root())?;
+                    open()?
+                }
+                open => open?,
+            };
             set_aside(&open, spec.length, folder.allocation)?;
             Ok(open)
         }
@@ -97,6 +108,10 @@ fn mode(spec: &FileSpec) -> Mode {
 pub(super) fn look(folder: &Folder) -> Outcome {
     let root = match beneath::open_root(folder.root()) {
         Ok(root) => root,
+        // Nothing of it was wanted yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Outcome::Files(folder.files.iter().map(|_| FileNow::default()).collect());
+        }
         Err(error) => return Outcome::Failed(host_error(&error, &folder.root)),
     };
     let one = |spec: &FileSpec| {

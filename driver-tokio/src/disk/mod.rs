@@ -45,8 +45,8 @@ pub(crate) struct Folder {
     root: Arc<str>,
     files: Arc<[FileSpec]>,
     allocation: Allocation,
-    /// Files written since the last sync.
-    dirty: Mutex<BTreeSet<u32>>,
+    /// Files written since the last sync, also since it was opened before.
+    dirty: Arc<Mutex<BTreeSet<u32>>>,
 }
 
 /// What a file is opened for.
@@ -72,9 +72,12 @@ impl Disk {
     pub(crate) fn files(&self, torrent: TorrentId, op: FilesOp) -> Outcome {
         match op {
             FilesOp::Open { folder, files, allocation } => {
-                let folder = Folder { torrent, root: folder, files, allocation, dirty: Mutex::default() };
-                let folder = Arc::new(folder);
-                lock(&self.torrents).insert(torrent, Arc::clone(&folder));
+                let mut torrents = lock(&self.torrents);
+                let dirty = torrents.get(&torrent).map(|before| Arc::clone(&before.dirty));
+                let dirty = dirty.unwrap_or_default();
+                let folder = Arc::new(Folder { torrent, root: folder, files, allocation, dirty });
+                torrents.insert(torrent, Arc::clone(&folder));
+                drop(torrents);
                 layout::prepare(&folder).map_or_else(Outcome::Failed, |()| layout::look(&folder))
             }
             FilesOp::Sync => match self.folder(torrent) {

@@ -12,7 +12,7 @@ const T: TorrentId = TorrentId(1);
 
 fn spec(path: &str, length: u64) -> FileSpec {
     let path = path.split('/').map(str::to_owned).collect();
-    FileSpec { path, length, pad: false, executable: false, symlink: None }
+    FileSpec { path, length, pad: false, executable: false, symlink: None, wanted: true }
 }
 
 fn opened(folder: &Path, files: Vec<FileSpec>, allocation: Allocation) -> (Disk, Vec<FileNow>) {
@@ -133,6 +133,26 @@ fn bep_0047_links_and_executables_are_made_and_pads_are_not() {
     assert_eq!(fs::metadata(folder.join("t/bin/run")).unwrap().permissions().mode() & 0o100, 0o100);
     assert_eq!(fs::metadata(folder.join("t/empty")).unwrap().len(), 0);
     assert!(!folder.join("t/.pad").exists());
+}
+
+#[test]
+fn what_is_not_wanted_is_not_made_until_it_is() {
+    let folder = test_folder("unwanted").join("deeper");
+    let link = FileSpec { symlink: Some(vec!["a".into()]), wanted: false, ..spec("t/link", 0) };
+    let empty = FileSpec { wanted: false, ..spec("t/empty", 0) };
+    let full = FileSpec { wanted: false, ..spec("t/a", 4) };
+    let (disk, now) = opened(&folder, vec![link.clone(), empty.clone(), full.clone()], Allocation::Sparse);
+    assert_eq!(now, vec![FileNow::default(); 3]);
+    assert!(!folder.exists(), "not even the folder");
+    let files = vec![link, FileSpec { wanted: true, ..empty }, full].into();
+    let root = folder.to_str().unwrap().into();
+    let now = disk.files(T, FilesOp::Open { folder: root, files, allocation: Allocation::Sparse });
+    let Outcome::Files(now) = now else { panic!("{now:?}") };
+    assert_eq!(now.iter().map(|file| file.length).collect::<Vec<_>>(), [None, Some(0), None]);
+    assert_eq!(fs::read_dir(folder.join("t")).unwrap().count(), 1);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(disk.write(T, &[extent(2, 0, 4)], &[Chunk::copy_from(b"true")]), Outcome::Written);
+    assert_eq!(fs::read(folder.join("t/a")).unwrap(), b"true", "the folder is made with the first file");
 }
 
 #[test]

@@ -52,7 +52,8 @@ fn bep_0005_who_is_announced_is_found_and_counted() {
     let told = dht.run(&["announce", HASH, "--port", "4321", "--seed"]);
     assert!(with_event(&told, "announced")[0]["stored"].as_u64().unwrap() >= 2, "{told:?}");
     let link = format!("magnet:?xt=urn:btih:{HASH}");
-    for name in [HASH, link.as_str()] {
+    let v2 = format!("{HASH}{}", "89".repeat(12));
+    for name in [HASH, link.as_str(), v2.as_str()] {
         let told = dht.run(&["get-peers", name]);
         assert_eq!(with_event(&told, "peer")[0]["address"], "127.0.0.1:4321");
         let end = with_event(&told, "peers")[0];
@@ -64,7 +65,14 @@ fn bep_0005_who_is_announced_is_found_and_counted() {
     let told = dht.run(&["sample"]);
     assert_eq!(with_event(&told, "sample")[0]["info_hash"], HASH);
     let plain = dht.fixture.run(&["dht", "get-peers", HASH, "--bootstrap", &dht.nodes[0].address]);
-    assert!(plain.stdout.starts_with(b"127.0.0.1:4321\n"), "{plain:?}");
+    assert!(plain.stdout.starts_with(b"127.0.0.1:4321\n1 peer ("), "{plain:?}");
+    let dead =
+        ["dht", "get-peers", HASH, "--bootstrap", "127.0.0.1:9", "--listen", "127.0.0.1:0", "--timeout", "1"];
+    let said = dht.fixture.complaint(1, &dead);
+    assert!(
+        said.contains("no node answered within 1 second;") || said.contains("no node of the DHT answers"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -83,7 +91,10 @@ fn bep_0044_an_immutable_item_is_got_as_it_was_put() {
     let target = with_event(&told, "put")[0]["target"].as_str().unwrap();
     assert_eq!(dht.run(&["get", target])[0]["bencoded"], "64313a6169316565");
     let file = dht.fixture.file("big", 1_000);
-    assert!(dht.complaint(&["put", text(&file)]).contains("1000"));
+    assert!(dht.complaint(&["put", text(&file)]).contains("1000 bytes are too many, 1005 with"));
+    let file = dht.fixture.file("bigger", 5_000);
+    let said = dht.complaint(&["put", text(&file), "--bencoded"]);
+    assert!(said.contains("5000 bytes are too many: a node stores 1000 at most"), "{said}");
     assert!(dht.complaint(&["get", HASH]).contains("nothing is stored"));
 }
 

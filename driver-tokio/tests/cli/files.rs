@@ -122,13 +122,109 @@ fn verify_names_the_missing_ranges() {
         assert_eq!((&seen["complete"], &seen["missing"]), (&json!(false), &missing), "{version}");
         let words = fixture.run(&["verify", "f.torrent", "--data", "."]);
         assert_eq!(words.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&words.stdout).contains("32768 bytes at 16384"));
+        assert!(String::from_utf8_lossy(&words.stdout).contains("wrong: f, 34464 of 100000 bytes"));
+        let file =
+            json!({"path": "f", "damage": "wrong", "length": 100_000, "stored": 100_000, "missing": 34_464});
+        assert_eq!(seen["files"], json!([file]), "{version}");
         fs::remove_file(&path).unwrap();
         let seen = fixture.json(1, &verify);
         assert_eq!(seen["missing"], json!([{"offset": 0, "length": 100_000}]));
+        let said = fixture.complaint(1, &["verify", "f.torrent", "--data", "."]);
+        assert!(said.contains("is --data the folder"), "as `seed` says it: {said}");
         let said = fixture.complaint(1, &["verify", "f.torrent", "--data", "nowhere"]);
         assert!(said.contains("nowhere"), "{said}");
     }
+}
+
+#[test]
+fn verify_names_the_files_and_writes_nothing() {
+    let fixture = folder();
+    fixture.file("data/empty", 0);
+    assert!(fixture.run(&["create", "data"]).status.success());
+    fs::remove_file(fixture.path("data/empty")).unwrap();
+    fs::remove_file(fixture.path("data/sub/c")).unwrap();
+    fixture.file("data/b.bin", 49_999);
+    let output = fixture.run(&["verify", "data.torrent", "--data", "."]);
+    let words = String::from_utf8(output.stdout).unwrap();
+    let told = ["short: data/b.bin, 49999 of 50000 bytes", "missing: data/empty, an empty file"];
+    for line in [&told[..], &["missing: data/sub/c, 40000 bytes"]].concat() {
+        assert!(words.lines().any(|told| told == line), "{line}: {words}");
+    }
+    assert!(output.stderr.is_empty() && !fixture.path("data/empty").exists(), "{:?}", output.stderr);
+    // One folder too deep.
+    let said = fixture.complaint(1, &["verify", "data.torrent", "--data", "data"]);
+    assert!(said.contains("is --data the folder") && !fixture.path("data/data").exists(), "{said}");
+}
+
+#[test]
+fn the_magnet_link_is_told_and_is_of_the_same_torrent() {
+    let fixture = folder();
+    let made = fixture.json(0, &["create", "data", "--tracker", "http://a/announce", "--json"]);
+    let link = made["magnet"].as_str().unwrap().to_owned();
+    assert!(link.starts_with("magnet:?xt=urn:btih:") && link.contains("&tr=http"), "{link}");
+    let seen = fixture.json(0, &["inspect", &link, "--json"]);
+    for name in ["name", "info_hash_v1", "info_hash_v2", "trackers", "magnet"] {
+        assert_eq!(seen[name], made[name], "{name}");
+    }
+    for args in [&["inspect", "data.torrent"][..], &["create", "data", "--tracker", "http://a/announce"]] {
+        let words = String::from_utf8(fixture.run(args).stdout).unwrap();
+        assert!(words.contains(&link), "{args:?}: {words}");
+    }
+}
+
+#[test]
+fn a_private_torrent_without_a_tracker_is_warned_of() {
+    let fixture = folder();
+    let output = fixture.run(&["create", "data", "--private"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("--tracker") && said.lines().count() == 1, "{said}");
+    let output = fixture.run(&["create", "data", "--private", "--tracker", "http://a/announce"]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn what_is_given_in_the_place_of_a_torrent_is_told_what_to_give() {
+    let fixture = Fixture::new();
+    let hash = "0123456789abcdef0123456789abcdef01234567";
+    for verb in ["download", "inspect"] {
+        let said = fixture.complaint(1, &[verb, hash]);
+        assert!(said.contains(&format!("magnet:?xt=urn:btih:{hash}")), "{said}");
+    }
+    let link = format!("magnet:?xt=urn:btih:{hash}");
+    for args in [["seed", &link, "--data", "."], ["verify", &link, "--data", "."]] {
+        let said = fixture.complaint(1, &args);
+        assert!(said.contains("torrent file is needed") && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn where_to_listen_is_shown_by_an_example() {
+    let fixture = Fixture::new();
+    for wrong in ["7002", ":7002", "localhost:7002"] {
+        for args in [
+            &["download", "x", "--listen", wrong][..],
+            &["seed", "x", "--data", ".", "--listen", wrong],
+            &["tracker", "--udp", wrong],
+            &["tracker", "--http", wrong],
+            &["dht", "node", "--listen", wrong],
+        ] {
+            let said = fixture.complaint(2, args);
+            assert!(said.contains(wrong) && said.contains("such as 127.0.0.1:6881"), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_a_section_for_each_verb_and_names_no_other_page() {
+    let output = Fixture::new().run(&["man"]);
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(!page.contains("(1)\n") && !page.contains(".SH EXTRA"), "{page}");
+    for verb in ["DEMO", "TRACKER", "DHT", "DHT GET\\-PEERS", "DHT PUT", "DHT NODE"] {
+        let heading = format!(".SH \"MILLSTREAM {}\"", verb.replace('\\', ""));
+        assert_eq!(page.matches(&heading).count(), 1, "{heading}");
+    }
+    let put = page.split(".SH \"MILLSTREAM DHT PUT\"").nth(1).unwrap();
+    assert!(put.contains("\\-\\-cas") && page.contains(".SH NOTES\n"), "{page}");
 }
 
 #[test]

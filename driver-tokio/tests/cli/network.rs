@@ -232,6 +232,24 @@ fn a_magnet_link_that_lacks_the_selected_file_fails_as_wrong_usage() {
 }
 
 #[test]
+fn an_interrupted_download_says_how_far_it_is_and_that_nothing_is_lost() {
+    use std::io::{BufRead as _, BufReader};
+    let fixture = Fixture::new();
+    fixture.file("data/f", 100_000);
+    assert!(fixture.run(&["create", "data/f"]).status.success());
+    let args = ["download", "f.torrent", "-o", "out", "--only-peers", "--listen", "127.0.0.1:0"];
+    let mut child = fixture.command(&args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // By then it is watched.
+    assert!(told.by_ref().any(|line| line.starts_with("f: ")));
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let last = told.last();
+    assert_eq!(last.as_deref(), Some("f: 0% of 97.6 KiB is there; the same command goes on from there"));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn a_signal_ends_a_node_in_good_order() {
     let swarm = Swarm::new("--v1", 100_000, &[]);
     let (code, lines) = swarm.seed.interrupt();
@@ -261,6 +279,54 @@ fn a_seed_without_its_data_says_so() {
     let args = ["seed", "f.torrent", "--data", "empty", "--listen", "127.0.0.1:0", "--only-peers"];
     let said = fixture.complaint(1, &args);
     assert!(said.contains("--data") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_seed_writes_nothing_not_even_an_empty_file() {
+    let fixture = Fixture::new();
+    fixture.file("data/many/a", 100_000);
+    fixture.file("data/many/empty", 0);
+    assert!(fixture.run(&["create", "data/many"]).status.success());
+    fs::create_dir(fixture.path("wrong")).unwrap();
+    let args = ["seed", "many.torrent", "--data", "wrong", "--listen", "127.0.0.1:0", "--only-peers"];
+    let said = fixture.complaint(1, &args);
+    assert!(said.contains("nothing of it is there to be seeded"), "{said}");
+    assert_eq!(fs::read_dir(fixture.path("wrong")).unwrap().count(), 0);
+    fs::remove_file(fixture.path("data/many/empty")).unwrap();
+    let mut node = seed(&fixture, "many.torrent", &[]);
+    node.wait(|line| line["event"] == "complete");
+    let (code, _) = node.interrupt();
+    assert_eq!((code, fixture.path("data/many/empty").exists()), (Some(130), false));
+}
+
+#[test]
+fn only_selected_files_are_made_and_others_when_they_are() {
+    let fixture = Fixture::new();
+    fixture.file("data/many/a", 100_000);
+    fixture.file("data/many/empty", 0);
+    assert!(fixture.run(&["create", "data/many"]).status.success());
+    let swarm = Swarm { seed: seed(&fixture, "many.torrent", &[]), fixture };
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &["--select", "0"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(swarm.fixture.path("out/many/a").exists() && !swarm.fixture.path("out/many/empty").exists());
+    let output = swarm.fixture.run(&swarm.download("many.torrent", &[]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read(swarm.fixture.path("out/many/empty")).unwrap(), b"");
+}
+
+#[test]
+fn a_peer_that_is_not_there_is_warned_of_once() {
+    let fixture = Fixture::new();
+    fixture.file("data/f", 100_000);
+    assert!(fixture.run(&["create", "data/f"]).status.success());
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let args = ["download", "f.torrent", "-o", "out", "--only-peers", "--listen", "127.0.0.1:0", "--json"];
+    let mut node = Node::start(&fixture, &[&args[..], &["--peer", &nobody, "--utp", "off"]].concat());
+    let warning = node.wait(|line| line["event"] == "warning");
+    let said = warning["message"].as_str().unwrap().to_owned();
+    assert!(said.contains(&nobody) && said.contains("can't be reached"), "{said}");
+    let (_, told) = node.interrupt();
+    assert_eq!(with_event(&told, "warning").len(), 1, "{told:?}");
 }
 
 #[test]

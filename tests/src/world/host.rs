@@ -329,7 +329,7 @@ impl Host {
                 mount.paths =
                     files.iter().map(|f| if f.pad { String::new() } else { path(&f.path) }).collect();
                 for (file, path) in files.iter().zip(mount.paths.clone()) {
-                    if file.length == 0 && !file.pad && file.symlink.is_none() {
+                    if file.wanted && file.length == 0 && !file.pad && file.symlink.is_none() {
                         self.disk.write(now.as_micros() * 1000, &path, 0, &[]);
                     }
                 }

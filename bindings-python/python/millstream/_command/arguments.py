@@ -375,11 +375,14 @@ INSPECT = Verb(
 
 VERIFY = Verb(
     name="verify",
-    about="Check stored files against a torrent; exits 1 and shows what is missing if they are not whole",
+    about="Check stored files against a torrent; exits 1 and names the files that are not whole",
     positionals=(Positional(value="TORRENT", field="file", read=path, holds="file", help="A torrent file"),),
     options=(
         DATA,
-        json("One JSON object: `complete`, and `missing` as a list of `offset` and `length` (0: an empty file)"),
+        json(
+            "One JSON object: `complete`, `missing` as a list of `offset` and `length` (0: an empty file), and the "
+            "`files` it is of"
+        ),
     ),
 )
 

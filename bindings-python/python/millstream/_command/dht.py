@@ -16,13 +16,16 @@ from . import dht_keys, dht_report
 from .arguments import Arguments
 from .lines import INTERRUPTED, Trouble, complain
 from .news import Output
-from .numbers import show_address, show_error, show_path
+from .numbers import show_address, show_count, show_error, show_path
 from .signals import Signals, end_now
 
 R = TypeVar("R")
 
 VALUE_BYTES_MAX = 1000
 """Longer values are stored by no node (BEP 44)."""
+
+READ_MAX = 1 << 20
+"""What is to be stored is read up to here, to tell how long it is. Bytes."""
 
 SEQ_MAX = (1 << 63) - 1
 
@@ -89,7 +92,7 @@ async def get(args: Arguments) -> int:
         outcome, cost = await follow(node.get(target, salt=salt))
         item = outcome.item if isinstance(outcome, DhtGot) else None
         if item is None:
-            raise Trouble(1, f"nothing is stored under {target.hex()}; {cost.answers} nodes answered")
+            raise Trouble(1, f"nothing is stored under {target.hex()}; {show_count(cost.answers, 'node')} answered")
         dht_report.item(args, item, cost)
         return 0
 
@@ -101,8 +104,10 @@ async def put(args: Arguments) -> int:
     value = value_of(args)
     secret = None if args.key is None else dht_keys.read(args.key)
 
+    joined = list[bool]()
+
     async def first(node: Node) -> DhtItem:
-        await node.joined()
+        joined.append(await node.joined())
         item = DhtItem(value)
         if secret is not None:
             salt = args.salt.encode()
@@ -115,11 +120,11 @@ async def put(args: Arguments) -> int:
         return item
 
     async with await enter(args, read_only=True) as node:
-        item = await within(args, first(node))
+        item = await within(args, first(node), joined)
         while args.keep:
             await asyncio.sleep(args.keep_interval)
             try:
-                await within(args, store(args, node, item, None))
+                await within(args, store(args, node, item, None), joined)
             except (Trouble, CommandError) as error:
                 words = error.words if isinstance(error, Trouble) else str(error)
                 if isinstance(error, Trouble) and not words:
@@ -181,19 +186,23 @@ async def with_node(args: Arguments, work: Callable[[Node], Awaitable[R]]) -> R:
 
     async def all() -> R:
         async with await enter(args, read_only=True) as one:
-            await one.joined()
+            joined.append(await one.joined())
             return await work(one)
 
-    return await within(args, all())
+    joined = list[bool]()
+    return await within(args, all(), joined)
 
 
-async def within(args: Arguments, work: Awaitable[R]) -> R:
-    """Ends what takes too long."""
+async def within(args: Arguments, work: Awaitable[R], joined: list[bool]) -> R:
+    """Ends what takes too long; `joined` has something true in it once a node has answered."""
     try:
         async with asyncio.timeout(args.timeout):
             return await work
     except TimeoutError as error:
-        words = f"it isn't done after {args.timeout} seconds; --timeout gives it more"
+        limit = show_count(args.timeout, "second")
+        words = f"it isn't done after {limit}; --timeout gives it more"
+        if not any(joined):
+            words = f"no node answered within {limit}; --timeout gives it more, --bootstrap names others"
         raise Trouble(1, words) from error
 
 
@@ -253,9 +262,14 @@ def value_of(args: Arguments) -> bytes:
     elif args.file is not None:
         try:
             with open(args.file, "rb") as file:
-                raw = file.read(VALUE_BYTES_MAX + 1)
+                raw = file.read(READ_MAX)
         except OSError as error:
             raise Trouble(1, f"{show_path(args.file)} can't be read: {show_error(error)}") from error
     else:
         raise Trouble(2, "a file or --text is needed")
-    return raw if args.bencoded else b"%d:%s" % (len(raw), raw)
+    value = raw if args.bencoded else b"%d:%s" % (len(raw), raw)
+    if len(value) > VALUE_BYTES_MAX:
+        too_many = f"{show_count(len(raw), 'byte')} are too many"
+        too_many += "" if args.bencoded else f", {len(value)} with their bencoding"
+        raise Trouble(1, f"{too_many}: a node stores {VALUE_BYTES_MAX} at most (BEP 44)")
+    return value

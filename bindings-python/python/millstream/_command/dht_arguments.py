@@ -21,7 +21,10 @@ def torrent(text: str) -> bytes:
         if digest is None:
             raise BadValue("it names no torrent")
         return digest
-    return numbers.hex_digits(40, "an info-hash has 40 hex digits")(text)
+    try:
+        return numbers.info_hash(text)
+    except BadValue as error:
+        raise BadValue("an info-hash has 40 hex digits, or 64 of which the first 40 count") from error
 
 
 target = numbers.hex_digits(40, "a target has 40 hex digits")
@@ -58,7 +61,10 @@ LOOKUP = (
 """How it is entered, and how long that may take."""
 
 TORRENT = Positional(
-    value="HASH|MAGNET", field="info_hash", read=torrent, help="An info-hash of 40 hex digits, or a magnet link"
+    value="HASH|MAGNET",
+    field="info_hash",
+    read=torrent,
+    help="An info-hash of 40 hex digits, or 64 of v2's, of which the first 40 count; or a magnet link",
 )
 
 SALT = "What tells a key's items apart"

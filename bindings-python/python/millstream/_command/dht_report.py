@@ -22,7 +22,7 @@ from ..bencode import decode
 from ..errors import BencodeError
 from .arguments import Arguments
 from .lines import Trouble, say, say_bytes, say_json
-from .numbers import show_address
+from .numbers import show_address, show_count
 
 
 def tell(as_json: bool, words: str, event: str, **values: Any) -> None:
@@ -66,25 +66,26 @@ def outcome(as_json: bool, came: DhtOutcome, cost: DhtCost) -> None:
     match came:
         case DhtFoundPeers(count):
             event, values = "peers", {"found": count}
-            words = f"{count} peers"
+            words = show_count(count, "peer")
             failure = None if count else "no peers are known"
         case DhtAnnounced(stored, failed, _):
             event, values = "announced", {"stored": stored, "failed": failed}
-            words = f"announced to {stored} nodes"
+            words = f"announced to {show_count(stored, 'node')}"
             failure = None if stored else "no node took the announce"
         case DhtScraped(seeds, peers, answers):
             event, values = "scraped", {"seeds": seeds, "peers": peers, "answers_with_counts": answers}
-            words = f"about {seeds} seeds and {peers} others, by the word of {answers} nodes"
+            words = f"about {show_count(seeds, 'seed')} and {show_count(peers, 'other')}"
+            words += f", by the word of {show_count(answers, 'node')}"
         case DhtSampled(nodes, samples):
             event, values = "sampled", {"nodes": nodes, "samples": samples}
-            words = f"{samples} samples of {nodes} nodes"
+            words = f"{show_count(samples, 'sample')} of {show_count(nodes, 'node')}"
             failure = None if samples else "no node told a sample"
         case _:
             return
     if as_json or failure is None:
         tell(as_json, f"{words} ({shown(cost)})", event, **values, **took(cost))
     if failure is not None:
-        raise Trouble(1, f"{failure}; {cost.answers} nodes answered")
+        raise Trouble(1, f"{failure}; {show_count(cost.answers, 'node')} answered")
 
 
 def item(args: Arguments, it: DhtItem, cost: DhtCost) -> None:
@@ -119,7 +120,7 @@ def put(as_json: bool, it: DhtItem, came: DhtStored, cost: DhtCost) -> Trouble |
     target, public = it.target.hex(), None if it.key is None else it.key.hex()
     if came.stored > 0:
         owner = "" if public is None else f"\npublic key: {public}\nsequence number: {it.seq or 0}"
-        words = f"target: {target}{owner}\nstored at {came.stored} nodes ({shown(cost)})"
+        words = f"target: {target}{owner}\nstored at {show_count(came.stored, 'node')} ({shown(cost)})"
         values = {"target": target, "public_key": public, "seq": it.seq, "stored": came.stored}
         tell(as_json, words, "put", **values, **took(cost))
         return None
@@ -137,4 +138,5 @@ def took(cost: DhtCost) -> dict[str, Any]:
 def shown(cost: DhtCost) -> str:
     """What a look-up took, for people."""
     elapsed = int(cost.elapsed * 1000)
-    return f"{cost.answers} of {cost.queries} queries answered, {cost.hops} hops, {elapsed} ms"
+    queries = f"{cost.queries} {'query' if cost.queries == 1 else 'queries'}"
+    return f"{cost.answers} of {queries} answered, {show_count(cost.hops, 'hop')}, {elapsed} ms"

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
-from .._create import CreateOptions, create_torrent_now, verify_now
+from .._create import CreateOptions, DamagedFile, create_torrent_now, verify_now
 from .._millstream import KeyLink, Magnet, Metainfo, Signer
 from .._sources import TORRENT_BYTES_MAX, is_magnet, key_link
 from ..errors import CreateError, MagnetError, MetainfoError
 from . import bars
 from .arguments import Arguments
-from .lines import Trouble, say, say_json
-from .numbers import show_count, show_error, show_path, show_size
+from .lines import Trouble, caution, say, say_json
+from .numbers import PROGRAM, show_count, show_error, show_path, show_size
 from .signals import interruptible
 
 LISTED_MAX = 50
-"""Missing ranges that are listed for people; JSON has all."""
+"""Files that are listed for people; JSON has all."""
+
+FILE_NAMES = ("path", "damage", "length", "stored", "missing")
+"""What JSON tells of a file that isn't whole."""
 
 PIECE_LENGTHS = "a power of two from 16 KiB to 1 GiB, and any length up to 1 GiB with --v1"
 
@@ -55,6 +59,8 @@ def make(args: Arguments) -> int:
     except OSError as error:
         raise Trouble(1, f"{show_path(place)} can't be written: {show_error(error)}") from error
     tell_made(metainfo, show_path(place), args.json)
+    if args.private and not args.trackers:
+        caution("nobody can find peers for a private torrent without a tracker: name one with --tracker")
     return 0
 
 
@@ -153,11 +159,15 @@ def tell_made(metainfo: Metainfo, torrent: str, as_json: bool) -> None:
     for version, digest in (("v1", metainfo.info_hash_v1), ("v2", metainfo.info_hash_v2)):
         if digest is not None:
             say(f"info-hash {version} {digest.hex()}")
+    say(str(metainfo.magnet()))
 
 
 def load_torrent(path: str) -> Metainfo:
     """Reads a torrent file."""
     shown = show_path(path)
+    if (is_magnet(path) or link_of_hash(path) is not None) and not os.path.exists(path):
+        why = f"a torrent file is needed here; `{PROGRAM} download --seed` takes a magnet link"
+        raise Trouble(1, f"{shown} is no file: {why}")
     try:
         with open(path, "rb") as file:
             torrent = file.read(TORRENT_BYTES_MAX + 1)
@@ -183,7 +193,17 @@ def load(text: str) -> Metainfo | Magnet | KeyLink:
             return Magnet.parse(text)
         except MagnetError as error:
             raise Trouble(1, f"the magnet link: {error}") from error
+    link = link_of_hash(text)
+    if link is not None and not os.path.exists(text):
+        raise Trouble(1, f"{text} is no file; of an info-hash give the magnet link: {link}")
     return load_torrent(text)
+
+
+def link_of_hash(text: str) -> str | None:
+    """The link of a bare info-hash, if it is one."""
+    if re.fullmatch("[0-9a-fA-F]{40}", text):
+        return f"magnet:?xt=urn:btih:{text}"
+    return f"magnet:?xt=urn:btmh:1220{text}" if re.fullmatch("[0-9a-fA-F]{64}", text) else None
 
 
 def inspect(args: Arguments) -> int:
@@ -203,6 +223,7 @@ def inspect(args: Arguments) -> int:
     line("public key", values.get("public_key"))
     line("salt", values.get("salt") or None)
     line("stored at", values.get("target"))
+    line("magnet", values["magnet"])
     if values["length"] is not None:
         line("length", f"{show_size(values['length'])} ({values['length']} bytes)")
         line("pieces", f"{values['pieces']} of {show_size(values['piece_length'])}")
@@ -228,12 +249,13 @@ def told(source: Metainfo | Magnet | KeyLink) -> dict[str, Any]:
     rest |= {"trackers": [], "web_seeds": [], "comment": None, "created_by": None, "creation_date": None}
     if isinstance(source, KeyLink):
         key = {"public_key": source.key.hex(), "salt": source.salt.hex(), "target": source.target.hex()}
-        return {**values, **key, **rest}
+        return {**values, **key, "magnet": str(source), **rest}
     v1, v2 = source.info_hash_v1, source.info_hash_v2
     values = {
         "name": source.name,
         "info_hash_v1": v1.hex() if v1 else None,
         "info_hash_v2": v2.hex() if v2 else None,
+        "magnet": str(source if isinstance(source, Magnet) else source.magnet()),
     }
     rest["web_seeds"] = list(source.web_seeds)
     if isinstance(source, Magnet):
@@ -281,7 +303,9 @@ def check(args: Arguments) -> int:
         end()
     if args.json:
         missing = [{"offset": offset, "length": length} for offset, length in found.missing]
-        values: dict[str, Any] = {"complete": found.is_complete, "missing": missing, "length": found.length}
+        files = [{name: getattr(file, name) for name in FILE_NAMES} for file in found.files]
+        values: dict[str, Any] = {"complete": found.is_complete, "missing": missing, "files": files}
+        values |= {"length": found.length}
         values |= {"verified": found.verified, "pieces": found.pieces, "pieces_verified": found.pieces_verified}
         say_json(values)
     elif found.is_complete:
@@ -289,8 +313,25 @@ def check(args: Arguments) -> int:
     else:
         whole = f"{show_size(found.verified)} of {show_size(found.length)}"
         say(f"not whole: {whole} are verified, {found.pieces_verified} of {found.pieces} pieces")
-        for offset, length in found.missing[:LISTED_MAX]:
-            say(f"missing: {length} bytes at {offset}" if length else f"missing: an empty file at {offset}")
-        if len(found.missing) > LISTED_MAX:
-            say(f"missing: {len(found.missing) - LISTED_MAX} more ranges; --json lists them all")
+        for file in found.files[:LISTED_MAX]:
+            say(damage(file))
+        if len(found.files) > LISTED_MAX:
+            say(f"{show_count(len(found.files) - LISTED_MAX, 'file')} more; --json lists them all")
+    if not found.is_complete and found.verified == 0 and all(file.damage == "missing" for file in found.files):
+        raise Trouble(1, "nothing of it is there: is --data the folder that holds it?")
     return 0 if found.is_complete else 1
+
+
+def damage(file: DamagedFile) -> str:
+    """What is the matter with a file, in words."""
+    length = show_count(file.length, "byte")
+    match file.damage:
+        case "missing":
+            return f"missing: {file.path}, {length if file.length else 'an empty file'}"
+        case "short":
+            return f"short: {file.path}, {file.stored} of {length}"
+        case "wrong":
+            return f"wrong: {file.path}, {file.missing} of {length} in bad pieces"
+        case "unsure":
+            shared = "in pieces shared with a file that is missing or short"
+            return f"unsure: {file.path}, {file.missing} of {length} {shared}"

@@ -62,6 +62,12 @@ def say_bytes(data: bytes) -> None:
             complain(f"stdout can't be written to: {error.strerror} (os error {error.errno})")
 
 
+def caution(words: str) -> None:
+    """One sentence on stderr, of what doesn't stop it."""
+    head = "\x1b[1;33mwarning:\x1b[0m" if has_colours() else "warning:"
+    to_stderr(f"{head} {clean(words)}\n")
+
+
 def complain(words: str) -> None:
     """One sentence on stderr."""
     head = "\x1b[1;31merror:\x1b[0m" if has_colours() else "error:"

@@ -83,7 +83,8 @@ def indexes(text: str) -> list[int]:
 
 def address(text: str) -> tuple[str, int]:
     """An IP address and a port."""
-    wrong = BadValue("invalid socket address syntax")
+    example = "such as 127.0.0.1:6881, 0.0.0.0:6881 or [::]:6881"
+    wrong = BadValue(f"`{text}` is no IP address with a port, {example}")
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:

@@ -123,7 +123,7 @@ async def run(args: Arguments, output: Output, work: Work, *, folder: str | None
     for message in session.warnings:
         output.warn(message)
     for where in session.listening:
-        output.say(f"listens at {show_address(where)}", "listening", address=show_address(where))
+        output.say(f"listening at {show_address(where)}", "listening", address=show_address(where))
     watch = Watch(session, output)
     code = INTERRUPTED
     try:
@@ -147,6 +147,8 @@ async def run(args: Arguments, output: Output, work: Work, *, folder: str | None
     log.info("addresses of peers: %s", told_counts)
     words = f"stopped: {show_size(down)} received, {show_size(up)} sent"
     output.say(words, "stopped", downloaded=down, uploaded=up, **told_counts)
+    if code == INTERRUPTED:
+        watch.say_unfinished()
     return code
 
 

@@ -23,7 +23,7 @@ from .._values import (
 )
 from ..errors import CommandError
 from . import updates
-from .lines import Trouble
+from .lines import Trouble, say
 from .news import Output, Track
 from .numbers import PROGRAM, show_count, show_size
 
@@ -75,6 +75,14 @@ class Watched:
             # it is gone: what was seen last stands
             pass
         return self._last.downloaded, self._last.uploaded
+
+    def unfinished(self) -> str | None:
+        """What is to be said of it last, if it is a download that isn't over."""
+        stats = self._last
+        if self._only_seed or self.complete or self.failed is not None or not stats.wanted:
+            return None
+        share = f"{stats.verified * 100 // stats.wanted}% of {show_size(stats.wanted)}"
+        return f"{self.track.name}: {share} is there; the same command goes on from there"
 
     def on_event(self, event: News) -> None:
         """News of it."""
@@ -142,8 +150,10 @@ class Watched:
             rest = f"the rest is seeded, `{PROGRAM} verify` shows which"
             self.track.warn(f"{show_count(missing, 'piece')} of {stats.pieces} missing or damaged; {rest}")
         else:
-            # nothing is left to fetch: all counts as wanted, and as there
-            self._ask(self.torrent.select(None))
+            # nothing is left to fetch: all counts as wanted, and as there; but not what has no length: it would be made
+            metainfo = self.torrent.metainfo
+            files = [file for file in metainfo.files if not file.pad] if metainfo is not None else []
+            self._ask(self.torrent.select([number for number, file in enumerate(files) if file.length]))
 
     def _describe(self) -> None:
         """Says what it is, once that is known; before how far it is."""
@@ -213,6 +223,13 @@ class Watch:
         """Takes the bars away; payload received and sent in all."""
         sums = [await watched.end() for watched in self._watched.values()]
         return sum(one[0] for one in sums), sum(one[1] for one in sums)
+
+    def say_unfinished(self) -> None:
+        """After an interruption and all else: how far it is, and that nothing is lost."""
+        for watched in self._watched.values():
+            words = watched.unfinished()
+            if words is not None and not self._output.as_json:
+                say(words)
 
     async def run(self, *, until_complete: bool) -> int:
         """Watches until all is complete, if that is wanted, or has failed; the exit code."""

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Create(CreateArgs),
     /// Show what a torrent file or a magnet link says
     Inspect(InspectArgs),
-    /// Check stored files against a torrent; exits 1 and shows what is missing if they are not whole
+    /// Check stored files against a torrent; exits 1 and names the files that are not whole
     Verify(VerifyArgs),
     /// Serve a tracker over UDP, HTTP and WebSockets until interrupted
     Tracker(TrackerArgs),
@@ -74,7 +74,7 @@ pub(crate) struct DemoArgs {
 #[derive(clap::Args, Debug)]
 pub(crate) struct NetworkArgs {
     /// Listen here; may be given again [default: 0.0.0.0:6881 and [::]:6881, or the next free port]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// Contact this peer, host:port; may be given again
     #[arg(long = "peer", value_name = "ADDR", value_parser = rate::host_and_port)]
@@ -209,7 +209,7 @@ pub(crate) struct VerifyArgs {
     /// The folder that holds the files: what `download -o` would be given
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// One JSON object: `complete`, and `missing` as a list of `offset` and `length` (0: an empty file)
+    /// One JSON object: `complete`, `missing` as a list of `offset` and `length` (0: an empty file), and the `files` it is of
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -217,16 +217,16 @@ pub(crate) struct VerifyArgs {
 #[derive(clap::Args, Debug)]
 pub(crate) struct TrackerArgs {
     /// Serve HTTP here; may be given again, as all addresses [default, if none of any kind is given: 0.0.0.0:6969]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) http: Vec<SocketAddr>,
     /// Serve UDP here [default, if none of any kind is given: 0.0.0.0:6969]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) udp: Vec<SocketAddr>,
     /// Serve WebSockets here, for browsers (WebTorrent)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) ws: Vec<SocketAddr>,
     /// Serve statistics here, over HTTP: /stats.json, /metrics for Prometheus, /events; not for the open Internet
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) stats: Vec<SocketAddr>,
     /// Threads that share the torrents [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

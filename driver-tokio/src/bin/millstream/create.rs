@@ -4,6 +4,7 @@ use crate::args::CreateArgs;
 use crate::inspect::Inspected;
 use crate::outcome::Trouble;
 use crate::signals::interruptible;
+use crate::source;
 use crate::ui::{self, Bar, text};
 use core::ops::ControlFlow;
 use millstream::core::create::OptionsError;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
     let (json, output) = (args.json, args.output.clone());
     interruptible(move || {
         let signer = signer(&args)?;
+        let lonely = args.private && args.trackers.is_empty();
         let options = options(args)?;
         let output = output.unwrap_or_else(|| default_output(&options.path));
         if lies_within(&output, &options.path) {
@@ -48,6 +50,11 @@ pub(crate) fn run(args: CreateArgs) -> Result<(), Trouble> {
         write(&output, &bytes)
             .map_err(|error| Trouble::failed(format!("{} can't be written: {error}", output.display())))?;
         tell(&metainfo, &output, json);
+        if lonely {
+            ui::caution(
+                "nobody can find peers for a private torrent without a tracker: name one with --tracker",
+            );
+        }
         Ok(())
     })
 }
@@ -156,4 +163,5 @@ fn tell(metainfo: &Metainfo, output: &Path, json: bool) {
     {
         ui::line(&format!("info-hash {hash}"));
     }
+    ui::line(&source::magnet_of(metainfo).to_string());
 }

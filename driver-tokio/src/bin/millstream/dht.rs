@@ -8,8 +8,9 @@ pub(crate) use args::{DhtArgs, hex};
 
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::{self, Output};
+use crate::ui::{self, Output, text};
 use args::{DhtCommand, EntryArgs, GetArgs, LookupArgs, NodeArgs, PutArgs};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use millstream::core::base::Rng;
 use millstream::core::dht::{Cost, Event, Item, Outcome};
@@ -18,6 +19,12 @@ use millstream::{DhtLookup, DhtNode, DhtNodeConfig, DhtRequest, StartError};
 use report::{News, say};
 use std::fs::File;
 use std::io::Read as _;
+
+/// Some node has answered this process.
+static JOINED: AtomicBool = AtomicBool::new(false);
+
+/// What is to be stored is read up to here, to tell how long it is. Bytes.
+const READ_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(args: DhtArgs) -> Result<(), Trouble> {
     let json = is_json(&args.command);
@@ -83,10 +90,13 @@ async fn within<T>(
 ) -> Result<T, Trouble> {
     let limit = Duration::from_secs(lookup.timeout);
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Trouble::failed(format!(
-            "it isn't done after {} seconds; --timeout gives it more",
-            lookup.timeout
-        )))
+        let limit = text::count(lookup.timeout, "second");
+        Err(Trouble::failed(match JOINED.load(Ordering::Relaxed) {
+            true => format!("it isn't done after {limit}; --timeout gives it more"),
+            false => {
+                format!("no node answered within {limit}; --timeout gives it more, --bootstrap names others")
+            }
+        }))
     })
 }
 
@@ -121,7 +131,7 @@ async fn enter(entry: &EntryArgs, read_only: bool) -> Result<DhtNode, Trouble> {
 /// A node for one look-up, that has joined if anyone answers.
 async fn joined(entry: &EntryArgs) -> Result<DhtNode, Trouble> {
     let node = enter(entry, true).await?;
-    node.joined().await;
+    JOINED.store(node.joined().await, Ordering::Relaxed);
     Ok(node)
 }
 
@@ -159,8 +169,8 @@ async fn get(args: &GetArgs) -> Result<(), Trouble> {
     let (outcome, cost) = follow(lookup, |_| {}).await?;
     let Outcome::Got(Some(item)) = outcome else {
         return Err(Trouble::failed(format!(
-            "nothing is stored under {target}; {} nodes answered",
-            cost.answers
+            "nothing is stored under {target}; {} answered",
+            report::nodes(cost.answers)
         )));
     };
     report::item(args, &item, cost);
@@ -237,15 +247,19 @@ fn value(args: &PutArgs) -> Result<Vec<u8>, Trouble> {
                 |error: std::io::Error| Trouble::failed(format!("{} can't be read: {error}", path.display()));
             let mut bytes = Vec::new();
             let file = File::open(path).map_err(wrong)?;
-            file.take(VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(wrong)?;
+            file.take(READ_MAX).read_to_end(&mut bytes).map_err(wrong)?;
             bytes
         }
         (None, None) => return Err(Trouble::Usage("a file or --text is needed".to_owned())),
     };
-    if args.bencoded {
-        return Ok(raw);
+    let length = text::count(raw.len() as u64, "byte");
+    let value = if args.bencoded { raw } else { [format!("{}:", raw.len()).as_bytes(), &raw].concat() };
+    if value.len() <= VALUE_BYTES_MAX {
+        return Ok(value);
     }
-    Ok([format!("{}:", raw.len()).as_bytes(), &raw].concat())
+    let with = if args.bencoded { String::new() } else { format!(", {} with their bencoding", value.len()) };
+    let most = format!("a node stores {VALUE_BYTES_MAX} at most (BEP 44)");
+    Err(Trouble::failed(format!("{length} are too many{with}: {most}")))
 }
 
 /// A node that stays.

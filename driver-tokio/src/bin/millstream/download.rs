@@ -43,6 +43,9 @@ async fn download(args: &DownloadArgs, output: &Output) -> Result<(), Trouble> {
     let done = done.map_err(|trouble| trouble.told(output));
     let sum = watch.end().await;
     session::leave(session, sum, output, &mut signals).await;
+    if matches!(done, Err(Trouble::Interrupted)) {
+        watch.say_unfinished();
+    }
     done
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Inspected<'a> {
     /// The key that names a torrent, and its salt, in hexadecimal digits; where they are stored in the DHT (BEP 46).
     #[serde(flatten)]
     key: Option<InspectedKey>,
+    magnet: Option<String>,
     piece_length: Option<u32>,
     pieces: Option<u32>,
     length: Option<u64>,
@@ -61,6 +62,7 @@ impl<'a> Inspected<'a> {
             info_hash_v1: info.info_hash().map(|hash| hash.to_string()),
             info_hash_v2: info.info_hash_v2().map(|hash| hash.to_string()),
             key: None,
+            magnet: Some(source::magnet_of(metainfo).to_string()),
             piece_length: Some(info.geometry().piece_length()),
             pieces: Some(info.geometry().pieces()),
             length: Some(info.length()),
@@ -79,6 +81,7 @@ impl<'a> Inspected<'a> {
             name: magnet.name.as_deref(),
             info_hash_v1: magnet.info_hash.map(|hash| hash.to_string()),
             info_hash_v2: magnet.info_hash_v2.map(|hash| hash.to_string()),
+            magnet: Some(magnet.to_string()),
             trackers: magnet.trackers.iter().map(String::as_str).collect(),
             web_seeds: magnet.web_seeds.iter().map(String::as_str).collect(),
             ..Self::unknown()
@@ -88,7 +91,7 @@ impl<'a> Inspected<'a> {
     fn of_key(link: &KeyLink) -> Self {
         let target = mutable_target(&link.key, &link.salt).to_string();
         let key = InspectedKey { public_key: hex(&link.key), salt: hex(&link.salt), target };
-        Self { key: Some(key), ..Self::unknown() }
+        Self { key: Some(key), magnet: Some(link.to_string()), ..Self::unknown() }
     }
 
     const fn unknown() -> Self {
@@ -97,6 +100,7 @@ impl<'a> Inspected<'a> {
             info_hash_v1: None,
             info_hash_v2: None,
             key: None,
+            magnet: None,
             piece_length: None,
             pieces: None,
             length: None,
@@ -124,6 +128,7 @@ impl<'a> Inspected<'a> {
             say("salt", Some(key.salt.clone()).filter(|salt| !salt.is_empty()));
             say("stored at", Some(key.target.clone()));
         }
+        say("magnet", self.magnet.clone());
         say("length", self.length.map(|length| format!("{} ({length} bytes)", text::size(length))));
         say(
             "pieces",

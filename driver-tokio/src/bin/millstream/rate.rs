@@ -75,6 +75,12 @@ pub(crate) fn indexes(text: &str) -> Result<Indexes, String> {
     Ok(Indexes(all))
 }
 
+/// An IP address and a port.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = "such as 127.0.0.1:6881, 0.0.0.0:6881 or [::]:6881";
+    text.parse().map_err(|_| format!("`{text}` is no IP address with a port, {example}"))
+}
+
 /// `host:port`, an address or a name.
 pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
     let named = || {
@@ -155,6 +161,16 @@ mod tests {
         assert_eq!(indexes("3, 1-3"), Ok(Indexes(vec![1, 2, 3])));
         for text in ["", ",", "a", "3-1", "-1", "1-", "0-4000000000", "4000000000", "0-999999,0-999999"] {
             assert!(indexes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn to_listen_takes_an_address_and_a_port() {
+        for text in ["1.2.3.4:5", "[::]:0", "0.0.0.0:7002"] {
+            assert!(address(text).is_ok(), "{text}");
+        }
+        for text in ["7002", ":7002", "localhost:7002", "1.2.3.4"] {
+            assert!(address(text).unwrap_err().contains("0.0.0.0:6881"), "{text}");
         }
     }
 

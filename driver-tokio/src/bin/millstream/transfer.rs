@@ -2,7 +2,7 @@
 
 use crate::outcome::Trouble;
 use crate::signals::Signals;
-use crate::ui::{Line, News, Output, Track, text};
+use crate::ui::{self, Line, News, Output, Track, text};
 use crate::updates;
 use core::time::Duration;
 use millstream::core::base::TorrentId;
@@ -61,6 +61,8 @@ pub(crate) struct Watch<'a> {
     lively: BTreeSet<usize>,
     looked: Instant,
     follow: Option<Follow>,
+    /// What is to be said last of what isn't complete.
+    unfinished: Vec<String>,
 }
 
 impl Watched {
@@ -216,10 +218,21 @@ impl Watched {
             let rest = "the rest is seeded, `millstream verify` shows which";
             self.warn(output, &format!("{missing} of {pieces} missing or damaged; {rest}"));
         } else {
-            // Nothing is left to fetch: all counts as wanted, and as there.
+            // Nothing is left to fetch: all counts as wanted, and as there. But not what has no length: it would be made.
             let torrent = self.torrent.clone();
-            tokio::spawn(async move { torrent.select(Selection::All).await });
+            let Some(info) = torrent.info() else { return };
+            let files = (0..).zip(info.real_files()).filter(|(_, (_, file))| file.length > 0);
+            let files = Selection::Files(files.map(|(number, _)| number).collect());
+            tokio::spawn(async move { torrent.select(files).await });
         }
+    }
+
+    /// What to say of it last, if it is a download that isn't over.
+    fn unfinished(&self, status: &Status) -> Option<String> {
+        let percent = (u128::from(status.verified) * 100).checked_div(u128::from(status.wanted))?;
+        let (name, all) = (self.track.name(), text::size(status.wanted));
+        let open = !self.only_seed && !self.complete && self.failed.is_none();
+        open.then(|| format!("{name}: {percent}% of {all} is there; the same command goes on from there"))
     }
 
     fn completed(&mut self, output: &Output, status: &Status) {
@@ -244,6 +257,7 @@ impl<'a> Watch<'a> {
             lively: BTreeSet::new(),
             looked: Instant::now(),
             follow: None,
+            unfinished: Vec::new(),
         }
     }
 
@@ -267,14 +281,22 @@ impl<'a> Watch<'a> {
     }
 
     /// Takes the bars away; payload received and sent in all.
-    pub(crate) async fn end(&self) -> (u64, u64) {
+    pub(crate) async fn end(&mut self) -> (u64, u64) {
         let mut sum = (0, 0);
         for one in &self.watched {
             one.track.end();
             let status = one.torrent.status_now().await;
+            self.unfinished.extend(one.unfinished(&status));
             sum = (sum.0 + status.downloaded, sum.1 + status.uploaded);
         }
         sum
+    }
+
+    /// After an interruption and all else: how far it is, and that nothing is lost.
+    pub(crate) fn say_unfinished(&self) {
+        if !matches!(self.output, Output::Json) {
+            self.unfinished.iter().for_each(|words| ui::line(words));
+        }
     }
 
     /// Watches.

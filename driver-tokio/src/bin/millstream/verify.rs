@@ -6,18 +6,19 @@ use crate::signals::interruptible;
 use crate::source;
 use crate::ui::{self, Bar, text};
 use core::ops::ControlFlow;
-use millstream::{Verified, verify_files};
+use millstream::{Damage, DamagedFile, Verified, verify_files};
 use serde::Serialize;
 
-/// Ranges that are listed on a terminal; `--json` lists all.
+/// Files that are listed on a terminal; `--json` lists all.
 const LISTED_MAX: usize = 50;
 
 /// What `--json` says.
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     complete: bool,
     /// Offsets count over the real files one after the other, as `inspect` lists them.
     missing: Vec<Range>,
+    files: Vec<File<'a>>,
     length: u64,
     verified: u64,
     pieces: u32,
@@ -28,6 +29,16 @@ struct Report {
 struct Range {
     offset: u64,
     length: u64,
+}
+
+/// A file that isn't known to be whole; `stored` is its length as it is, `null` if it isn't there.
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a str,
+    damage: &'static str,
+    length: u64,
+    stored: Option<u64>,
+    missing: u64,
 }
 
 pub(crate) fn run(args: VerifyArgs) -> Result<(), Trouble> {
@@ -45,15 +56,23 @@ pub(crate) fn run(args: VerifyArgs) -> Result<(), Trouble> {
         } else {
             tell(&verified);
         }
-        if verified.is_complete() { Ok(()) } else { Err(Trouble::Told(1)) }
+        let is_absent = |file: &DamagedFile| file.damage == Damage::Missing;
+        if verified.is_complete() {
+            Ok(())
+        } else if verified.verified == 0 && verified.files.iter().all(is_absent) {
+            Err(Trouble::failed("nothing of it is there: is --data the folder that holds it?"))
+        } else {
+            Err(Trouble::Told(1))
+        }
     })
 }
 
-fn report(verified: &Verified) -> Report {
+fn report(verified: &Verified) -> Report<'_> {
     let range = |missing: &millstream::Missing| Range { offset: missing.offset, length: missing.length };
     Report {
         complete: verified.is_complete(),
         missing: verified.missing.iter().map(range).collect(),
+        files: verified.files.iter().map(File::of).collect(),
         length: verified.length,
         verified: verified.verified,
         pieces: verified.pieces,
@@ -73,13 +92,38 @@ fn tell(verified: &Verified) {
         verified.pieces_verified,
         verified.pieces,
     ));
-    for missing in verified.missing.iter().take(LISTED_MAX) {
-        ui::line(&match missing.length {
-            0 => format!("missing: an empty file at {}", missing.offset),
-            length => format!("missing: {length} bytes at {}", missing.offset),
-        });
+    verified.files.iter().take(LISTED_MAX).for_each(|file| ui::line(&words(file)));
+    if let Some(more) = verified.files.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {
+        ui::line(&format!("{} more; --json lists them all", text::count(more as u64, "file")));
     }
-    if let Some(more) = verified.missing.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {
-        ui::line(&format!("missing: {more} more ranges; --json lists them all"));
+}
+
+fn words(file: &DamagedFile) -> String {
+    let DamagedFile { path, length, missing, .. } = file;
+    let stored = file.stored.unwrap_or(0);
+    match file.damage {
+        Damage::Missing if *length == 0 => format!("missing: {path}, an empty file"),
+        Damage::Missing => format!("missing: {path}, {}", text::count(*length, "byte")),
+        Damage::Short => format!("short: {path}, {stored} of {}", text::count(*length, "byte")),
+        Damage::Wrong => {
+            format!("wrong: {path}, {missing} of {} in bad pieces", text::count(*length, "byte"))
+        }
+        Damage::Unsure => {
+            let shared = "in pieces shared with a file that is missing or short";
+            format!("unsure: {path}, {missing} of {} {shared}", text::count(*length, "byte"))
+        }
+    }
+}
+
+impl<'a> File<'a> {
+    fn of(file: &'a DamagedFile) -> Self {
+        let damage = match file.damage {
+            Damage::Missing => "missing",
+            Damage::Short => "short",
+            Damage::Wrong => "wrong",
+            Damage::Unsure => "unsure",
+        };
+        let DamagedFile { path, length, stored, missing, .. } = file;
+        Self { path, damage, length: *length, stored: *stored, missing: *missing }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct EntryArgs {
     #[arg(long, value_name = "ADDR", value_parser = rate::host_and_port)]
     pub(crate) bootstrap: Vec<String>,
     /// Listen here; may be given once for each of IPv4 and IPv6 [default: any port]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = rate::address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// One JSON object a line
     #[arg(long)]
@@ -60,7 +60,7 @@ pub(crate) struct LookupArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct GetPeersArgs {
-    /// An info-hash of 40 hex digits, or a magnet link
+    /// An info-hash of 40 hex digits, or 64 of v2's, of which the first 40 count; or a magnet link
     #[arg(value_name = "HASH|MAGNET", value_parser = torrent)]
     pub(crate) torrent: InfoHash,
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub(crate) struct GetPeersArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct AnnounceArgs {
-    /// An info-hash of 40 hex digits, or a magnet link
+    /// An info-hash of 40 hex digits, or 64 of v2's, of which the first 40 count; or a magnet link
     #[arg(value_name = "HASH|MAGNET", value_parser = torrent)]
     pub(crate) torrent: InfoHash,
     /// Where peers reach the one that is announced
@@ -84,7 +84,7 @@ pub(crate) struct AnnounceArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ScrapeArgs {
-    /// An info-hash of 40 hex digits, or a magnet link
+    /// An info-hash of 40 hex digits, or 64 of v2's, of which the first 40 count; or a magnet link
     #[arg(value_name = "HASH|MAGNET", value_parser = torrent)]
     pub(crate) torrent: InfoHash,
     #[command(flatten)]
@@ -189,7 +189,9 @@ fn torrent(text: &str) -> Result<InfoHash, String> {
         let magnet = Magnet::parse(text).map_err(|error| error.to_string())?;
         return magnet.hashes().next().ok_or_else(|| "it names no torrent".to_owned());
     }
-    unhex(text).map(InfoHash).ok_or_else(|| "an info-hash has 40 hex digits".to_owned())
+    let hash = rate::info_hash(text).ok();
+    hash.map(InfoHash)
+        .ok_or_else(|| "an info-hash has 40 hex digits, or 64 of which the first 40 count".to_owned())
 }
 
 fn target(text: &str) -> Result<NodeId, String> {
@@ -209,6 +211,7 @@ mod tests {
         let hash = "0123456789abcdef0123456789ABCDEF01234567";
         assert_eq!(torrent(hash), torrent(&format!("magnet:?xt=urn:btih:{hash}")));
         assert!(torrent(hash).is_ok());
+        assert_eq!(torrent(&format!("{hash}{}", "ab".repeat(12))), torrent(hash), "BEP 52: v2's, cut");
         for text in ["", "12", "magnet:?dn=x", "g123456789abcdef0123456789abcdef01234567", "é123456789"] {
             assert!(torrent(text).is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use super::args::{GetArgs, hex};
 use crate::outcome::Trouble;
-use crate::ui;
+use crate::ui::{self, text};
 use core::net::{IpAddr, SocketAddr};
 use millstream::core::base::is_public;
 use millstream::core::dht::{Cost, Event, Item, Outcome};
@@ -97,20 +97,28 @@ impl News {
             Self::Peer { address } => address.to_string(),
             Self::Sample { info_hash, .. } => info_hash.clone(),
             Self::Item { bencoded, .. } => bencoded.clone(),
-            Self::Peers { found, cost } => format!("{found} peers ({})", cost.text()),
-            Self::Announced { stored, cost, .. } => format!("announced to {stored} nodes ({})", cost.text()),
+            Self::Peers { found, cost } => {
+                format!("{} ({})", text::count(*found as u64, "peer"), cost.text())
+            }
+            Self::Announced { stored, cost, .. } => {
+                format!("announced to {} ({})", nodes(*stored), cost.text())
+            }
             Self::Scraped { seeds, peers, answers_with_counts, cost } => format!(
-                "about {seeds} seeds and {peers} others, by the word of {answers_with_counts} nodes ({})",
+                "about {} and {}, by the word of {} ({})",
+                text::count(u64::from(*seeds), "seed"),
+                text::count(u64::from(*peers), "other"),
+                nodes(*answers_with_counts),
                 cost.text()
             ),
             Self::Put { target, public_key, seq, stored, cost } => {
                 let owner = public_key.as_ref().map_or_else(String::new, |key| {
                     format!("\npublic key: {key}\nsequence number: {}", seq.unwrap_or_default())
                 });
-                format!("target: {target}{owner}\nstored at {stored} nodes ({})", cost.text())
+                format!("target: {target}{owner}\nstored at {} ({})", nodes(*stored), cost.text())
             }
-            Self::Sampled { nodes, samples, cost } => {
-                format!("{samples} samples of {nodes} nodes ({})", cost.text())
+            Self::Sampled { nodes: asked, samples, cost } => {
+                let samples = text::count(*samples as u64, "sample");
+                format!("{samples} of {} ({})", nodes(*asked), cost.text())
             }
         }
     }
@@ -119,8 +127,14 @@ impl News {
 impl Took {
     fn text(self) -> String {
         let Self { hops, queries, answers, elapsed_ms, .. } = self;
-        format!("{answers} of {queries} queries answered, {hops} hops, {elapsed_ms} ms")
+        let (queries, hops) = (text::queries(queries), text::count(u64::from(hops), "hop"));
+        format!("{answers} of {queries} answered, {hops}, {elapsed_ms} ms")
     }
+}
+
+/// So many nodes, in words.
+pub(super) fn nodes(n: u32) -> String {
+    text::count(u64::from(n), "node")
 }
 
 /// Says it.
@@ -172,7 +186,7 @@ pub(super) fn outcome(json: bool, outcome: &Outcome, cost: Cost) -> Result<(), T
     if json || failure.is_none() {
         say(json, &news);
     }
-    failure.map_or(Ok(()), |why| Err(Trouble::failed(format!("{why}; {answers} nodes answered"))))
+    failure.map_or(Ok(()), |why| Err(Trouble::failed(format!("{why}; {} answered", nodes(answers)))))
 }
 
 /// An item that was found. On its own, a string's bytes go out as they are.

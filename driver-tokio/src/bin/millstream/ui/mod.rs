@@ -103,9 +103,18 @@ pub(crate) fn bytes(bytes: &[u8]) {
     }
 }
 
+/// One sentence on stderr, of what doesn't stop it.
+pub(crate) fn caution(why: &str) {
+    to_stderr("warning:", "33", why);
+}
+
 /// One sentence on stderr.
 pub(crate) fn complain(why: &str) {
-    let head = if has_colours() { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+    to_stderr("error:", "31", why);
+}
+
+fn to_stderr(head: &str, colour: &str, why: &str) {
+    let head = if has_colours() { format!("\u{1b}[1;{colour}m{head}\u{1b}[0m") } else { head.to_owned() };
     // If stderr is gone too, there is nobody to tell.
     let _ = writeln!(io::stderr(), "{head} {}", text::clean(why));
 }

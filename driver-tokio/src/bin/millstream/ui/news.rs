@@ -199,7 +199,7 @@ impl Line<'_> {
             News::Metadata { length, files, .. } => {
                 format!("{} in {}", text::size(*length), text::count(*files, "file"))
             }
-            News::Listening { address } => return Some(format!("listens at {address}")),
+            News::Listening { address } => return Some(format!("listening at {address}")),
             News::Progress(progress) => progress.words(),
             News::Complete { verified, seconds, .. } => {
                 format!("complete: {} verified in {seconds:.1} s", text::size(*verified))

@@ -30,6 +30,11 @@ pub(crate) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+/// `1 query`, `2 queries`.
+pub(crate) fn queries(n: u32) -> String {
+    format!("{n} quer{}", if n == 1 { "y" } else { "ies" })
+}
+
 /// Seconds that are left: `1h02m`, `3m05s`, `7s`.
 pub(crate) fn eta(seconds: Option<u64>) -> String {
     match seconds {
