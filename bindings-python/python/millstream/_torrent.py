@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from . import _delete, _rates, _time
+from . import _delete, _rates, _tiers, _time
 from ._backend import Backend
 from ._catalogue import Record
 from ._events import Events, Hub, News, Pulse, TorrentFile
@@ -280,9 +280,10 @@ class Torrent:
             await self._remember()
 
     async def set_trackers(self, tiers: Iterable[Sequence[str] | str]) -> None:
-        """Gives it other trackers, in tiers (BEP 12), each a list or a URL alone, in place of those that it has: what `trackers` tells, with some
-        more or fewer. Those that stay keep their state, those that go are told `stopped`, those that come are asked at
-        once. Kept for the next session. `OptionError` for more than 64, and for what is no tracker's URL.
+        """Gives it other trackers, in tiers (BEP 12), each a list or a URL alone, in place of those that it has: what
+        `trackers` tells, with some more or fewer. Those that stay keep their state, those that go are told `stopped`,
+        those that come are asked at once. Kept for the next session. `OptionError` for more than 64, and for what is no
+        tracker's URL.
 
         >>> import asyncio, tempfile
         >>> from millstream import Session, create
@@ -299,7 +300,7 @@ class Torrent:
         [(0, 'https://one.example/announce'), (1, 'udp://two.example:6969')]
         """
         with self._here() as backend:
-            given = _tiers(tiers)
+            given = _tiers.listed(tiers)
             await backend.set_trackers(self._id, given)
             await self._remember(trackers=given)
 
@@ -492,9 +493,3 @@ class Torrent:
             if not bound.expired():
                 raise
             raise TimedOut(f"{self._last.name or self.info_hash}: {what} within {timeout} s") from error
-
-
-def _tiers(tiers: Iterable[Sequence[str] | str]) -> list[list[str]]:
-    if isinstance(tiers, str):
-        raise TypeError(f"trackers: a list of tiers is wanted, each a list of URLs or one URL, not {tiers!r}")
-    return [[tier] if isinstance(tier, str) else list(tier) for tier in tiers]
