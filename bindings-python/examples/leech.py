@@ -98,6 +98,8 @@ def digests_of(torrent: s.Metainfo) -> list[bytes]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4 or ":" not in sys.argv[2]:
+        sys.exit(__doc__)
     metainfo = s.Metainfo.from_file(sys.argv[1])
     host, port = sys.argv[2].rsplit(":", 1)
     with socket.create_connection((host, int(port))) as connection:

@@ -1,4 +1,7 @@
-"""A tracker over UDP (BEP 15) on a plain socket: `python udp_tracker.py [PORT]`."""
+"""A tracker over UDP (BEP 15) on a plain socket: `python udp_tracker.py [PORT [HOST]]`.
+
+It listens at this machine's own address, 127.0.0.1, unless HOST says otherwise: 0.0.0.0 is for everybody.
+"""
 
 from __future__ import annotations
 
@@ -27,5 +30,7 @@ def serve(sock: socket.socket, tracker: Tracker, *, datagrams: int | None = None
 
 if __name__ == "__main__":
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        own.bind(("", int(sys.argv[1]) if len(sys.argv) > 1 else 6969))
+        port = int(sys.argv[1]) if len(sys.argv) > 1 else 6969
+        own.bind((sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1", port))
+        print("listening at udp://{}:{}".format(*own.getsockname()), flush=True)
         serve(own, Tracker(secrets.token_bytes(32), now=time.monotonic(), interval_s=900))

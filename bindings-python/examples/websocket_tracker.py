@@ -1,5 +1,6 @@
-"""A tracker over WebSockets, for peers in browsers (WebTorrent): `python websocket_tracker.py [PORT]`.
+"""A tracker over WebSockets, for peers in browsers (WebTorrent): `python websocket_tracker.py [PORT [HOST]]`.
 
+It listens at this machine's own address, 127.0.0.1, unless HOST says otherwise: 0.0.0.0 is for everybody.
 `Tracker` says what goes to whom, wsproto frames it, asyncio carries it. What a socket doesn't read is bounded: others'
 messages for it are dropped then, since an offer that comes late is worth nothing.
 """
@@ -84,11 +85,14 @@ class Server:
             writer.write(ws.send(event))
 
 
-async def main(port: int) -> None:
+async def main(port: int = 8000, host: str = "127.0.0.1") -> None:
+    """Serves until it is interrupted, and says where."""
     server = Server(Tracker(secrets.token_bytes(32), now=time.monotonic()))
-    async with await asyncio.start_server(server.serve, "", port) as listener:
+    async with await asyncio.start_server(server.serve, host, port) as listener:
+        print("listening at ws://{}:{}".format(*listener.sockets[0].getsockname()), flush=True)
         await listener.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(*map(int, sys.argv[1:2]), *sys.argv[2:3]))

@@ -5,7 +5,7 @@ use crate::given::{Int, optional};
 use crate::ledger::Inner;
 use crate::magnet::key_link;
 use crate::outcomes::settle;
-use crate::values::{address, moment, seconds, take_address, take_addresses, tuple};
+use crate::values::{address, moment, seconds, take_address, take_peers, tuple};
 use crate::{effects, errors, events, options, priorities, snapshots, statistics, status_class};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -371,9 +371,9 @@ impl Engine {
     }
 
     /// Gives a torrent the addresses of peers.
-    #[pyo3(signature = (now, torrent, peers: "Iterable[Address]"))]
+    #[pyo3(signature = (now, torrent, peers: "Iterable[Address | str]"))]
     fn add_peers(&self, now: f64, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.tell(peers.py(), now, Command::Peers(TorrentId(torrent.0), take_addresses(peers)?))
+        self.tell(peers.py(), now, Command::Peers(TorrentId(torrent.0), take_peers(peers)?))
     }
 
     /// A torrent's trackers from now on, in tiers (BEP 12). Those that stay keep their state, those that go are told
@@ -391,7 +391,7 @@ impl Engine {
 
     /// Closes the links with a peer, which isn't called again for a while; with `ban` neither called nor taken. Raises
     /// NoSuchPeer.
-    #[pyo3(signature = (now, torrent, peer: "Address", *, ban = false))]
+    #[pyo3(signature = (now, torrent, peer: "Address | str", *, ban = false))]
     fn disconnect(&self, now: f64, torrent: Int<u64>, peer: &Bound<'_, PyAny>, ban: bool) -> PyResult<()> {
         let command = Command::Disconnect { torrent: TorrentId(torrent.0), peer: take_address(peer)?, ban };
         self.tell(peer.py(), now, command)

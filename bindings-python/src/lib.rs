@@ -62,6 +62,7 @@ fn _millstream(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(making::verify, module)?)?;
     module.add_class::<making::Signer>()?;
     module.add_function(wrap_pyfunction!(values::is_public, module)?)?;
+    module.add_function(wrap_pyfunction!(values::read_address, module)?)?;
     module.add_class::<serving::TrackerServer>()?;
     module.add_class::<metainfo::Metainfo>()?;
     module.add_class::<magnet::Magnet>()?;

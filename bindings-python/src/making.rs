@@ -12,8 +12,9 @@ use millstream::{
     CreateTorrent, CreateTorrentError, Damage, DamagedFile, SignError, Signer as Signs, VerifyFilesError,
     certificate_der, verify_files,
 };
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -119,7 +120,7 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
             }
         }
         "piece_length" => wanted.piece_length = given(value)?,
-        "trackers" => wanted.trackers = given(value)?,
+        "trackers" => wanted.trackers = checked_tiers(value)?,
         "web_seeds" => wanted.web_seeds = given(value)?,
         "private" => wanted.private = given(value)?,
         "source" => wanted.source = given(value)?,
@@ -140,6 +141,37 @@ fn set(wanted: &mut CreateTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyRe
         _ => return Err(options::unknown(value.py(), "option", name, &OPTIONS)),
     }
     Ok(())
+}
+
+/// Tiers of trackers (BEP 12) for a torrent that is made.
+pub(crate) fn checked_tiers(value: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<String>>> {
+    let tiers = tiers(value)?;
+    if let Some(wrong) = tiers.iter().flatten().find(|text| !is_url(text)) {
+        let words = format!("{wrong:?} is no URL of a tracker, such as http://host/announce");
+        return Err(errors::create_with(value.py(), &words, "trackers"));
+    }
+    Ok(tiers)
+}
+
+/// Tiers of trackers (BEP 12): each a list, or one text alone.
+pub(crate) fn tiers(value: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<String>>> {
+    if value.is_instance_of::<PyString>() {
+        let words = "trackers: a list of tiers is wanted, each a list of URLs or one URL, not a text";
+        return Err(PyTypeError::new_err(words));
+    }
+    let each = |tier: PyResult<Bound<'_, PyAny>>| {
+        let tier = tier?;
+        if tier.is_instance_of::<PyString>() { Ok(vec![given(&tier)?]) } else { given(&tier) }
+    };
+    value.try_iter()?.map(each).collect()
+}
+
+/// Whether this has a scheme and a host.
+fn is_url(text: &str) -> bool {
+    let whole = text.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) && !rest.is_empty()
+    });
+    whole && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 fn create_error(py: Python<'_>, error: &CreateTorrentError) -> PyErr {

@@ -1,9 +1,10 @@
 //! Settings and options given by name. An unknown name is a mistake, and the answer says which name may be meant.
 
-use crate::given::{about, given};
+use crate::given::{Given, about, given};
 use crate::magnet::Magnet;
+use crate::making::tiers;
 use crate::metainfo::Metainfo;
-use crate::values::take_addresses;
+use crate::values::take_peers;
 use crate::{bytes, errors, priorities};
 use millstream_core::engine::{
     AddTorrent, Allocation, Config, Encryption, Rates, SeedPolicy, Selection, Source, UtpUse,
@@ -200,13 +201,13 @@ const OPTIONS: [&str; 11] = [
 
 fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
-        "peers" => add.peers = take_addresses(value)?,
-        "trackers" => add.trackers = given(value)?,
+        "peers" => add.peers = take_peers(value)?,
+        "trackers" => add.trackers = if value.is_none() { None } else { Some(tiers(value)?) },
         "only_peers" => add.only_peers = given(value)?,
         "paused" => add.paused = given(value)?,
         "sequential" => add.sequential = given(value)?,
         "resume" => add.resume = if value.is_none() { None } else { Some(bytes::take(value)?) },
-        "files" => add.selection = given::<Option<Vec<u32>>>(value)?.map(Selection::Files),
+        "files" => add.selection = given::<Option<Vec<FileNumber>>>(value)?.map(numbers),
         "priorities" => add.priorities = if value.is_none() { None } else { Some(priorities::take(value)?) },
         "super_seed" => add.super_seed = given(value)?,
         "allocation" => add.allocation = allocation(&given::<String>(value)?)?,
@@ -215,6 +216,22 @@ fn set_option(add: &mut AddTorrent, name: &str, value: &Bound<'_, PyAny>) -> PyR
         _ => return Err(unknown(value.py(), "option", name, &OPTIONS)),
     }
     Ok(())
+}
+
+/// The number of a file among a torrent's real ones.
+struct FileNumber(u32);
+
+impl Given for FileNumber {
+    fn take(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        u32::take(value).map(Self).map_err(|error| match error.is_instance_of::<PyTypeError>(value.py()) {
+            true => PyTypeError::new_err(format!("{value:?} is no number of a file")),
+            false => error,
+        })
+    }
+}
+
+fn numbers(files: Vec<FileNumber>) -> Selection {
+    Selection::Files(files.into_iter().map(|file| file.0).collect())
 }
 
 /// A torrent file, or a magnet link, read already or not.

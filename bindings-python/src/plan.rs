@@ -1,6 +1,7 @@
 //! Torrents in the making.
 
 use crate::given::{Int, about, given};
+use crate::making::checked_tiers;
 use crate::values::{extent, make, tuple};
 use crate::{errors, outcomes};
 use millstream_core::create::{CreateFile, CreateOptions, Plan as CorePlan};
@@ -40,7 +41,9 @@ impl Plan {
                 }
                 "private" => wanted.private = given(&value).map_err(|error| about(&key, &value, error))?,
                 "source" => wanted.source = given(&value).map_err(|error| about(&key, &value, error))?,
-                "trackers" => wanted.trackers = given(&value).map_err(|error| about(&key, &value, error))?,
+                "trackers" => {
+                    wanted.trackers = checked_tiers(&value).map_err(|error| about(&key, &value, error))?
+                }
                 "web_seeds" => {
                     wanted.web_seeds = given(&value).map_err(|error| about(&key, &value, error))?
                 }

@@ -62,10 +62,25 @@ pub(crate) fn socket_address(py: Python<'_>, addr: SocketAddr) -> PyResult<Bound
     }
 }
 
-/// An address from Python: a host in text and a port, and for IPv6 what sockets append. The link of a link-local one is a
-/// number, behind a `%` or in the fourth place.
+/// Where a peer's name is to be looked up, which isn't done here.
+const LOOK_UP: &str = ", and a name is looked up with `session.look_up(host, port)`";
+
+/// An address from Python: a host in text and a port, and for IPv6 what sockets append; or one text, `127.0.0.1:6881` or
+/// `[::1]:6881`. The link of a link-local one is a number, behind a `%` or in the fourth place.
 pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
-    let wrong = |_| PyTypeError::new_err("an address is a tuple of an IP address in text and a port");
+    address_or(object, "")
+}
+
+/// An address; `hint` is added to what is said of a host that is no IP address.
+fn address_or(object: &Bound<'_, PyAny>, hint: &str) -> PyResult<SocketAddr> {
+    if let Ok(text) = object.cast::<PyString>() {
+        return address_of_text(&text.to_cow()?, hint);
+    }
+    let wrong = |_| {
+        PyTypeError::new_err(
+            "an address is a tuple of an IP address in text and a port, or a text, host:port",
+        )
+    };
     let tuple = object.cast::<PyTuple>().map_err(|error| wrong(error.into()))?;
     let host: String = tuple.get_item(0).and_then(|host| host.extract()).map_err(wrong)?;
     let port = tuple.get_item(1).map_err(wrong)?;
@@ -74,8 +89,7 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
         false => about("port", &port, error),
     })?;
     let (host, link) = host.split_once('%').unwrap_or((&host, ""));
-    let ip: IpAddr =
-        host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;
+    let ip: IpAddr = host.parse().map_err(|_| no_ip(host, hint))?;
     match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
             let fourth = || tuple.get_item(3).ok()?.extract().ok();
@@ -86,17 +100,53 @@ pub(crate) fn take_address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
     }
 }
 
+fn address_of_text(text: &str, hint: &str) -> PyResult<SocketAddr> {
+    text.parse().map_err(|_| match text.rsplit_once(':') {
+        Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => no_ip(host, hint),
+        _ => PyValueError::new_err(format!(
+            "{text:?} is no address: an IP address and a port are, as in 127.0.0.1:6881 or [::1]:6881"
+        )),
+    })
+}
+
+/// Whether this may be the name of a host.
+fn is_name(host: &str) -> bool {
+    !host.is_empty() && !host.contains([':', '[', ']', '/']) && host.parse::<IpAddr>().is_err()
+}
+
+fn no_ip(host: &str, hint: &str) -> PyErr {
+    PyValueError::new_err(format!("{host:?} is not an IP address{hint}"))
+}
+
+/// An address as sockets of Python have it.
+#[pyfunction]
+#[pyo3(signature = (given: "Address | str") -> "Address")]
+pub(crate) fn read_address(given: &Bound<'_, PyAny>) -> PyResult<(String, u16)> {
+    take_address(given).map(address)
+}
+
 /// Whether this is the IP address of a host that anybody in the Internet may reach.
 #[pyfunction]
 pub(crate) fn is_public(host: &str) -> PyResult<bool> {
-    let ip: IpAddr =
-        host.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not an IP address")))?;
+    let ip: IpAddr = host.parse().map_err(|_| no_ip(host, ""))?;
     Ok(millstream_core::base::is_public(ip))
 }
 
 /// Several addresses.
 pub(crate) fn take_addresses(object: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
-    object.try_iter()?.map(|item| take_address(&item?)).collect()
+    each_address(object, "")
+}
+
+/// Addresses of peers: of a name it is said who looks it up.
+pub(crate) fn take_peers(object: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
+    each_address(object, LOOK_UP).map_err(|error| about("peers", object, error))
+}
+
+fn each_address(object: &Bound<'_, PyAny>, hint: &str) -> PyResult<Vec<SocketAddr>> {
+    if object.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("several addresses are wanted, not a text"));
+    }
+    object.try_iter()?.map(|item| address_or(&item?, hint)).collect()
 }
 
 /// Beyond this many seconds a float no longer tells microseconds apart.

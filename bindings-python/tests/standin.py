@@ -237,7 +237,7 @@ class MemoryBackend:
         if torrent is None:
             await self._do(self.engine.set_rates, download, upload)
 
-    async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None:
+    async def add_peers(self, torrent: int, peers: Iterable[Address | str]) -> None:
         await self._do(self.engine.add_peers, torrent, peers)
 
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None:
@@ -246,7 +246,7 @@ class MemoryBackend:
     async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
         await self._do(self.engine.set_trackers, torrent, tiers)
 
-    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+    async def disconnect(self, torrent: int, peer: Address | str, *, ban: bool) -> None:
         await self._do(partial(self.engine.disconnect, ban=ban), torrent, peer)
 
     async def announce(self, torrent: int) -> None:

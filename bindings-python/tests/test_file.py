@@ -10,11 +10,12 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from drivers_stage import PIECE, Drivers, Thing, payload, thing, things
 
-from millstream import PieceVerified, Torrent, TorrentRemoved, create, sync
+from millstream import PieceVerified, SessionClosed, Torrent, TorrentRemoved, create, sync
 
 
 async def seeding(drivers: Drivers, what: Thing) -> tuple[Torrent, tuple[str, int]]:
@@ -149,6 +150,44 @@ def test_closing_a_file_ends_a_read_that_waits(drivers: Drivers) -> None:
                 await torrent.remove()
                 with pytest.raises(TorrentRemoved):
                     await waiting
+
+    drivers.run(story)
+
+
+def test_closing_the_session_ends_a_read_that_waits_and_says_what_ended_it(drivers: Drivers) -> None:
+    async def story() -> None:
+        session = await drivers.session("one").start()
+        torrent, left = await session.add(thing().torrent), await session.add(things().torrent)
+        file = await torrent.open()
+        waiting = asyncio.ensure_future(file.read(1))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        await left.remove()
+        await session.close(5)
+        with pytest.raises(SessionClosed, match="^the session is closed$"):
+            await waiting
+        with pytest.raises(SessionClosed):
+            await file.read(1)
+        with pytest.raises(SessionClosed):
+            await torrent.wait_complete()
+        assert repr(torrent) == f"<Torrent 'thing.bin' {torrent.info_hash}: closed>"
+        with pytest.raises(TorrentRemoved):
+            left.stats
+        assert repr(left).endswith(": removed>")
+        await file.close()
+
+    drivers.run(story)
+
+
+def test_a_file_that_is_not_open_yet_says_how_it_is_opened(drivers: Drivers) -> None:
+    async def story() -> None:
+        async with drivers.session("one") as session:
+            torrent = await session.add(thing().torrent, paused=True)
+            opening: Any = torrent.open()
+            with pytest.raises(AttributeError, match="async with torrent.open"):
+                opening.read()
+            with pytest.raises(AttributeError, match="no attribute 'reed'$"):
+                opening.reed()
 
     drivers.run(story)
 

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import runpy
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -135,3 +138,32 @@ def test_the_look_up_finds_who_announced() -> None:
     (peers,) = [event for event in events if isinstance(event, s.DhtPeers)]
     assert peers.peers == (("10.0.0.5", 7000),)
     assert isinstance(events[-1], s.DhtDone) and events[-1].outcome == s.DhtFoundPeers(1)
+
+
+def run(name: str, *given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *given], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_the_leech_says_how_it_is_used() -> None:
+    for given in ((), ("a.torrent",), ("a.torrent", "localhost", ".")):
+        said = run("leech.py", *given)
+        assert said.returncode == 1 and "python leech.py FILE.torrent HOST:PORT FOLDER" in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("name, scheme", [("udp_tracker.py", "udp"), ("websocket_tracker.py", "ws")])
+@pytest.mark.parametrize("given, host", [((), "127.0.0.1"), (("127.0.83.2",), "127.0.83.2")])
+def test_a_tracker_says_where_it_listens_and_does_so_on_this_machine(
+    name: str, scheme: str, given: tuple[str, ...], host: str
+) -> None:
+    command = [sys.executable, str(EXAMPLES / name), "0", *given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        bound = threading.Timer(30, running.kill)
+        bound.start()
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        bound.cancel()
+        running.kill()
+    assert re.fullmatch(rf"listening at {scheme}://{re.escape(host)}:[1-9]\d*\n", said), said

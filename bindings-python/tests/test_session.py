@@ -286,15 +286,16 @@ def test_closing_ends_all_that_waits_and_is_done_once(drivers: Drivers) -> None:
         waiting = asyncio.ensure_future(torrent.wait_complete())
         await asyncio.gather(session.close(5), session.close())
         await session.close()
-        with pytest.raises(TorrentRemoved):
+        with pytest.raises(SessionClosed):
             await waiting
         told = [event async for event in news]
         assert Stopped() in told or told == []
         assert [event async for event in events]
         with pytest.raises(SessionClosed):
             await session.add(thing().torrent)
-        with pytest.raises(TorrentRemoved):
+        with pytest.raises(SessionClosed):
             torrent.stats
+        assert repr(torrent) == f"<Torrent 'thing.bin' {torrent.info_hash}: closed>"
         assert repr(session) == "<Session: closed>"
 
     drivers.run(story)

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,6 +126,36 @@ def test_a_reader_hears_that_its_torrent_is_gone(blocking: Drivers) -> None:
         torrent.remove()
         waiting.join(10)
         assert [type(error) for error in failed] == [TorrentRemoved]
+
+
+def test_a_reader_hears_that_the_session_is_closed(blocking: Drivers) -> None:
+    session = blocking.sync_session("one")
+    torrent = session.add(thing().torrent)
+    torrent.metadata(timeout=30)
+    file = torrent.open()
+    failed: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            file.read(1)
+        except BaseException as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=read)
+    waiting.start()
+    waiting.join(0.1)
+    session.close()
+    waiting.join(10)
+    assert [type(error) for error in failed] == [SessionClosed]
+    assert repr(torrent).endswith(": closed>")
+    with suppress(SessionClosed):
+        file.close()
+
+
+def test_torrents_are_made_and_checked_without_await(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"hello")
+    made = sync.create_torrent(tmp_path / "x", trackers=["http://a.example/announce"])
+    assert sync.verify(made, tmp_path).is_complete
 
 
 def test_who_calls_while_another_thread_closes_is_never_left_waiting(blocking: Drivers) -> None:

@@ -42,7 +42,7 @@ def test_trackers_are_replaced_while_a_torrent_runs_and_come_back_with_it(on_dem
                 *((url, 0) for url in urls[:2]),
                 (urls[2], 1),
             ]
-            await torrent.set_trackers([(urls[1],)])
+            await torrent.set_trackers([urls[1]])
             await magnet.set_trackers([[urls[1]]])
             await until(lambda: events(first).count("stopped") == 2 and len(second.asked) == 2)
             assert events(second) == ["started", "started"]
@@ -73,9 +73,9 @@ def test_trackers_that_cannot_be_asked_and_too_many_are_refused_and_nothing_chan
                 assert refused.value.name == "trackers"
                 with pytest.raises(OptionError):
                     await session.add("ab" * 20, trackers=wrong)
-            for tier in (own, [1]):
+            for given in (own, [[1]]):
                 with pytest.raises(TypeError):
-                    await torrent.set_trackers([tier])  # type: ignore[list-item]
+                    await torrent.set_trackers(given)  # type: ignore[arg-type]
             assert len(await torrent.trackers()) == 2
             # what came with the torrent is no fault of who adds to it
             await torrent.set_trackers([[own, "odd://there"], [own.replace("announce", "other/announce")]])

@@ -94,13 +94,13 @@ class Backend(Protocol):
     async def set_rates(self, torrent: int | None, download: int | None, upload: int | None) -> None:
         """Bytes a second, `None` for no limit; of one torrent, or of the session."""
 
-    async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None: ...
+    async def add_peers(self, torrent: int, peers: Iterable[Address | str]) -> None: ...
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None: ...
 
     async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
         """In place of those that it has: `OptionError`."""
 
-    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+    async def disconnect(self, torrent: int, peer: Address | str, *, ban: bool) -> None:
         """`NoSuchPeer`, unless it is to be banned."""
 
     async def announce(self, torrent: int) -> None: ...

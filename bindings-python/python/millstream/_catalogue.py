@@ -198,13 +198,17 @@ def _parse(path: Path) -> Record:
         text = f"its format is {kept['format']!r:.20}, and {FORMAT} is known"
         raise LaterFormat(text) if isinstance(kept["format"], int) and kept["format"] > FORMAT else ValueError(text)
     source = kept["magnet"] if "magnet" in kept else base64.b64decode(kept["torrent"], validate=True)
-    options = {**kept["options"], "peers": [tuple(peer) for peer in kept["options"].get("peers", ())]}
+    options = {**kept["options"], "peers": [_peer(peer) for peer in kept["options"].get("peers", ())]}
     if options.get("priorities") is not None:
         # JSON has names alone for keys
         options["priorities"] = {int(file): priority for file, priority in options["priorities"].items()}
     record = Record(path, int(kept["number"]), source, kept["folder"], cast(AddOptions, options))
     record.web_seeds = [str(url) for url in kept["web_seeds"]]
     return record
+
+
+def _peer(kept: list[object] | str) -> object:
+    return kept if isinstance(kept, str) else tuple(kept)
 
 
 def _text(torrent: bytes) -> str:

@@ -21,15 +21,16 @@ OnProgress = Callable[[int, int], object]
 
 
 class CreateOptions(TypedDict, total=False):
-    """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12);
-    `similar` are info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is
-    where a newer torrent will be found, `originator` the certificate of who signs it (BEP 39); `sign_key`, an RSA key,
-    and `sign_certificate`, which go together, sign the torrent (BEP 35): contents of files in PEM or DER;
-    `creation_date` in seconds since 1970, none unless told, so that the same files give the same torrent."""
+    """What a torrent is made like. `piece_length` in bytes, chosen by size unless told; `trackers` in tiers (BEP 12),
+    each a list of URLs, or a URL alone, so that those of a flat list are tried one after the other; `similar` are
+    info-hashes of torrents that may hold the same files, `collections` names (BEP 38); `update_url` is where a newer
+    torrent will be found, `originator` the certificate of who signs it (BEP 39); `sign_key`, an RSA key, and
+    `sign_certificate`, which go together, sign the torrent (BEP 35): contents of files in PEM or DER; `creation_date`
+    in seconds since 1970, none unless told, so that the same files give the same torrent."""
 
     version: Version
     piece_length: int | None
-    trackers: Sequence[Sequence[str]]
+    trackers: Sequence[Sequence[str] | str]
     web_seeds: Sequence[str]
     private: bool
     source: str | None
@@ -117,7 +118,8 @@ async def verify(
 def create_torrent_now(
     path: str | os.PathLike[str], *, progress: OnProgress | None = None, **options: Unpack[CreateOptions]
 ) -> bytes:
-    """The same on this thread, which it blocks."""
+    """Makes a torrent file of a file or a folder, a hybrid of v1 and v2 unless told, on this thread, which it blocks:
+    see `millstream.create_torrent`. Raises `CreateError`."""
     key, certificate = options.pop("sign_key", None), options.pop("sign_certificate", None)
     if (key is None) != (certificate is None):
         raise TypeError("sign_key and sign_certificate go together")
@@ -133,7 +135,7 @@ def verify_now(
     *,
     progress: OnProgress | None = None,
 ) -> Verified:
-    """The same on this thread, which it blocks."""
+    """Checks what a folder holds of a torrent, on this thread, which it blocks: see `millstream.verify`."""
     if isinstance(torrent, bytes):
         torrent = Metainfo.parse(torrent)
     elif not isinstance(torrent, Metainfo):

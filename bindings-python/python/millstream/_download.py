@@ -9,11 +9,13 @@ from typing import Unpack
 
 from . import _sources
 from ._drivers import Driver
+from ._files import several
+from ._millstream import Metainfo
 from ._session import Session
 from ._sources import Source
 from ._torrent import Torrent
 from ._values import Address, Completed, SessionSettings, Status, TorrentFailed
-from .errors import TorrentRemoved, TransferFailed
+from .errors import TransferFailed
 
 
 async def download(
@@ -21,8 +23,8 @@ async def download(
     folder: str | os.PathLike[str] = ".",
     *,
     progress: Callable[[Status], object] | None = None,
-    files: list[int] | None = None,
-    peers: Iterable[Address] = (),
+    files: Iterable[int | str] | None = None,
+    peers: Iterable[Address | str] = (),
     only_peers: bool = False,
     sequential: bool = False,
     driver: Driver = "native",
@@ -31,9 +33,9 @@ async def download(
     """Downloads a torrent into a folder, and gives where its file or folder is. What is there already isn't fetched
     again.
 
-    `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, as
-    `Metainfo.files` counts those that are no padding. Errors are those of `Session.start` and `Session.add`, and
-    `TransferFailed`.
+    `progress` is called with a snapshot when something has changed. `files` are wanted, all unless told, by their
+    numbers, as `Metainfo.files` counts those that are no padding, or by path or unique name, those of a magnet link
+    too. Errors are those of `Session.start` and `Session.add`, and `TransferFailed`.
 
     >>> import asyncio, tempfile
     >>> from millstream import Session, create, download
@@ -56,9 +58,15 @@ async def download(
     if not _sources.is_fetched(source) and _sources.key_link(source) is None:
         source = await _sources.load(source, _never)
     async with session:
+        chosen = None if files is None else several(files)
+        late = chosen is not None and not isinstance(source, Metainfo) and any(isinstance(it, str) for it in chosen)
         torrent = await session.add(
-            source, files=files, peers=list(peers), only_peers=only_peers, sequential=sequential
+            source, files=[] if late else chosen, peers=peers, only_peers=only_peers, sequential=sequential
         )
+        if late:
+            # nothing but the metadata is wanted before it says which files there are
+            await torrent.metadata()
+            await torrent.select(chosen)
         await follow(torrent, progress or (lambda _: None))
         return torrent.folder / (await torrent.metadata()).name
 
@@ -77,6 +85,7 @@ async def follow(torrent: Torrent, progress: Callable[[Status], object]) -> None
         if events.ended:
             break
         progress(torrent.stats)
-        if any(isinstance(event, Completed) for event in news):
+        # a completion may be of less than what is wanted since
+        if any(isinstance(event, Completed) for event in news) and torrent.state == "seeding":
             return
-    raise TorrentRemoved("the torrent was removed")
+    raise torrent._lost()

@@ -95,6 +95,7 @@ class Events(AsyncIterator[News]):
         self._dropped = 0
         self._ended = False
         self._waiting: list[asyncio.Future[None]] = []
+        self._on_its_way: News | None = None
 
     async def __anext__(self) -> News:
         while (event := self._pop()) is None:
@@ -141,11 +142,20 @@ class Events(AsyncIterator[News]):
         """More news."""
         if self._ended:
             return
+        if self._on_its_way is not None:
+            events = self._without(self._on_its_way, list(events))
+            if not events:
+                # who waits hears of news, and of nothing else
+                return
         self._queue.extend(events)
         excess = len(self._queue) - self._events_max
         if excess > 0:
             self._drop(excess)
         self._wake()
+
+    def expect(self, news: News) -> None:
+        """This may still come, and was told already: it isn't told again."""
+        self._on_its_way = news
 
     def lag(self, count: int) -> None:
         """So many were dropped before they came here."""
@@ -157,6 +167,12 @@ class Events(AsyncIterator[News]):
         """No more will come."""
         self._ended = True
         self._wake()
+
+    def _without(self, known: News, events: list[News]) -> list[News]:
+        if known in events:
+            events.remove(known)
+            self._on_its_way = None
+        return events
 
     def _pop(self) -> News | None:
         if self._dropped:
@@ -212,10 +228,12 @@ class Hub:
     def __bool__(self) -> bool:
         return bool(self._readers)
 
-    def subscribe(self, before: Iterable[News] = ()) -> Events:
-        """A stream that begins with what was `before`."""
+    def subscribe(self, before: Sequence[News] = (), *, on_its_way: News | None = None) -> Events:
+        """A stream that begins with what was `before`. What is `on_its_way` still isn't told twice for that."""
         events = Events(self._events_max, self._home)
         events.push(before)
+        if on_its_way is not None and on_its_way in before:
+            events.expect(on_its_way)
         if self._ended:
             events.end()
         else:

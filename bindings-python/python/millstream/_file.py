@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from ._events import Pulse, TorrentFile
 from ._home import Home
@@ -29,7 +29,8 @@ AHEAD_WITHIN = 5.0
 
 
 class Readable(Protocol):
-    """What a reader needs of its torrent. All of it raises `TorrentRemoved` once that is gone."""
+    """What a reader needs of its torrent. All of it raises `TorrentRemoved` once that is gone,
+    `SessionClosed` once its session is."""
 
     async def set_deadline(self, start: int, length: int, within: float) -> None:
         """Wants these bytes of the span within so many seconds, before all others."""
@@ -62,8 +63,8 @@ class FileReader:
     ...     asyncio.run(story(folder))
     (7, b'world', b'')
 
-    It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, and `ValueError` once it is
-    closed; closing it ends reads that wait. For one reader.
+    It raises `TransferFailed` if the torrent fails, `TorrentRemoved` if it is removed, `SessionClosed` if the session
+    is closed, and `ValueError` once it is closed itself; closing it ends reads that wait. For one reader.
     """
 
     def __init__(self, torrent: Readable, home: Home, pulse: Pulse, file: TorrentFile, read_ahead: int) -> None:
@@ -243,6 +244,12 @@ class Opening(AbstractAsyncContextManager[FileReader], Awaitable[FileReader]):
 
     def __await__(self) -> Generator[Any, Any, FileReader]:
         return self._open_file().__await__()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        unopened = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if hasattr(FileReader, name):
+            unopened += ": the file isn't open yet, use `async with torrent.open(...)`, or `await torrent.open(...)`"
+        raise AttributeError(unopened, name=name, obj=self)
 
     async def __aenter__(self) -> FileReader:
         self._reader = await self._open_file()

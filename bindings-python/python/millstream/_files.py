@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
 
 from ._backend import Backend
 from ._events import FileCompleted, News, TorrentFile
 from ._layout import Layout, Ledger
+from ._millstream import Magnet, Metainfo
 from ._values import Checked, Completed, Event, Metadata, PieceVerified, Removed
-from .errors import CommandError
+from .errors import CommandError, NoSuchFile
 
 log = logging.getLogger("millstream")
 
@@ -18,22 +21,72 @@ FileName = TorrentFile | int | str
 """A file of a torrent: as it was given, by its number among the real files, or by its path or unique name."""
 
 
+F = TypeVar("F", bound=FileName)
+
+NAMED_MAX = 10
+"""So many files are named where one isn't there."""
+
+
 def index_of(layout: Layout, name: FileName) -> int:
-    """The number of a file. `LookupError` if there is none of this number or name."""
+    """The number of a file. `NoSuchFile` if there is none of this number or name, `TypeError` for what is neither."""
+    _check(name)
     index = name.index if isinstance(name, TorrentFile) else layout.find(name) if isinstance(name, str) else name
     if index is None or not 0 <= index < len(layout):
-        raise LookupError(f"there is no file {name!r}; there are {len(layout)}, and a name must be the only one")
+        raise NoSuchFile(f"there is no file {_shown(name)}; there {_list(layout)}")
     return index
 
 
 def indexes_of(layout: Layout | None, files: Iterable[FileName]) -> list[int]:
     """The numbers of files, in order. Before the metadata is known, what isn't a number is a `CommandError`."""
-    chosen = list(files)
+    chosen = several(files)
     if layout is None:
-        if all(isinstance(file, int) for file in chosen):
-            return [file for file in chosen if isinstance(file, int)]
-        raise CommandError("files can be chosen by number only before the metadata is known")
+        numbers = [file for file in chosen if isinstance(file, int)]
+        if len(numbers) < len(chosen):
+            raise CommandError("files can be chosen by number only before the metadata is known")
+        return numbers
     return sorted({index_of(layout, file) for file in chosen})
+
+
+def to_begin_with(parsed: Metainfo | Magnet, folder: Path, files: Iterable[FileName]) -> list[int]:
+    """The numbers of files of a torrent that is about to be added. The errors of `indexes_of`."""
+    chosen = several(files)
+    numbers = [file for file in chosen if isinstance(file, int)]
+    if len(numbers) == len(chosen):
+        # which there are, the engine knows
+        return numbers
+    if isinstance(parsed, Magnet):
+        raise CommandError(
+            "files: the names of a magnet link's files aren't known yet: add it with `files=[]`, "
+            "and `select` them after `metadata()`"
+        )
+    return indexes_of(Layout(parsed, folder), chosen)
+
+
+def several(files: Iterable[F]) -> list[F]:
+    """Files in a list. `TypeError` for what means none."""
+    if isinstance(files, (str, bytes)) or not isinstance(files, Iterable):
+        raise TypeError(f"files: several are wanted, each by its number, path or name, not {files!r}")
+    chosen = list(files)
+    for file in chosen:
+        _check(file)
+    return chosen
+
+
+def _check(name: object) -> None:
+    if not isinstance(name, (TorrentFile, int, str)):
+        raise TypeError(f"a file is meant by its number, its path or its name, not by {name!r}")
+
+
+def _shown(name: FileName) -> str:
+    return repr(str(name.path)) if isinstance(name, TorrentFile) else repr(name)
+
+
+def _list(layout: Layout) -> str:
+    """Which files there are, as far as they can be named in a sentence."""
+    names = [str(layout.file(index, b"").path) for index in range(min(len(layout), NAMED_MAX))]
+    more = len(layout) - len(names)
+    there = ", ".join(map(repr, names)) + (f" and {more} more" if more else "")
+    return f"{'is' if len(layout) == 1 else 'are'} {there}; a name without its path must be the only one"
 
 
 class WholeFiles:

@@ -8,17 +8,19 @@ import asyncio
 import os
 from typing import Literal
 
-from .errors import CLOSED, FORKED, SessionClosed, WrongLoop
+from .errors import CLOSED, FORKED, NOT_STARTED, SessionClosed, WrongLoop
 
 
 class Home:
-    """A process, and its loop once there is one. What would be answered there is awaited there."""
+    """A process, and its loop once there is one. What would be answered there is awaited there. `closing`: the end has
+    begun, and what ends now does so for that."""
 
-    __slots__ = ("pid", "state", "_loop")
+    __slots__ = ("pid", "state", "closing", "_loop")
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.state: Literal["new", "open", "closed"] = "new"
+        self.closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def settle(self) -> None:
@@ -29,7 +31,7 @@ class Home:
     def check_open(self) -> None:
         """`SessionClosed` unless it is open, in this process. What is read at once needs no more."""
         if self.state != "open":
-            raise SessionClosed(CLOSED if self.state == "closed" else "the session hasn't started")
+            raise SessionClosed(CLOSED if self.state == "closed" else NOT_STARTED)
         self.check_process()
 
     def check_here(self) -> None:

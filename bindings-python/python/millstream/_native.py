@@ -168,7 +168,7 @@ class NativeBackend:
     async def set_rates(self, torrent: int | None, download: int | None, upload: int | None) -> None:
         await self._answer(self._native.set_rates(torrent, download, upload))
 
-    async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None:
+    async def add_peers(self, torrent: int, peers: Iterable[Address | str]) -> None:
         await self._answer(self._native.add_peers(torrent, peers))
 
     async def add_web_seeds(self, torrent: int, urls: list[str]) -> None:
@@ -177,7 +177,7 @@ class NativeBackend:
     async def set_trackers(self, torrent: int, tiers: list[list[str]]) -> None:
         await self._answer(self._native.set_trackers(torrent, tiers))
 
-    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+    async def disconnect(self, torrent: int, peer: Address | str, *, ban: bool) -> None:
         await self._answer(self._native.disconnect(torrent, peer, ban=ban))
 
     async def announce(self, torrent: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 from warnings import warn as tell_warning
 from weakref import ref
 
-from . import _drivers, _known, _sources, _time
+from . import _drivers, _files, _known, _listen, _rates, _settings, _sources, _time
 from ._backend import OnNews
 from ._catalogue import NONSENSE, Catalogue, Record
 from ._drivers import Driver
@@ -71,8 +71,10 @@ class Session:
         close_timeout: float = 5.0,
         **settings: Unpack[SessionSettings],
     ) -> None:
+        """Begins nothing: `async with` or `start` does."""
         self._folder = Path(folder).absolute()
         self._events_max = settings.get("events_max", EVENTS_MAX)
+        self._asked = _listen.Asked.of(settings)
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._catalogue = None if remember is None else Catalogue(Path(remember).absolute())
         if remember is not None and not callable(driver):
@@ -98,7 +100,7 @@ class Session:
         self._home.settle()
         try:
             records = [] if self._catalogue is None else await asyncio.to_thread(self._catalogue.open)
-            await self._backend.start(_listener(self))
+            await self._asked.explained(self._backend.start(_listener(self)))
             for record in records:
                 await self._restore(record)
         except BaseException:
@@ -108,7 +110,7 @@ class Session:
 
     async def close(self, timeout: float | None = None) -> None:
         """Tells trackers, keeps resume data, closes all, within `timeout` seconds (`close_timeout` unless told). Again,
-        it does nothing but wait for the first. Torrents raise `TorrentRemoved` and their events end. In a process that
+        it does nothing but wait for the first. Torrents raise `SessionClosed` and their events end. In a process that
         was forked it touches nothing, and raises `SessionClosed`."""
         bound = self._close_timeout if timeout is None else _time.seconds("timeout", timeout)
         if self._home.state == "new":
@@ -118,6 +120,7 @@ class Session:
         if self._closing is None or not self._closing.done():
             self._home.check()
         if self._closing is None:
+            self._home.closing = True
             self._closing = asyncio.get_running_loop().create_task(self._close(bound), name="millstream close")
         await asyncio.shield(self._closing)
 
@@ -131,7 +134,7 @@ class Session:
         as long as the DHT knows none. If this is cancelled, the torrent is not there.
 
         Errors: `MetainfoError`, `MagnetError`, `FetchError`, `OSError` for the source; `DuplicateTorrent`,
-        `CommandError`.
+        `NoSuchFile`, `CommandError`.
         """
         self._home.check_here()
         _known.check("option", options, AddOptions.__required_keys__ | AddOptions.__optional_keys__)
@@ -140,8 +143,10 @@ class Session:
         place = self._folder if folder is None else Path(folder).absolute()
         self._home.check_open()
         wire = str(parsed) if isinstance(parsed, Magnet) else parsed.to_bytes()
-        if "peers" in options:
-            options["peers"] = list(options["peers"])
+        if (peers := options.get("peers")) is not None and not isinstance(peers, str):
+            options["peers"] = list(peers)
+        if (files := options.get("files")) is not None:
+            options["files"] = _files.to_begin_with(parsed, place, files)
         torrent = await self._take_on(wire, place, options)
         record = None
         if self._catalogue is not None:
@@ -236,6 +241,7 @@ class Session:
     async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Limits the rates of all torrents together, in bytes a second; `None` is no limit."""
         self._home.check_here()
+        _rates.check(download=download, upload=upload)
         await self._backend.set_rates(None, download, upload)
 
     async def __aenter__(self) -> Self:
@@ -357,6 +363,7 @@ class Session:
 
     def _abandon(self) -> None:
         """It is as good as closed: what runs it is gone."""
+        self._home.closing = True
         self._home.state = "closed"
 
     def _clean(self, work: Coroutine[Any, Any, None]) -> None:
@@ -382,6 +389,9 @@ class Session:
             self._left.beat()
             self._follows.end()
             self._hub.end()
+
+
+_settings.explain(Session.__init__)
 
 
 def _listener(session: Session) -> OnNews:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import ast
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
 Address: TypeAlias = tuple[str, int]
@@ -94,9 +98,10 @@ class SessionSettings(Settings, total=False):
 
     listen: Iterable[Address | str]
     """Where to listen, as pairs or as text: for links and datagrams alike. Port 0 lets the system choose one,
-    the same for all; nobody can reach a session that has none. Port 6881 on all addresses."""
+    the same for all; a port that is named and taken is a `StartError`, unless `listen_tries_max` is told too; nobody
+    can reach a session that has none. Port 6881 on all addresses, or one of the 20 after it."""
     listen_tries_max: int
-    """How many ports after it are tried where one is taken. 20."""
+    """How many ports after it are tried where one is taken. 20; none where `listen` names a port."""
     allocation: Allocation
     """How space is set aside for torrents that don't say. "sparse"."""
     state_folder: str | None
@@ -143,10 +148,11 @@ class AddOptions(TypedDict, total=False):
     `verified` and `progress` count of those, so that it is "seeding" at 1.0, with a `Completed`, each time they are all
     there. How much of a file is there say `TorrentFile.verified` and `TorrentFile.progress`."""
 
-    peers: Iterable[Address]
-    """Peers to begin with."""
-    trackers: Sequence[Sequence[str]] | None
-    """Its trackers in tiers (BEP 12), in place of those that it names and of those that were kept. None unless told."""
+    peers: Iterable[Address | str]
+    """Peers to begin with: pairs or text, `127.0.0.1:6881`, `[::1]:6881`. `Session.look_up` gives those of a name."""
+    trackers: Sequence[Sequence[str] | str] | None
+    """Its trackers in tiers (BEP 12), each a list or a URL alone, in place of those that it names and of those that were
+    kept. None unless told."""
     only_peers: bool
     """Nobody is contacted but `peers`, and who comes in: no tracker, no DHT, no neighbours, no web seed."""
     paused: bool
@@ -155,9 +161,10 @@ class AddOptions(TypedDict, total=False):
     """Pieces in order, rather than the rarest first."""
     resume: BytesLike | None
     """Resume data, as a `Save` job gave it; what the session kept itself, unless told. What is damaged is set aside."""
-    files: list[int] | None
-    """The numbers of the files that are wanted, as `Torrent.files` counts them. What resume data or a magnet link says,
-    else all."""
+    files: Iterable[int | str] | None
+    """The files that are wanted, by their numbers, as `Torrent.files` counts them, or as `Torrent.select` takes them,
+    by path or unique name: `NoSuchFile` if there is none, `CommandError` for names of a magnet link, whose files aren't
+    known yet. An engine without a session takes numbers. What resume data or a magnet link says, else all."""
     priorities: dict[int, FilePriority] | None
     """Which files come before others or after them, by their numbers; those that aren't named are normal. What resume
     data says, unless told."""
@@ -169,3 +176,33 @@ class AddOptions(TypedDict, total=False):
     """Limit of payload from peers. Bytes a second; none unless told."""
     upload_rate: int | None
     """Limit of payload to peers. Bytes a second; none unless told."""
+
+
+def meanings(*kinds: type) -> dict[str, str]:
+    """What each name of these means, as it is said behind it; nothing where the source isn't at hand."""
+    try:
+        tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError):
+        return {}
+    bodies = {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
+    found: dict[str, str] = {}
+    for kind in kinds:
+        for field, said in itertools.pairwise(bodies[kind.__name__]):
+            match field, said:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+                case _:
+                    pass
+    return found
+
+
+def explain(takes: Callable[..., None]) -> None:
+    """Appends to its docstring what each setting of a session means."""
+    said = meanings(SessionSettings, Settings)
+    if takes.__doc__ is None or not said:
+        return
+    lines = [takes.__doc__, "", "Settings, by name. Durations in seconds, sizes in bytes, rates in bytes a second."]
+    lines.append("Defaults end each.")
+    for name, text in said.items():
+        lines += ["", f"{name}:", *textwrap.wrap(text, 96, initial_indent="    ", subsequent_indent="    ")]
+    takes.__doc__ = "\n".join(lines)

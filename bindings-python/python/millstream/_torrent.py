@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from . import _delete, _time
+from . import _delete, _rates, _tiers, _time
 from ._backend import Backend
 from ._catalogue import Record
 from ._events import Events, Hub, News, Pulse, TorrentFile
@@ -35,7 +35,7 @@ from ._values import (
     TrackerStatus,
     WebSeedStatus,
 )
-from .errors import CommandError, SessionClosed, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
+from .errors import CLOSED, CommandError, SessionClosed, TimedOut, TorrentNotFound, TorrentRemoved, TransferFailed
 
 if TYPE_CHECKING:
     # what `Torrent.session` gives; all that a torrent needs of it is its `Home`
@@ -54,7 +54,8 @@ WAKING: frozenset[type] = frozenset({Metadata, Checked, PieceVerified, Completed
 
 class Torrent:
     """A torrent of a session, as `Session.add` gives it. A handle: it can be kept for ever, and raises `TorrentRemoved`
-    once the torrent is gone. Sizes are in bytes, rates in bytes a second, durations in seconds.
+    once the torrent is gone, `SessionClosed` once the session is. Sizes are in bytes, rates in bytes a second,
+    durations in seconds.
 
     >>> import asyncio, tempfile
     >>> from millstream import Session, create
@@ -82,6 +83,10 @@ class Torrent:
         self._hub = Hub(session.events_max, home)
         self._pulse = Pulse()
         self._gone = False
+        # whether it went because the session did
+        self._closed = False
+        # whether the news of its metadata has come here: a snapshot may know it before
+        self._metadata_told = False
         self._record: Record | None = None
         self._asked_to_leave = False
         self._last = backend.status(torrent)
@@ -108,14 +113,12 @@ class Torrent:
         """A snapshot. It never waits for anything."""
         # read of all torrents time and again: `_there` would take as long as the rest of it
         if self._gone:
-            raise self._removed()
+            raise self._lost()
         self._home.check_open()
         try:
             self._last = self._backend.status(self._id)
-        except TorrentRemoved:
-            raise
-        except (TorrentNotFound, SessionClosed) as error:
-            raise self._removed() from error
+        except TorrentNotFound as error:
+            raise self._lost() from error
         return self._last
 
     @property
@@ -205,8 +208,8 @@ class Torrent:
 
     def events(self) -> Events:
         """News from now on, after how it stands: `Metadata`, `FileCompleted`, `Completed` and `TorrentFailed` come
-        first if they are so already, so that nobody waits for what has been. Ends after `Removed`, or when the session
-        is closed."""
+        first if they are so already, so that nobody waits for what has been. `Metadata` comes once. Ends after
+        `Removed`, or when the session is closed."""
         stats, before = self.stats, list[News]()
         if self._backend.info(self._id) is not None:
             before.append(Metadata(self._id))
@@ -215,7 +218,7 @@ class Torrent:
             before.append(Completed(self._id))
         elif stats.state == "failed":
             before.append(TorrentFailed(self._id, stats.failure or ""))
-        return self._hub.subscribe(before)
+        return self._hub.subscribe(before, on_its_way=None if self._metadata_told else Metadata(self._id))
 
     # ---- commands
 
@@ -269,14 +272,16 @@ class Torrent:
 
     async def set_rates(self, *, download: int | None = None, upload: int | None = None) -> None:
         """Limits its rates, in bytes a second; `None` is no limit."""
+        _rates.check(download=download, upload=upload)
         with self._here() as backend:
             await backend.set_rates(self._id, download, upload)
             await self._remember(download_rate=download, upload_rate=upload)
 
-    async def add_peers(self, peers: Iterable[Address]) -> None:
-        """Gives it the addresses of peers."""
+    async def add_peers(self, peers: Iterable[Address | str]) -> None:
+        """Gives it the addresses of peers: pairs, or text with an IP address and a port. `Session.look_up` gives those
+        of a name."""
         with self._here() as backend:
-            await backend.add_peers(self._id, list(peers))
+            await backend.add_peers(self._id, peers if isinstance(peers, str) else list(peers))
 
     async def add_web_seeds(self, urls: Iterable[str]) -> None:
         """Gives it web seeds (BEP 19)."""
@@ -287,10 +292,11 @@ class Torrent:
                 self._record.web_seeds += [url for url in given if url not in self._record.web_seeds]
             await self._remember()
 
-    async def set_trackers(self, tiers: Iterable[Sequence[str]]) -> None:
-        """Gives it other trackers, in tiers (BEP 12), in place of those that it has: what `trackers` tells, with some
-        more or fewer. Those that stay keep their state, those that go are told `stopped`, those that come are asked at
-        once. Kept for the next session. `OptionError` for more than 64, and for what is no tracker's URL.
+    async def set_trackers(self, tiers: Iterable[Sequence[str] | str]) -> None:
+        """Gives it other trackers, in tiers (BEP 12), each a list or a URL alone, in place of those that it has: what
+        `trackers` tells, with some more or fewer. Those that stay keep their state, those that go are told `stopped`,
+        those that come are asked at once. Kept for the next session. `OptionError` for more than 64, and for what is no
+        tracker's URL.
 
         >>> import asyncio, tempfile
         >>> from millstream import Session, create
@@ -307,17 +313,17 @@ class Torrent:
         [(0, 'https://one.example/announce'), (1, 'udp://two.example:6969')]
         """
         with self._here() as backend:
-            given = _tiers(tiers)
+            given = _tiers.listed(tiers)
             await backend.set_trackers(self._id, given)
             await self._remember(trackers=given)
 
-    async def disconnect(self, peer: Address) -> None:
+    async def disconnect(self, peer: Address | str) -> None:
         """Closes the links with a peer, by the address that `peers` tells. It isn't called again for a quarter of an
         hour, unless `add_peers` gives it; it may call us. `NoSuchPeer`."""
         with self._here() as backend:
             await backend.disconnect(self._id, peer, ban=False)
 
-    async def ban(self, peer: Address) -> None:
+    async def ban(self, peer: Address | str) -> None:
         """Has nothing to do with a peer any more, nor with anybody at its IP, connected or not, for as long
         as this session has the torrent; on this very host it is the port that counts."""
         with self._here() as backend:
@@ -395,12 +401,11 @@ class Torrent:
         return Opening(lambda: self._reader(file, read_ahead))
 
     def __repr__(self) -> str:
-        if self._gone:
-            return f"<Torrent {self._last.name!r} {self.info_hash}: removed>"
         try:
             stats = self.stats
-        except CommandError:
-            return f"<Torrent {self._last.name!r} {self.info_hash}: gone>"
+        except CommandError as error:
+            why = "removed" if isinstance(error, TorrentRemoved) else "closed"
+            return f"<Torrent {self._last.name!r} {self.info_hash}: {why}>"
         return f"<Torrent {stats.name!r} {self.info_hash}: {stats.state} {stats.progress:.1%}>"
 
     # ---- for the session and readers
@@ -409,6 +414,8 @@ class Torrent:
         """News of this torrent, in order."""
         if self._hub:
             self._hub.publish(self._whole.among(events))
+        if not self._metadata_told:
+            self._metadata_told = any(type(event) is Metadata for event in events)
         if any(type(event) in WAKING for event in events):
             if type(events[-1]) is Removed:
                 if self._record is not None and self._asked_to_leave:
@@ -426,6 +433,8 @@ class Torrent:
 
     def _leave(self) -> None:
         """It is gone."""
+        if not self._gone:
+            self._closed = self._ends_with_session
         self._gone = True
         self._whole.forget()
         self._hub.end()
@@ -462,14 +471,12 @@ class Torrent:
     def _there(self) -> Iterator[Backend]:
         """The backend, as long as the torrent is there."""
         if self._gone:
-            raise self._removed()
+            raise self._lost()
         self._home.check_open()
         try:
             yield self._backend
-        except TorrentRemoved:
-            raise
-        except (TorrentNotFound, SessionClosed) as error:
-            raise self._removed() from error
+        except TorrentNotFound as error:
+            raise self._lost() from error
 
     @contextmanager
     def _here(self) -> Iterator[Backend]:
@@ -482,7 +489,13 @@ class Torrent:
         with self._here():
             pass
 
-    def _removed(self) -> TorrentRemoved:
+    @property
+    def _ends_with_session(self) -> bool:
+        return self._home.closing and not self._asked_to_leave
+
+    def _lost(self) -> TorrentRemoved | SessionClosed:
+        if self._closed if self._gone else self._ends_with_session:
+            return SessionClosed(CLOSED)
         return TorrentRemoved(f"the torrent {self._last.name!r} was removed")
 
     async def _until(self, look: Callable[[], R | None], timeout: float | None, what: str) -> R:
@@ -498,10 +511,3 @@ class Torrent:
             if not bound.expired():
                 raise
             raise TimedOut(f"{self._last.name or self.info_hash}: {what} within {timeout} s") from error
-
-
-def _tiers(tiers: Iterable[Sequence[str]]) -> list[list[str]]:
-    given = list(tiers)
-    if any(isinstance(tier, str) for tier in given):
-        raise TypeError("trackers are given in tiers: a list of lists")
-    return [list(tier) for tier in given]

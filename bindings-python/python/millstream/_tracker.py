@@ -85,10 +85,10 @@ class TrackerServerSettings(TypedDict, total=False):
     each. `allow` and `deny` are lists of info-hashes in text, `state` is the file that survives it. Intervals in
     seconds; what is held at the most is as in `TrackerSettings`."""
 
-    udp: Iterable[Address]
-    http: Iterable[Address]
-    ws: Iterable[Address]
-    stats: Iterable[Address]
+    udp: Iterable[Address | str]
+    http: Iterable[Address | str]
+    ws: Iterable[Address | str]
+    stats: Iterable[Address | str]
     workers: int
     allow: str | None
     deny: str | None

@@ -290,7 +290,7 @@ class PlanOptions(TypedDict, total=False):
     multi_file: bool
     private: bool
     source: str | None
-    trackers: Sequence[Sequence[str]]
+    trackers: Sequence[Sequence[str] | str]
     web_seeds: Sequence[str]
     comment: str | None
     creation_date: int | None

@@ -38,7 +38,7 @@ from ._dht import (
     DhtSettings,
     DhtStatus,
 )
-from ._millstream import DhtNode, is_public
+from ._millstream import DhtNode, is_public, read_address
 from ._values import Address, BytesLike
 from .errors import SessionClosed, StartError, StateError
 
@@ -118,11 +118,11 @@ class Node:
     def __init__(
         self,
         *,
-        listen: Iterable[Address] = EVERYWHERE,
+        listen: Iterable[Address | str] = EVERYWHERE,
         saved: BytesLike | None = None,
         **settings: Unpack[DhtSettings],
     ) -> None:
-        self._listen = list(listen)
+        self._listen = [read_address(address) for address in listen]
         self._saved = saved
         self._settings = settings
         self._node: DhtNode | None = None

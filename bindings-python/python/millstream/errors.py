@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 CLOSED = "the session is closed"
 """What `SessionClosed` says, whoever notices."""
 
+NOT_STARTED = "the session hasn't started: use `async with`, or await its `start()`"
+"""What `SessionClosed` says of a session that was only made."""
+
 _NOTE = "while processing '"
 """How the bridge between Python and Rust says which argument was wrong."""
 
@@ -124,7 +127,7 @@ class CommandError(MillstreamError):
 
 
 class NoSuchFile(CommandError, LookupError):
-    """The torrent has no file of this number."""
+    """The torrent has no file of this number or name."""
 
 
 class NoSuchPeer(CommandError, LookupError):
@@ -136,7 +139,7 @@ class TorrentNotFound(CommandError, LookupError):
 
 
 class TorrentRemoved(TorrentNotFound):
-    """The torrent was there, and was removed: the handle is stale."""
+    """The torrent was there, and was removed: the handle is stale. At the end of the session it is `SessionClosed`."""
 
 
 class SessionClosed(CommandError):

@@ -37,14 +37,15 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import Self, Unpack
 from warnings import warn as tell_warning
 
-from . import _download, _events as streams, _time
+from . import _download, _events as streams, _settings, _time
+from ._create import create_torrent_now as create_torrent, verify_now as verify
 from ._drivers import Driver
-from ._file import FileReader
 from ._files import FileName
 from ._millstream import KeyLink, Metainfo
+from ._raw_file import BUFFER_BYTES, RawFile
 from ._session import Session as AsyncSession
 from ._sources import Source
 from ._thread import LoopThread
@@ -63,14 +64,7 @@ from ._values import (
     WebSeedStatus,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-__all__ = ["Events", "Session", "Torrent", "download"]
-
-BUFFER_BYTES = 16 << 10
-"""Bytes that a buffered file reads at once where less is asked for. More may fetch a piece that nobody needs. Bytes."""
-
+__all__ = ["Events", "Session", "Torrent", "create_torrent", "download", "verify"]
 
 LEAVE = 10.0
 """A download that is interrupted takes leave within so many seconds."""
@@ -90,6 +84,7 @@ class Session:
         loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
         **settings: Unpack[SessionSettings],
     ) -> None:
+        """Binds and begins. Raises `StartError`."""
         self._open = False
         self._close_timeout = _time.seconds("close_timeout", close_timeout)
         self._pid = os.getpid()
@@ -201,6 +196,9 @@ class Session:
             self._session._abandon()
             self._thread.stop()
             warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self)
+
+
+_settings.explain(Session.__init__)
 
 
 class Torrent:
@@ -324,7 +322,7 @@ class Torrent:
         """Limits its rates, in bytes a second; `None` is no limit."""
         self._thread.call(self._torrent.set_rates(download=download, upload=upload))
 
-    def add_peers(self, peers: Iterable[Address]) -> None:
+    def add_peers(self, peers: Iterable[Address | str]) -> None:
         """Gives it the addresses of peers."""
         self._thread.call(self._torrent.add_peers(peers))
 
@@ -332,15 +330,15 @@ class Torrent:
         """Gives it web seeds (BEP 19)."""
         self._thread.call(self._torrent.add_web_seeds(urls))
 
-    def set_trackers(self, tiers: Iterable[Sequence[str]]) -> None:
+    def set_trackers(self, tiers: Iterable[Sequence[str] | str]) -> None:
         """Gives it other trackers, in tiers (BEP 12), in place of those that it has. `OptionError`."""
         self._thread.call(self._torrent.set_trackers(tiers))
 
-    def disconnect(self, peer: Address) -> None:
+    def disconnect(self, peer: Address | str) -> None:
         """Closes the links with a peer, which isn't called again for a quarter of an hour. `NoSuchPeer`."""
         self._thread.call(self._torrent.disconnect(peer))
 
-    def ban(self, peer: Address) -> None:
+    def ban(self, peer: Address | str) -> None:
         """Has nothing to do with anybody at a peer's IP any more, for as long as this session has the torrent."""
         self._thread.call(self._torrent.ban(peer))
 
@@ -433,53 +431,13 @@ class Events(Iterator[streams.News]):
         return repr(self._events)
 
 
-class RawFile(io.RawIOBase):
-    """A file of a torrent, unbuffered."""
-
-    def __init__(self, thread: LoopThread, reader: FileReader) -> None:
-        self._thread = thread
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._reader.tell()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._thread.call(self._reader.seek(offset, whence))
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        # of what only fills a buffer nobody may need more than the first byte
-        need = 1 if len(view) <= BUFFER_BYTES else len(view)
-        data = self._thread.call(self._reader.read_some(len(view), need=need))
-        view[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            try:
-                self._thread.tell(self._reader.close())
-            finally:
-                super().close()
-
-    @property
-    def name(self) -> str:
-        """Where it is stored."""
-        return os.fspath(self._reader.file.location)
-
-
 def download(
     source: Source,
     folder: str | os.PathLike[str] = ".",
     *,
     progress: Callable[[Status], object] | None = None,
-    files: list[int] | None = None,
-    peers: Iterable[Address] = (),
+    files: Iterable[int | str] | None = None,
+    peers: Iterable[Address | str] = (),
     only_peers: bool = False,
     sequential: bool = False,
     driver: Driver = "native",

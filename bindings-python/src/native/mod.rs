@@ -10,7 +10,7 @@ mod torrent;
 
 use crate::given::{Int, Seconds, optional};
 use crate::status_class::status;
-use crate::values::{take_address, take_addresses};
+use crate::values::{take_address, take_peers};
 use crate::{errors, events, magnet, priorities};
 use answer::{Answer, Fault};
 use bell::{Bell, lock};
@@ -308,9 +308,9 @@ impl NativeSession {
     }
 
     /// Gives a torrent the addresses of peers.
-    #[pyo3(signature = (torrent, peers: "Iterable[Address]"))]
+    #[pyo3(signature = (torrent, peers: "Iterable[Address | str]"))]
     fn add_peers(&self, torrent: Int<u64>, peers: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let addresses = take_addresses(peers)?;
+        let addresses = take_peers(peers)?;
         self.tell(peers.py(), torrent.0, |torrent| async move { torrent.add_peers(addresses).await })
     }
 
@@ -321,7 +321,7 @@ impl NativeSession {
     }
 
     /// Closes the links with a peer.
-    #[pyo3(signature = (torrent, peer: "Address", *, ban = false))]
+    #[pyo3(signature = (torrent, peer: "Address | str", *, ban = false))]
     fn disconnect(&self, torrent: Int<u64>, peer: &Bound<'_, PyAny>, ban: bool) -> PyResult<u64> {
         let address = take_address(peer)?;
         self.tell(peer.py(), torrent.0, move |torrent| async move {

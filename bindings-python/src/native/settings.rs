@@ -3,7 +3,7 @@
 use crate::given::{about, given};
 use crate::options::{self, unknown};
 use crate::values::take_addresses;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::Ipv4Addr;
 use millstream::{EngineConfig, SessionConfig};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -16,6 +16,11 @@ pub(crate) fn config(settings: Option<&Bound<'_, PyDict>>) -> PyResult<SessionCo
     for (name, value) in settings.into_iter().flatten() {
         let name: String = name.extract()?;
         set(&mut config, &name, &value).map_err(|error| about(&name, &value, error))?;
+    }
+    let has = |name| settings.map_or(Ok(false), |settings| settings.contains(name));
+    // a port that is named is meant
+    if has("listen")? && !has("listen_tries_max")? && config.listen.iter().any(|at| at.port() != 0) {
+        config.listen_tries_max = 0;
     }
     Ok(config)
 }
@@ -47,7 +52,7 @@ const SETTINGS: [&str; 21] = [
 
 fn set(config: &mut SessionConfig, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     match name {
-        "listen" => config.listen = listen(value)?,
+        "listen" => config.listen = take_addresses(value)?,
         "listen_tries_max" => config.listen_tries_max = given(value)?,
         "allocation" => config.allocation = options::allocation(&given::<String>(value)?)?,
         "state_folder" => config.state_folder = given(value)?,
@@ -83,26 +88,6 @@ fn set_engine(config: &mut EngineConfig, name: &str, value: &Bound<'_, PyAny>) -
         }
     }
     Ok(())
-}
-
-/// Addresses as pairs, or as one text each: `127.0.0.1:0`, `[::1]:6881`.
-fn listen(value: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
-    if value.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("addresses are wanted, not a text"));
-    }
-    let mut all = Vec::new();
-    for item in value.try_iter()? {
-        let item = item?;
-        let Ok(text) = item.cast::<PyString>() else {
-            all.extend(take_addresses(pyo3::types::PyList::new(item.py(), [&item])?.as_any())?);
-            continue;
-        };
-        let text = text.to_cow()?;
-        let wrong =
-            |_| PyValueError::new_err(format!("{text:?} is no address: an IP address and a port are"));
-        all.push(text.parse().map_err(wrong)?);
-    }
-    Ok(all)
 }
 
 /// Nodes as `host:port`, or as pairs.

@@ -29,7 +29,7 @@ from .._values import (
     Warned,
     WebSeedStatus,
 )
-from ..errors import CLOSED, SessionClosed
+from ..errors import CLOSED, NOT_STARTED, SessionClosed
 from .relay import Relay
 from .sockets import Wanted, bind_all
 from .turns import BELL_BYTES, Turns
@@ -248,7 +248,7 @@ class AsyncioBackend:
         turns = self._ask(torrent)
         turns.engine.set_rates(turns.now(), download, upload, torrent=torrent)
 
-    async def add_peers(self, torrent: int, peers: Iterable[Address]) -> None:
+    async def add_peers(self, torrent: int, peers: Iterable[Address | str]) -> None:
         """Addresses of peers."""
         turns = self._ask(torrent)
         turns.engine.add_peers(turns.now(), torrent, peers)
@@ -263,7 +263,7 @@ class AsyncioBackend:
         turns = self._ask(torrent)
         turns.engine.set_trackers(turns.now(), torrent, tiers)
 
-    async def disconnect(self, torrent: int, peer: Address, *, ban: bool) -> None:
+    async def disconnect(self, torrent: int, peer: Address | str, *, ban: bool) -> None:
         """Closes the links with a peer."""
         turns = self._ask(torrent)
         turns.engine.disconnect(turns.now(), torrent, peer, ban=ban)
@@ -337,7 +337,7 @@ class AsyncioBackend:
     def _begun(self) -> Turns:
         """Snapshots are read to the end and beyond."""
         if self._turns is None:
-            raise SessionClosed("the session hasn't started")
+            raise SessionClosed(NOT_STARTED)
         return self._turns
 
     @property

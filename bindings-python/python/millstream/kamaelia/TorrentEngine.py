@@ -256,7 +256,7 @@ class AddPeers(Input):
     """There are peers at these addresses."""
 
     torrent: int
-    peers: Iterable[Address]
+    peers: Iterable[Address | str]
 
     def apply(self, engine: Engine, now: float) -> object:
         engine.add_peers(now, self.torrent, self.peers)
