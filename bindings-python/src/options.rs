@@ -184,7 +184,7 @@ pub(crate) fn add_from(
 }
 
 /// All that `set_option` knows.
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 12] = [
     "peers",
     "trackers",
     "only_peers",
