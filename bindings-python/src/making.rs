@@ -45,6 +45,9 @@ type Range = (u64, u64);
 /// A file that isn't known to be whole: its number, path and length, as stored, bytes in bad pieces, what the matter is.
 type DamagedRow = (u32, String, u64, Option<u64>, u64, &'static str);
 
+/// What `verify` gives, in its order.
+type Found = (u64, u64, u32, u32, Vec<Range>, Vec<DamagedRow>);
+
 /// Makes a torrent file of a file or a folder. Blocks, and lets other threads run. `progress` is called now and then
 /// with bytes done and bytes in all; what it raises ends the work. Raises CreateError.
 #[pyfunction]
@@ -79,7 +82,7 @@ pub(crate) fn verify(
     folder: PathBuf,
     progress: Option<Py<PyAny>>,
     threads: Int<usize>,
-) -> PyResult<(u64, u64, u32, u32, Vec<Range>, Vec<DamagedRow>)> {
+) -> PyResult<Found> {
     let mut teller = Teller::new(progress);
     let looked =
         py.detach(|| verify_files(&torrent.0.info, &folder, threads.0, |done, all| teller.tell(done, all)));

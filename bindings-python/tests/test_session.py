@@ -343,6 +343,22 @@ def test_download_is_one_call(drivers: Drivers) -> None:
     drivers.run(story)
 
 
+def test_a_download_that_names_no_files_is_of_all_whatever_an_earlier_one_chose(drivers: Drivers) -> None:
+    async def story() -> None:
+        what, folder = things(), drivers.folder / "here"
+        keeps = {"state_folder": str(drivers.folder / "state"), "keep_resume": True} if drivers.name != "memory" else {}
+        settings = {**drivers.settings, **keeps, "driver": drivers.driver}
+        async with drivers.session("seed") as seed:
+            await seeding(seed, what)
+            for chosen in (["first.bin"], None):
+                await download(what.torrent, folder, files=chosen, peers=seed.listening, **settings)
+                second = "things/sub/second.bin"
+                assert ((folder / second).read_bytes() == what.files[second]) == (chosen is None)
+            assert what.stored(folder)
+
+    drivers.run(story)
+
+
 def test_a_download_of_what_is_no_torrent_fails_before_anything_is_bound(
     drivers: Drivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Unpack
 from . import _sources
 from ._drivers import Driver
 from ._files import several
-from ._millstream import Metainfo
+from ._millstream import Magnet, Metainfo
 from ._session import Session
 from ._sources import Source
 from ._torrent import Torrent
@@ -67,6 +67,9 @@ async def download(
             # nothing but the metadata is wanted before it says which files there are
             await torrent.metadata()
             await torrent.select(chosen)
+        elif chosen is None and not (isinstance(source, Magnet) and source.select):
+            # not what an earlier download into this folder chose
+            await torrent.select(None)
         await follow(torrent, progress or (lambda _: None))
         return torrent.folder / (await torrent.metadata()).name
 
