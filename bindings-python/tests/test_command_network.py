@@ -276,7 +276,7 @@ def test_bep_0005_0033_0051_who_is_announced_is_found_and_counted(tmp_path: Path
         assert told[2][0]["seeds"] == 1 and HASH in {line.get("info_hash") for line in told[3]}
         shapes.append([[list(line) for line in some] for some in told])
         plain = run("dht", "get-peers", HASH, "--bootstrap", dht, cwd=tmp_path, program=program).stdout
-        assert plain.startswith("127.0.0.1:4321\n1 peers (")
+        assert plain.startswith("127.0.0.1:4321\n1 peer (")
     assert shapes[0][:3] == shapes[1][:3]
 
 

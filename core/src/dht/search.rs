@@ -226,8 +226,8 @@ impl Search {
         self.candidates.retain(|known| known.addr != addr || known.id != id);
     }
 
-    /// It answered; the hops to it, if it was sought. One that was named by a false id is taken by its own, if that suits
-    /// its address: else whoever tells lies of others would keep them out.
+    /// It answered; the hops to it, if it was sought. One that was named by a false id, or by none, is taken by its own, if
+    /// that suits its address: else whoever tells lies of others would keep them out.
     pub(super) fn on_answer(
         &mut self,
         (asked, addr): (Option<NodeId>, SocketAddr),
@@ -238,10 +238,18 @@ impl Search {
         let at = self.candidates.iter().position(|known| known.addr == addr && known.id == asked)?;
         let mut known = self.candidates.remove(at);
         let hops = known.hops;
-        if asked.is_some_and(|asked| asked != id) {
-            known = Candidate::new(self.target, (Some(id), addr), hops, config);
-            if !known.suits {
-                return Some(hops);
+        if asked != Some(id) {
+            let by_its_own = Candidate::new(self.target, (Some(id), addr), hops, config);
+            let elsewhere = self.candidates.iter().any(|other| other.addr == addr && other.id == Some(id));
+            match asked {
+                Some(_) if !by_its_own.suits => return Some(hops),
+                // It may be told of, and be asked by that name.
+                None if !by_its_own.suits || elsewhere => {}
+                None => {
+                    self.asked_at.insert(addr);
+                    known = by_its_own;
+                }
+                Some(_) => known = by_its_own,
             }
         }
         let token = token.filter(|token| token.len() <= TOKEN_BYTES_MAX).map(Box::from);

@@ -103,6 +103,19 @@ fn who_is_named_by_false_ids_is_found_under_its_own() {
 }
 
 #[test]
+fn a_node_of_which_an_address_is_all_that_is_known_is_asked_once_and_may_store() {
+    let (config, mut search) = (config(), Search::new(TARGET));
+    search.on_node(None, host(1), 1, &config);
+    let first = search.next(&config).unwrap();
+    search.on_answer(first, near(60, 1), (Some(b"token"), None), &config);
+    // Others know it too.
+    search.on_node(Some(near(60, 1)), host(1), 2, &config);
+    search.on_node(Some(near(70, 1)), host(2), 2, &config);
+    assert_eq!(exhaust(&mut search, &config, |_| Some(near(70, 1))), 2);
+    assert_eq!(stored_at(&search, &config), [host(2), host(1)], "nearest first");
+}
+
+#[test]
 fn an_address_that_is_silent_is_asked_once_whatever_ids_it_is_named_by() {
     let (config, mut search) = (config(), Search::new(TARGET));
     (0..4).for_each(|n| search.on_node(Some(near(100, n)), host(1), 1, &config));
