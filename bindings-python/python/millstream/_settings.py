@@ -151,8 +151,8 @@ class AddOptions(TypedDict, total=False):
     peers: Iterable[Address | str]
     """Peers to begin with: pairs or text, `127.0.0.1:6881`, `[::1]:6881`. `Session.look_up` gives those of a name."""
     trackers: Sequence[Sequence[str] | str] | None
-    """Its trackers in tiers (BEP 12), each a list or a URL alone, in place of those that it names and of those that were
-    kept. None unless told."""
+    """Its trackers in tiers (BEP 12), each a list or a URL alone, in place of those that it names and of those that
+    were kept. None unless told."""
     only_peers: bool
     """Nobody is contacted but `peers`, and who comes in: no tracker, no DHT, no neighbours, no web seed."""
     paused: bool
