@@ -126,13 +126,18 @@ def test_a_setting_that_is_not_there_is_named() -> None:
 
 def test_an_address_must_be_one() -> None:
     bad: Any
-    for bad in ["10.0.0.1:5", ("10.0.0.1",), (1, 2), None]:
+    for bad in [("10.0.0.1",), (1, 2), None]:
         with pytest.raises(TypeError):
             Engine(1).bound(0, 1, bad, "tcp")
     with pytest.raises(OptionError, match="^port: -1 is no number from 0 to 65535$"):
         Engine(1).bound(0, 1, ("10.0.0.1", -1), "tcp")
     with pytest.raises(ValueError, match="not an IP address"):
         Engine(1).bound(0, 1, ("example.org", 5), "tcp")
+    for bad in ["10.0.0.1", "fe80::1:5", "10.0.0.1:65536", ""]:
+        with pytest.raises(ValueError, match="no address"):
+            Engine(1).bound(0, 1, bad, "tcp")
+    text: Any = "10.0.0.1:5"
+    Engine(1).bound(0, 1, text, "tcp")
     flow: Any = ("fe80::1%eth0", 5, 0, 2)
     Engine(1).bound(0, 1, flow, "tcp")
 

@@ -69,7 +69,9 @@ GOOD: dict[str, Any] = {
     "BytesLike | int": 1,
     "BytesLike | str": "magnet:?xt=urn:btih:" + HASH.hex(),
     "Address": NOWHERE,
+    "Address | str": NOWHERE,
     "Iterable[Address]": [NOWHERE],
+    "Iterable[Address | str]": [NOWHERE],
     "list[Address]": [NOWHERE],
     "bool": True,
     "int": 1,
@@ -114,9 +116,9 @@ class Place:
                 number = (number, 1)
             case "list[int] | None":
                 number = [number]
-            case "Address":
+            case "Address" | "Address | str":
                 number = ("127.0.0.1", number)
-            case "Iterable[Address]":
+            case "Iterable[Address]" | "Iterable[Address | str]":
                 number = [("127.0.0.1", number)]
             case "Sequence[tuple[Sequence[str], int]]":
                 number = [(["x"], number)]
@@ -137,7 +139,9 @@ NUMBERS = {
     "tuple[int, int]",
     "list[int] | None",
     "Address",
+    "Address | str",
     "Iterable[Address]",
+    "Iterable[Address | str]",
     "Sequence[tuple[Sequence[str], int]]",
     "Mapping[str, int] | None",
 }
@@ -216,7 +220,7 @@ def test_a_number_out_of_its_range_is_named(place: Place) -> None:
     for number in WIDE:
         with pytest.raises(OptionError) as raised:
             place.give(number)
-        name = "port" if place.annotation in ("Address", "Iterable[Address]") else place.argument
+        name = "port" if "Address" in place.annotation else place.argument
         assert raised.value.name in (name, place.argument), raised.value
         assert " to " in str(raised.value) and len(str(raised.value)) < 200
 
