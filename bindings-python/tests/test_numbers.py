@@ -80,6 +80,7 @@ GOOD: dict[str, Any] = {
     "list[str]": [],
     "Sequence[Sequence[str]]": [],
     "list[int] | None": [1],
+    "dict[int, FilePriority]": {1: "high"},
     "tuple[int, int]": (0, 1),
     "Digests": _values.Digests(HASH, ()),
     "Outcome": _values.Written(),
@@ -116,6 +117,8 @@ class Place:
                 number = (number, 1)
             case "list[int] | None":
                 number = [number]
+            case "dict[int, FilePriority]":
+                number = {number: "high"}
             case "Address" | "Address | str":
                 number = ("127.0.0.1", number)
             case "Iterable[Address]" | "Iterable[Address | str]":
@@ -138,6 +141,7 @@ NUMBERS = {
     "int | None",
     "tuple[int, int]",
     "list[int] | None",
+    "dict[int, FilePriority]",
     "Address",
     "Address | str",
     "Iterable[Address]",
