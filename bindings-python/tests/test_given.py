@@ -164,6 +164,11 @@ def test_files_that_are_wanted_are_given_by_name(drivers: Drivers) -> None:
             ours = await leech.add(what.torrent, files=["second.bin"], peers=seed.listening)
             await ours.wait_complete(timeout=30)
             assert [file.is_complete for file in ours.files][:2] == [False, True]
+        async with drivers.session("third") as third:
+            ours = await third.add(what.torrent, priorities={"second.bin": "high"}, paused=True)
+            assert await ours.priorities() == ("normal", "high", "normal")
+            with pytest.raises(NoSuchFile):
+                await third.add(thing().torrent, priorities={"second.bin": "high"})
 
     drivers.run(story)
 

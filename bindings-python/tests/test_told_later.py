@@ -131,4 +131,6 @@ def test_who_blocks_can_do_so_too(blocking: Drivers) -> None:
         torrent.set_trackers([["http://127.0.0.1:2/announce"]])
         with pytest.raises(NoSuchPeer):
             torrent.disconnect(NOBODY)
+        with pytest.raises(NoSuchPeer):
+            torrent.disconnect("127.0.0.1:1")
         torrent.ban(NOBODY)

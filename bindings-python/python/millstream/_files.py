@@ -4,7 +4,7 @@ is told of once; nothing of the bytes."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,17 @@ from ._backend import Backend
 from ._events import FileCompleted, News, TorrentFile
 from ._layout import Layout, Ledger
 from ._millstream import Magnet, Metainfo
-from ._values import Checked, Completed, Event, Metadata, PieceVerified, Removed
+from ._values import (
+    Checked,
+    Completed,
+    Event,
+    FilePriority,
+    Metadata,
+    PieceVerified,
+    Removed,
+    Status,
+    TorrentFailed,
+)
 from .errors import CommandError, NoSuchFile
 
 log = logging.getLogger("millstream")
@@ -56,10 +66,17 @@ def to_begin_with(parsed: Metainfo | Magnet, folder: Path, files: Iterable[FileN
         return numbers
     if isinstance(parsed, Magnet):
         raise CommandError(
-            "files: the names of a magnet link's files aren't known yet: add it with `files=[]`, "
+            "the names of a magnet link's files aren't known yet: add it with `files=[]`, "
             "and `select` them after `metadata()`"
         )
     return indexes_of(Layout(parsed, folder), chosen)
+
+
+def to_rank(
+    parsed: Metainfo | Magnet, folder: Path, priorities: Mapping[int | str, FilePriority]
+) -> dict[int | str, FilePriority]:
+    """The same of priorities."""
+    return {to_begin_with(parsed, folder, [name])[0]: each for name, each in priorities.items()}
 
 
 def several(files: Iterable[F]) -> list[F]:
@@ -107,10 +124,17 @@ class WholeFiles:
         """Nobody wants to know any more."""
         self._ledger = None
 
-    def so_far(self) -> list[FileCompleted]:
-        """All that are whole. From now on those that become so are told."""
-        self._watch()
-        return [] if self._ledger is None else self._told(self._ledger.whole())
+    def standing(self, stats: Status) -> list[News]:
+        """How the torrent stands, as news would have told it. From now on files that become whole are told."""
+        news = list[News]()
+        if self._backend.info(self._id) is not None:
+            self._watch()
+            news += [Metadata(self._id), *(() if self._ledger is None else self._told(self._ledger.whole()))]
+        if stats.state == "seeding":
+            news.append(Completed(self._id))
+        elif stats.state == "failed":
+            news.append(TorrentFailed(self._id, stats.failure or ""))
+        return news
 
     def among(self, events: list[Event]) -> list[News]:
         """The same news, and which files became whole."""

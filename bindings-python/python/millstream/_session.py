@@ -147,6 +147,8 @@ class Session:
             options["peers"] = list(peers)
         if (files := options.get("files")) is not None:
             options["files"] = _files.to_begin_with(parsed, place, files)
+        if (priorities := options.get("priorities")) is not None:
+            options["priorities"] = _files.to_rank(parsed, place, priorities)
         torrent = await self._take_on(wire, place, options)
         record = None
         if self._catalogue is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
@@ -165,9 +165,9 @@ class AddOptions(TypedDict, total=False):
     """The files that are wanted, by their numbers, as `Torrent.files` counts them, or as `Torrent.select` takes them,
     by path or unique name: `NoSuchFile` if there is none, `CommandError` for names of a magnet link, whose files aren't
     known yet. An engine without a session takes numbers. What resume data or a magnet link says, else all."""
-    priorities: dict[int, FilePriority] | None
-    """Which files come before others or after them, by their numbers; those that aren't named are normal. What resume
-    data says, unless told."""
+    priorities: Mapping[int | str, FilePriority] | None
+    """Which files come before others or after them, as `files` takes them; those that aren't named are normal. What
+    resume data says, unless told."""
     super_seed: bool
     """While it seeds, pieces are shown one by one, each to somebody else (BEP 16)."""
     allocation: Allocation

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _delete, _rates, _tiers, _time
 from ._backend import Backend
 from ._catalogue import Record
-from ._events import Events, Hub, News, Pulse, TorrentFile
+from ._events import Events, Hub, Pulse, TorrentFile
 from ._file import FileReader, Opening
 from ._files import FileName, WholeFiles, index_of, indexes_of
 from ._home import Home
@@ -82,10 +82,9 @@ class Torrent:
         self._whole = WholeFiles(backend, torrent, self._plan)
         self._hub = Hub(session.events_max, home)
         self._pulse = Pulse()
-        self._gone = False
-        # whether it went because the session did
-        self._closed = False
-        # whether the news of its metadata has come here: a snapshot may know it before
+        # whether it went, and whether that was because the session did
+        self._gone = self._closed = False
+        # a snapshot may know the metadata before the news of it comes here
         self._metadata_told = False
         self._record: Record | None = None
         self._asked_to_leave = False
@@ -189,9 +188,9 @@ class Torrent:
         before, `TorrentRemoved`."""
 
         def look() -> Metainfo | None:
-            stats, metainfo = self.stats, self.metainfo
-            if metainfo is None and stats.state == "failed":
-                raise TransferFailed(stats.failure or "the torrent failed")
+            metainfo = self.metainfo
+            if metainfo is None:
+                self._check_failed()
             return metainfo
 
         return await self._until(look, timeout, "no metadata")
@@ -210,14 +209,7 @@ class Torrent:
         """News from now on, after how it stands: `Metadata`, `FileCompleted`, `Completed` and `TorrentFailed` come
         first if they are so already, so that nobody waits for what has been. `Metadata` comes once. Ends after
         `Removed`, or when the session is closed."""
-        stats, before = self.stats, list[News]()
-        if self._backend.info(self._id) is not None:
-            before.append(Metadata(self._id))
-            before += self._whole.so_far()
-        if stats.state == "seeding":
-            before.append(Completed(self._id))
-        elif stats.state == "failed":
-            before.append(TorrentFailed(self._id, stats.failure or ""))
+        before = self._whole.standing(self.stats)
         return self._hub.subscribe(before, on_its_way=None if self._metadata_told else Metadata(self._id))
 
     # ---- commands
@@ -250,9 +242,8 @@ class Torrent:
         """Has files before others, or after them; those that aren't named keep their priorities. What is under way goes
         on. A piece that holds bytes of several files counts for the highest of them."""
         with self._here() as backend:
-            chosen: dict[int, FilePriority] = {
-                indexes_of(self._plan(), [name])[0]: each for name, each in priorities.items()
-            }
+            plan = self._plan()
+            chosen: dict[Any, FilePriority] = {indexes_of(plan, [name])[0]: each for name, each in priorities.items()}
             await backend.set_priorities(self._id, chosen)
             if self._record is not None:
                 before = self._record.options.get("priorities") or {}
@@ -434,7 +425,7 @@ class Torrent:
     def _leave(self) -> None:
         """It is gone."""
         if not self._gone:
-            self._closed = self._ends_with_session
+            self._closed = self._home.closing and not self._asked_to_leave
         self._gone = True
         self._whole.forget()
         self._hub.end()
@@ -489,12 +480,8 @@ class Torrent:
         with self._here():
             pass
 
-    @property
-    def _ends_with_session(self) -> bool:
-        return self._home.closing and not self._asked_to_leave
-
     def _lost(self) -> TorrentRemoved | SessionClosed:
-        if self._closed if self._gone else self._ends_with_session:
+        if self._closed or (not self._gone and self._home.closing and not self._asked_to_leave):
             return SessionClosed(CLOSED)
         return TorrentRemoved(f"the torrent {self._last.name!r} was removed")
 

@@ -220,7 +220,7 @@ async def add(args: Arguments, session: Session, watch: Watch, stack: contextlib
         source = os.path.join(os.curdir, text)
     peers = await addresses(args, session)
     # what the command line says counts, not what an earlier run chose
-    priorities: dict[int, FilePriority] = dict.fromkeys(args.high or (), "high")
+    priorities: dict[int | str, FilePriority] = dict.fromkeys(args.high or (), "high")
     priorities |= dict.fromkeys(args.low or (), "low")
     try:
         torrent = await session.add(
