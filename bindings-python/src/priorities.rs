@@ -1,6 +1,6 @@
 //! How much files are wanted, as Python says it: "low", "normal" or "high", by the number of the file.
 
-use crate::given::given;
+use crate::given::{about, given};
 use millstream_core::engine::{Priorities, Priority};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -8,6 +8,10 @@ use pyo3::types::{PyDict, PyTuple};
 
 /// A dictionary of numbers and priorities.
 pub(crate) fn take(value: &Bound<'_, PyAny>) -> PyResult<Priorities> {
+    each(value).map_err(|error| about("priorities", value, error))
+}
+
+fn each(value: &Bound<'_, PyAny>) -> PyResult<Priorities> {
     let each = |(file, priority): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
         Ok((given(&file)?, priority_of(&given::<String>(&priority)?)?))
     };
