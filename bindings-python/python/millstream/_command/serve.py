@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from .._millstream import TrackerServer
@@ -38,7 +39,7 @@ def tracker(args: Arguments) -> int:
     if warning := server.warning():
         warn(args, warning)
     listens(args, server)
-    while came.get() not in ENDING:
+    while take(came) not in ENDING:
         reload(args, server)
     torrents, peers, announces = server.counts()
     close(server)
@@ -47,6 +48,13 @@ def tracker(args: Arguments) -> int:
     else:
         say(f"stopped with {torrents} torrents and {peers} peers after {announces} announces")
     return INTERRUPTED
+
+
+def take(came: SimpleQueue[int]) -> int:
+    """The next signal; one that comes just before a wait begins is heeded after it."""
+    while True:
+        with suppress(Empty):
+            return came.get(timeout=SHARE)
 
 
 def start(args: Arguments) -> TrackerServer:

@@ -16,6 +16,9 @@ R = TypeVar("R")
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
+HEEDED_S = 0.1
+"""How long Python's own thread waits at a stretch, and so how late a signal may be heeded. Seconds."""
+
 
 class Signals:
     """The signals that end us, on a loop: `came` is set by the first one."""
@@ -55,7 +58,9 @@ def interruptible(work: Callable[[], R]) -> R:
     thread = threading.Thread(target=run, daemon=True, name="millstream work")
     try:
         thread.start()
-        thread.join()
+        # a signal that comes just before a wait begins is heeded after it
+        while thread.is_alive():
+            thread.join(HEEDED_S)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
