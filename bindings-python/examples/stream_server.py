@@ -9,6 +9,7 @@ import asyncio
 import html
 import mimetypes
 import re
+import signal
 import tempfile
 from urllib.parse import quote, unquote
 
@@ -146,12 +147,13 @@ async def main() -> None:
             server = await asyncio.start_server(Server(torrent).serve, "127.0.0.1", given.port)
             host, port = server.sockets[0].getsockname()
             print(f"http://{host}:{port}/", flush=True)
+            interrupted = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # a KeyboardInterrupt that comes just as the loop falls asleep would wait for the next news
+                asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
             async with server:
-                await server.serve_forever()
+                await interrupted.wait()
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main())
-    except KeyboardInterrupt:
-        pass
+    asyncio.run(main())

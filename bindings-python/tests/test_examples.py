@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 @contextlib.contextmanager
 def program(name: str, *given: object) -> Iterator[subprocess.Popen[str]]:
     """A program that runs, and that doesn't outlive this."""
-    command = [sys.executable, str(EXAMPLES / name), *map(str, given), "--local"]
+    command = [sys.executable, "-X", "faulthandler", str(EXAMPLES / name), *map(str, given), "--local"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         try:
             yield running
@@ -45,6 +45,15 @@ def until(running: subprocess.Popen[str], pattern: str) -> str:
     finally:
         bound.cancel()
     raise AssertionError(f"it ended before {pattern!r}: {running.stderr.read()}")
+
+
+def ended(running: subprocess.Popen[str]) -> int:
+    """Its exit code. One that doesn't end says where it stands."""
+    try:
+        return running.wait(60)
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGABRT)
+        raise AssertionError(f"it goes on: {running.communicate()[1]}") from None
 
 
 @contextlib.contextmanager
@@ -111,7 +120,7 @@ def test_the_stream_server_answers_ranges_and_fetches_no_more(tmp_path: Path) ->
             assert ask(film)[::2] == (200, data)
             assert ask("things/b.txt")[::2] == (200, b"b")
             server.send_signal(signal.SIGINT)
-            assert server.wait(60) == 0
+            assert ended(server) == 0
 
 
 def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
@@ -143,4 +152,4 @@ def test_the_seedbox_goes_on_after_it_was_killed(tmp_path: Path) -> None:
                 assert what.stored(leech.folder)
         running.send_signal(signal.SIGTERM)
         until(running, "leaving")
-        assert running.wait(60) == 0
+        assert ended(running) == 0
